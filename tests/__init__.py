@@ -1,0 +1,1 @@
+"""Tests of Openline; the tree mirrors src/openline."""

@@ -1,0 +1,1 @@
+"""Tests of the relay: the mailbox store, the interface, and the real process."""
