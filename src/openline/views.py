@@ -1,0 +1,457 @@
+"""Read models: what people may see of the record, as values ready for JSON.
+
+Theory of operation: a view is built on demand from the store (what is on disk) and the post (what
+is in motion), never kept. The command line, its `--json` listings and the desk read the same views;
+their keys are documented in docs/operating/commands.md and do not change. Text in a view is raw, as
+the other side wrote it: whoever shows it passes it through `display`. `message_view` is the one
+place that decides what of a record a reader gets, so that a later need-to-know rule has one door to
+guard. Nothing here changes anything, and nothing here words anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from . import display, dtg
+from .clock import Now
+from .core import receipts
+from .core.envelope import Record, decode_record
+from .core.events import Serial
+from .errors import LocalError
+from .store.base import CHAINED, FORKED, OURS, THEIRS, AuditEntry, Mark, Row, Store
+
+View = dict[str, Any]
+"""A JSON object."""
+
+SIDES = ("ours", "theirs")
+"""Names of store.base.OURS and THEIRS."""
+
+PAGE = 256
+"""Rows read from the store at a time."""
+
+_HIDDEN = receipts.SERVICE | receipts.RECEIPTS
+_SPOKEN_KINDS = tuple(kind for kind in range(256) if kind not in _HIDDEN)
+_LADDER = ("delivered", "opened", "shown", "holding", "declined")
+
+
+class PostFace(Protocol):
+    """What views ask of a post."""
+
+    def lines(self) -> list[int]:
+        """Numbers of its lines."""
+
+    def label(self, line: int) -> str:
+        """The local name of a line."""
+
+    def status(self, line: int, now: Now) -> Any:
+        """The LineStatus of a line."""
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What is known of a line beyond its rows, read once for a whole listing."""
+
+    line: int
+    label: str
+    acked: int
+    refused: dict[tuple[int, int], str]
+    waiting: dict[int, str]
+
+    @classmethod
+    def of(cls, post: PostFace, line: int, now: Now) -> _Context:
+        status = post.status(line, now)
+        return cls(
+            line,
+            post.label(line),
+            status.acked_number,
+            {(serial.number, serial.incarnation): str(code) for serial, code in status.refused},
+            {},
+        )
+
+
+def find_line(post: PostFace, label: str) -> int:
+    """The number of the line a person names; raises LocalError("line.unknown")."""
+    for line in post.lines():
+        if post.label(line) == label:
+            return line
+    raise LocalError("line.unknown", label=label)
+
+
+def kind_name(kind: int) -> str:
+    """The stable name of a kind, or "unknown 37"."""
+    return receipts.NAMES.get(kind, f"unknown {kind}")
+
+
+def _moments(name: str, at_s: int | None) -> View:
+    return {
+        name: display.moment(at_s),
+        f"{name}_group": None if at_s is None else dtg.group(at_s),
+    }
+
+
+def _serial(number: int, incarnation: int) -> View:
+    serial = Serial(incarnation, number)
+    return {"serial": str(serial), "number": number, "incarnation": incarnation}
+
+
+def _mark(mark: Mark) -> View:
+    return {
+        "kind": kind_name(mark.kind),
+        **_moments("at", mark.wall_s),
+        **_moments("due", mark.due_s),
+        "by": _serial(mark.by_number, mark.by_incarnation)["serial"],
+    }
+
+
+def _state(context: _Context, row: Row, marks: Sequence[View]) -> str:
+    said = {mark["kind"] for mark in marks}
+    for step in reversed(_LADDER):
+        if step in said:
+            return step
+    if row.side == THEIRS:
+        return "arrived"
+    if refusal := context.refused.get((row.number, row.incarnation)):
+        return "held" if row.number <= context.acked else f"refused {refusal}"
+    if row.number <= context.acked:
+        return "held"
+    return context.waiting.get(row.number, "queued")
+
+
+def _standing(row: Row) -> str:
+    if row.standing == FORKED or row.variant:
+        return "fork"
+    if row.standing != CHAINED:
+        return "abandoned"
+    return "chained" if row.head is not None else "waiting"
+
+
+def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int = 0) -> View:
+    """One record for people: the one place where it is decided what a reader gets of it."""
+    record = decode_record(row.record)
+    seen = [_mark(mark) for mark in marks]
+    return {
+        "type": "message",
+        "line": context.line,
+        "label": context.label,
+        "side": SIDES[row.side],
+        **_serial(row.number, row.incarnation),
+        "variant": row.variant,
+        "precedence": record.precedence.name,
+        "kind": kind_name(record.kind),
+        "service": record.kind in _HIDDEN,
+        "language": record.language,
+        "subject": record.subject,
+        "text": _text(record),
+        **_moments("dtg", record.dtg_s),
+        **_moments("filed", record.filed_s),
+        **_moments("due", record.due_s),
+        **_moments("arrived", row.wall_s),
+        "references": [
+            {"side": SIDES[row.side if ours else 1 - row.side], **_serial(serial[1], serial[0])}
+            for ours, serial in record.references
+        ],
+        "state": _state(context, row, seen),
+        "marks": seen,
+        "standing": _standing(row),
+        "forks": forks,
+        "doubts": display.doubts(record.filed_s, record.dtg_s, record.due_s, row.wall_s),
+        "bytes": len(row.record),
+        "head": row.head.hex() if row.head else None,
+    }
+
+
+def _text(record: Record) -> str:
+    """What is in the body for people: service records have none, an unknown kind is shown if it is
+    text.
+    """
+    return "" if record.kind in receipts.SERVICE else record.text
+
+
+def _viewed(store: Store, context: _Context, row: Row) -> View:
+    marks = store.marks(row.line, row.side, row.number, row.incarnation)
+    forks = 0
+    if context.line and row.variant == 0:
+        same = store.variants(row.line, row.side, row.number)
+        forks = sum(other.incarnation == row.incarnation for other in same) - 1
+    return message_view(context, row, marks, forks)
+
+
+def message(store: Store, post: PostFace, line: int, side: int, serial: Serial, now: Now) -> View:
+    """One record with the other texts held for its serial under "other_texts"; raises
+    LocalError("message.unknown").
+    """
+    context = _Context.of(post, line, now)
+    rows = [
+        row
+        for row in store.variants(line, side, serial.number)
+        if row.incarnation == serial.incarnation
+    ]
+    if not rows:
+        raise LocalError("message.unknown", serial=str(serial), label=context.label)
+    rows.sort(key=lambda row: row.variant)
+    first = _viewed(store, context, rows[0])
+    first["other_texts"] = [_viewed(store, context, row) for row in rows[1:]]
+    return first
+
+
+def resolve(store: Store, line: int, side: int, number: int, incarnation: int | None) -> Serial:
+    """The serial a person means by a number: the one on the chain, or the only one there is.
+
+    Raises LocalError("message.unknown") or ("message.ambiguous").
+    """
+    rows = [row for row in store.variants(line, side, number) if row.variant == 0]
+    if incarnation is not None:
+        rows = [row for row in rows if row.incarnation == incarnation]
+    if not rows:
+        raise LocalError("message.unknown", serial=str(number))
+    if len(rows) > 1:
+        choices = " ".join(str(Serial(row.incarnation, row.number)) for row in rows)
+        raise LocalError("message.ambiguous", serial=str(number), choices=choices)
+    return Serial(rows[0].incarnation, rows[0].number)
+
+
+def _gap(context: _Context, first: int, last: int, *, lost: bool) -> View:
+    return {
+        "type": "lost" if lost else "gap",
+        "line": context.line,
+        "label": context.label,
+        "side": "theirs",
+        "first": first,
+        "last": last,
+        "count": last - first + 1,
+    }
+
+
+def inbox(
+    store: Store,
+    post: PostFace,
+    line: int | None,
+    now: Now,
+    *,
+    limit: int = 50,
+    everything: bool = False,
+) -> list[View]:
+    """The newest `limit` messages of the other sides in order of arrival, gaps marked where they
+    are.
+
+    Messages have "type" "message"; numbers not here yet "gap"; numbers that will not come "lost".
+    Service records and receipts are left out unless `everything`.
+    """
+    chosen = post.lines() if line is None else [line]
+    contexts = {number: _Context.of(post, number, now) for number in chosen}
+    kinds = None if everything else _SPOKEN_KINDS
+    rows = store.arrivals(line, 0, limit, side=THEIRS, kinds=kinds, newest=True)
+    holes = {
+        number: [
+            _gap(context, first, last, lost=lost)
+            for lost, ranges in ((False, status.gaps), (True, status.lost))
+            for first, last in ranges
+        ]
+        for number, context in contexts.items()
+        for status in (post.status(number, now),)
+    }
+    listing: list[View] = []
+    for row in rows:
+        if row.line not in contexts:
+            continue
+        here = sorted(
+            (hole for hole in holes[row.line] if hole["last"] < row.number),
+            key=lambda hole: int(hole["first"]),
+        )
+        listing += here
+        holes[row.line] = [hole for hole in holes[row.line] if hole not in here]
+        listing.append(_viewed(store, contexts[row.line], row))
+    for rest in holes.values():
+        listing += [hole for hole in rest if hole["type"] == "gap"]
+    return listing
+
+
+def unopened(store: Store, post: PostFace, line: int, now: Now) -> dict[str, int]:
+    """How many of the newest messages of a line no duty officer of ours has opened, by precedence."""
+    counts: dict[str, int] = {}
+    for view in inbox(store, post, line, now, limit=PAGE):
+        if view["type"] == "message" and view["state"] in ("arrived", "delivered"):
+            counts[view["precedence"]] = counts.get(view["precedence"], 0) + 1
+    return counts
+
+
+def line_view(post: PostFace, line: int, now: Now) -> View:
+    """Everything known of one line without its messages."""
+    status = post.status(line, now)
+    return {
+        "line": line,
+        "label": post.label(line),
+        "state": status.state,
+        "paired_by": "tape" if status.tape else "card",
+        "alarm": status.alarm,
+        "own_number": status.own_number,
+        "acked_number": status.acked_number,
+        "outbox": status.outbox,
+        "peer_number": status.peer_number,
+        "peer_highest": status.peer_highest,
+        "gaps": [list(gap) for gap in status.gaps],
+        "lost": [list(gap) for gap in status.lost],
+        "heard": display.moment(status.heard_s),
+        "heard_age_s": None if status.heard_s is None else max(0, now.wall_s - status.heard_s),
+        "bearers": [
+            {
+                "name": name,
+                "up": bearer.up,
+                "code": bearer.code,
+                "rtt_ms": bearer.rtt_ms,
+                "heard": display.moment(bearer.heard_s),
+            }
+            for name, bearer in sorted(status.bearers.items())
+        ],
+        "faults": dict(status.faults),
+        "forks": status.forks,
+        "refused": [
+            {**_serial(serial.number, serial.incarnation), "code": str(code)}
+            for serial, code in status.refused
+        ],
+        "comparison": _comparison(status.comparison),
+    }
+
+
+def _comparison(found: Any) -> View | None:
+    if found is None:
+        return None
+    view = asdict(found)
+    return {
+        "asked": display.moment(found.asked_s),
+        "answered": display.moment(found.answered_s),
+        "agree": found.agree,
+        "own": str(found.own),
+        "peer": str(found.peer),
+        "digest": view["digest"],
+        "first_difference": found.first_difference,
+    }
+
+
+def lines(post: PostFace, now: Now) -> list[View]:
+    """All lines, as `line_view` shows them, in order of their labels."""
+    return sorted((line_view(post, line, now) for line in post.lines()), key=lambda v: v["label"])
+
+
+def status(post: PostFace, now: Now) -> View:
+    """The post at a glance: what needs a person first, then its lines."""
+    views = lines(post, now)
+    return {
+        "now": display.moment(now.wall_s),
+        "alarms": [view["label"] for view in views if view["alarm"]],
+        "forked": [view["label"] for view in views if view["forks"]],
+        "silent": [view["label"] for view in views if not any(b["up"] for b in view["bearers"])],
+        "differing": [
+            view["label"] for view in views if (view["comparison"] or {}).get("agree") is False
+        ],
+        "lines": views,
+    }
+
+
+def audit(store: Store, after: int = 0, limit: int = 100) -> list[View]:
+    """Up to `limit` entries of the audit log after a position."""
+    return [audit_view(entry) for entry, _ in zip(store.audit(after), range(limit), strict=False)]
+
+
+def audit_view(entry: AuditEntry) -> View:
+    """One entry of the audit log."""
+    return {
+        "position": entry.position,
+        **_moments("at", entry.entry.wall_s),
+        "actor": entry.entry.actor,
+        "act": entry.entry.act,
+        "details": json.loads(entry.entry.details or "{}"),
+        "hash": entry.hash.hex(),
+    }
+
+
+def _chain(store: Store, line: int, side: int, after: int) -> Iterator[Row]:
+    while page := store.chain(line, side, after + 1, PAGE):
+        yield from page
+        after = page[-1].number
+
+
+def reading_order(store: Store, line: int, ours: int = 0, theirs: int = 0) -> Iterator[Row]:
+    """The chained rows of a line above those numbers, merged for reading.
+
+    Each side stays in serial order; between the sides a record stands where it and all before it
+    had arrived, and after what it refers to. Both sides of a line may therefore read a different
+    interleaving of the same record.
+    """
+    streams = (_chain(store, line, OURS, ours), _chain(store, line, THEIRS, theirs))
+    heads = [next(stream, None) for stream in streams]
+    reached = [ours, theirs]
+    latest = [0, 0]
+    while any(heads):
+        ranked = [max(latest[side], row.arrival) if row else -1 for side, row in enumerate(heads)]
+        side = OURS if heads[THEIRS] is None else THEIRS
+        if all(heads):
+            side = OURS if ranked[OURS] < ranked[THEIRS] else THEIRS
+            if _refers(heads[side], reached[1 - side]) and not _refers(
+                heads[1 - side], reached[side]
+            ):
+                side = 1 - side
+        row = heads[side]
+        if row is None:
+            break
+        yield row
+        latest[side], reached[side] = ranked[side], row.number
+        heads[side] = next(streams[side], None)
+
+
+def _refers(row: Row | None, reached: int) -> bool:
+    """Whether a row refers to a record of the other side beyond what was read so far."""
+    if row is None:
+        return False
+    return any(
+        not ours and serial[1] > reached for ours, serial in decode_record(row.record).references
+    )
+
+
+def transcript(
+    store: Store,
+    post: PostFace,
+    line: int,
+    now: Now,
+    *,
+    ours: int = 0,
+    theirs: int = 0,
+    limit: int = PAGE,
+    raw: bool = False,
+) -> View:
+    """A page of the transcript: {"records": [...], "next": {"ours": n, "theirs": m} or None}.
+
+    Pass the numbers of "next" to read on. Numbers missing on a chain appear as "gap" or "lost"
+    where they are. With `raw` each record also has its bytes in hex as "record", which is what the
+    heads are made of.
+    """
+    context = _Context.of(post, line, now)
+    lost = list(post.status(line, now).lost)
+    reached = [ours, theirs]
+    records: list[View] = []
+    for row in reading_order(store, line, ours, theirs):
+        if len(records) >= limit:
+            return {"records": records, "next": dict(zip(SIDES, reached, strict=True))}
+        if row.number > reached[row.side] + 1 and row.side == THEIRS:
+            hole = (reached[THEIRS] + 1, row.number - 1)
+            records.append(_gap(context, *hole, lost=any(a <= hole[0] <= b for a, b in lost)))
+        reached[row.side] = row.number
+        records.append(_viewed(store, context, row))
+        if raw:
+            records[-1]["record"] = row.record.hex()
+    return {"records": records, "next": None}
+
+
+def off_chain(store: Store, post: PostFace, line: int, now: Now) -> list[View]:
+    """Records kept off the chain: abandoned ones and the differing texts of forks, in order of
+    arrival.
+    """
+    context = _Context.of(post, line, now)
+    found, after = [], 0
+    while page := store.arrivals(line, after, PAGE):
+        found += [row for row in page if row.standing != CHAINED or row.variant]
+        after = page[-1].arrival
+    return [_viewed(store, context, row) for row in found]
