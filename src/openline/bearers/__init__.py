@@ -1,0 +1,1 @@
+"""What carries datagrams, one module for each kind of wire; none knows another, none reads them."""

@@ -1,0 +1,1 @@
+"""What keeps a line secret and true: identities, keys, datagrams. Standard library and cryptography."""

@@ -1,0 +1,1 @@
+"""A world from one seed: the code of production under virtual time, faults, and a checker."""

@@ -1,0 +1,1 @@
+"""The durable record: one contract, and the ways of keeping it."""
