@@ -1,1 +1,1 @@
-"""A line between governments that never closes: sealed, committed, replayed, identical on both sides."""
+"""Openline: a line between governments that never closes, and whose two records agree."""

@@ -1,1 +1,1 @@
-"""What decides: records, order, gaps, receipts. Standard library only; no clock, no wire, no disk."""
+"""What decides: records, order, gaps, receipts. Standard library only; no clock, wire or disk."""

@@ -1,1 +1,1 @@
-"""What keeps a line secret and true: identities, keys, datagrams. Standard library and cryptography."""
+"""What keeps a line secret and true. Standard library and cryptography only."""
