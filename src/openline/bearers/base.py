@@ -1,0 +1,71 @@
+"""What a bearer is: something that carries datagrams for one line, and what it may know of the post.
+
+Theory of operation: a bearer pulls. It asks its Port for what to send when it can send, so that what is not yet on the wire can still be
+overtaken by a FLASH, and it hands in what arrived. `received` returns when what the datagrams brought is on disk: a bearer
+that holds another's custody (the relay) lets go only then. A bearer sees bytes, never what is in them. Bearers never import one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BearerProfile:
+    """What a bearer declares of itself; the post chooses by it."""
+
+    name: str
+    latency_ms: int
+    """Expected one-way delay."""
+    mtu_bytes: int
+    """Longest datagram it carries, at most 4096."""
+    retry_ms_min: int
+    """Shortest wait before an unacknowledged record is sent again."""
+    retry_ms_max: int
+    """Longest wait between such repeats."""
+    cost: int
+    """Order of preference among bearers that are up: lowest first."""
+    padded: bool = True
+    """Datagrams are brought to buckets (R15)."""
+    two_way: bool = True
+
+
+class Outgoing(NamedTuple):
+    """One datagram to send; `recovery` asks for the mailbox that needs no agreement (epoch 0)."""
+
+    data: bytes
+    recovery: bool = False
+
+
+class Port(Protocol):
+    """The post as one bearer of one line sees it."""
+
+    async def received(self, datagrams: Sequence[bytes]) -> None:
+        """Hand in datagrams in order of arrival; returns when what they brought is durable. Never raises on bad datagrams."""
+
+    async def outgoing(self) -> list[Outgoing]:
+        """Wait until there is something to send on this bearer and take it (1 to about 32 KiB in all)."""
+
+    def up(self) -> None:
+        """The bearer can carry now."""
+
+    def down(self, code: str) -> None:
+        """It cannot; `code` is an error code such as "bearer.refused". Unacknowledged records go elsewhere at once."""
+
+
+class Mailbox(NamedTuple):
+    """The capabilities of one mailbox as a party uses it (docs/protocol.md §11)."""
+
+    take: bytes
+    deposit: bytes
+
+
+class Bearer(Protocol):
+    """A bearer of one line: runs until cancelled, redials by itself."""
+
+    profile: BearerProfile
+
+    async def run(self, port: Port) -> None:
+        """Carry datagrams until cancelled."""

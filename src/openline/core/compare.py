@@ -1,0 +1,172 @@
+"""Do our records agree? One exchange says yes; a few more name the first difference (docs/protocol.md §7).
+
+Theory of operation: who asks sends a CLAIM for a point of both chains; the other answers with its own digest at the same point. If they differ,
+the asker narrows the first differing number of each chain with LOOK, sixteen ways at a time, against its own heads. All of it is
+read-only: a false claim can only be shown to people (R28). Answering is rationed, since it costs lookups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import RemoteError
+from . import limits
+from .envelope import Frame, FrameType, Reader, malformed, varint
+from .events import Now, Serial
+from .transcript import OURS, THEIRS, Ledger, digest
+
+_ANSWERS_PER_S_MAX = 20
+_BLANK = bytes(16)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """A question put to the other side, and what came of it."""
+
+    asked_s: int
+    own: Serial
+    peer: Serial
+    digest: bytes
+    """32 bytes: ours at (own, peer)."""
+    agree: bool | None = None
+    answered_s: int | None = None
+    first_difference: tuple[int, int] | None = None
+    """(side, number), side 0 for our chain, once it is found."""
+
+
+class Comparer:
+    """Asks and answers for one line. `first` says whether we are the first party."""
+
+    def __init__(self, ledger: Ledger, line_id: bytes, *, first: bool) -> None:
+        self._ledger = ledger
+        self._line_id = line_id
+        self._first = first
+        self._span: tuple[int, int, int] | None = None
+        """(side, highest number that agrees, lowest known to differ) while narrowing."""
+        self._answered: tuple[int, int] = (0, 0)
+        self.latest: Comparison | None = None
+        self.told: bool | None = None
+        """What the other side's latest own question showed us: whether we agreed."""
+
+    def _digest(self, own_head: bytes, peer_head: bytes) -> bytes:
+        heads = (own_head, peer_head) if self._first else (peer_head, own_head)
+        return digest(self._line_id, *heads)
+
+    def digest_at(self, own: Serial, peer: Serial) -> bytes | None:
+        """The digest at a point of both chains; None if we do not hold it."""
+        own_head = self._ledger.head(OURS, own.number)
+        peer_head = self._ledger.head(THEIRS, peer.number)
+        return self._digest(own_head, peer_head) if own_head and peer_head else None
+
+    def ask(self, own: Serial, peer: Serial, now: Now) -> Frame | None:
+        """The CLAIM that asks; None if there is nothing to compare yet."""
+        ours = self.digest_at(own, peer)
+        if ours is None:
+            return None
+        self.latest = Comparison(now.wall_s, own, peer, ours)
+        self._span = None
+        return _claim(1, own, peer, ours[:16])
+
+    def claim(self, payload: bytes, now: Now) -> list[Frame]:
+        """Take a CLAIM; the frames that answer."""
+        reader = Reader(payload)
+        asks = reader.uint(1)
+        author = Serial(reader.uint(3), reader.varint())
+        other = Serial(reader.uint(3), reader.varint())
+        said = reader.take(16)
+        if asks > 1 or reader.more():
+            raise malformed("claim")
+        if not asks:
+            return self._answer(author, other, said, now)
+        if not self._may_answer(now):
+            return []
+        ours = self.digest_at(other, author)
+        self.told = None if ours is None else ours[:16] == said
+        return [_claim(0, other, author, ours[:16] if ours else _BLANK)]
+
+    def _answer(self, author: Serial, other: Serial, said: bytes, now: Now) -> list[Frame]:
+        asked = self.latest
+        if asked is None or asked.answered_s or (other, author) != (asked.own, asked.peer):
+            return []
+        asked.answered_s = now.wall_s
+        asked.agree = said == asked.digest[:16]
+        if asked.agree:
+            return []
+        self._span = (OURS, 0, asked.own.number)
+        return [self._look()]
+
+    def _look(self) -> Frame:
+        side, low, high = self._span or (OURS, 0, 0)
+        parts = min(limits.HEADS_PER_LOOK_MAX, high - low)
+        numbers = [low + (high - low) * (i + 1) // parts for i in range(parts)]
+        return Frame(FrameType.LOOK, bytes((side,)) + b"".join(map(varint, numbers)))
+
+    def look(self, payload: bytes, now: Now) -> list[Frame]:
+        """Answer a LOOK with our heads."""
+        reader = Reader(payload)
+        whose = reader.uint(1)
+        numbers = []
+        while reader.more():
+            numbers.append(reader.varint())
+        if whose > 1 or not 0 < len(numbers) <= limits.HEADS_PER_LOOK_MAX:
+            raise malformed("look")
+        if not self._may_answer(now):
+            return []
+        out = bytes((whose,))
+        for number in numbers:
+            head = self._ledger.head(THEIRS if whose == 0 else OURS, number)
+            out += varint(number) + (head[:16] if head else _BLANK)
+        return [Frame(FrameType.HEADS, out)]
+
+    def heads(self, payload: bytes) -> list[Frame]:
+        """Narrow the difference by the other side's heads."""
+        if self._span is None or self.latest is None:
+            return []
+        reader = Reader(payload)
+        side, low, high = self._span
+        if reader.uint(1) != side:
+            raise RemoteError("compare.side")
+        for _ in range(limits.HEADS_PER_LOOK_MAX):
+            if not reader.more():
+                break
+            number, head = reader.varint(), reader.take(16)
+            if not low < number <= high:
+                raise RemoteError("compare.number")
+            ours = self._ledger.head(side, number)
+            if ours is not None and ours[:16] == head:
+                low = number
+            else:
+                high = number
+                break
+        else:
+            if reader.more():
+                raise malformed("heads")
+        return self._narrow(side, low, high)
+
+    def _narrow(self, side: int, low: int, high: int) -> list[Frame]:
+        latest = self.latest
+        if latest is None:
+            return []
+        if low == high and side == OURS:
+            self._span = (THEIRS, 0, latest.peer.number)
+            return [self._look()] if latest.peer.number else []
+        if high - low <= 1:
+            # Equal heads throughout after a differing digest: the claim was false, there is no difference to name.
+            latest.first_difference = (side, high) if low < high else None
+            self._span = None
+            return []
+        self._span = (side, low, high)
+        return [self._look()]
+
+    def _may_answer(self, now: Now) -> bool:
+        now_s = now.mono_ms // 1000
+        second, count = self._answered
+        self._answered = (now_s, count + 1 if second == now_s else 1)
+        return self._answered[1] <= _ANSWERS_PER_S_MAX
+
+
+def _claim(asks: int, author: Serial, other: Serial, said: bytes) -> Frame:
+    out = bytes((asks,))
+    for incarnation, number in (author, other):
+        out += incarnation.to_bytes(3, "big") + varint(number)
+    return Frame(FrameType.CLAIM, out + said)

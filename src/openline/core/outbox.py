@@ -1,0 +1,257 @@
+"""The outbound half of a line: records released and not yet held by the other machine.
+
+Theory of operation: a record waits in the queue of its precedence until a bearer asks; what is on the wire has a timer, and goes back to its
+queue when the timer runs out, the bearer reports its death, or an ACK names it missing (but never sooner than one round trip after it was
+sent: R27). Only numbers and sizes live here; the bytes are asked of the ledger when they are sent. Nothing here is durable: after a restart
+everything above the acknowledged number is queued again. What an ACK may claim is bounded by what was released (R25).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from . import limits
+from .envelope import Ack
+from .events import BearerUp, Serial
+from .gaps import RangeSet
+from .precedence import Precedence
+from .states import OUTBOUND, Event, Outbound
+
+
+@dataclass(slots=True)
+class Entry:
+    """One record on its way."""
+
+    serial: Serial
+    precedence: Precedence
+    size: int
+    state: Outbound = Outbound.QUEUED
+    attempts: int = 0
+    sent_ms: int = 0
+    due_ms: int = 0
+    bearers: set[str] = field(default_factory=set)
+    """Bearers it is on now."""
+
+
+@dataclass(slots=True)
+class Channel:
+    """What the line knows of one bearer."""
+
+    up: BearerUp | None = None
+    code: str = ""
+    rtt_ms: int | None = None
+    heard_ms: int | None = None
+
+    def round_trip_ms(self) -> int:
+        """Measured, else what the profile lets expect."""
+        if self.rtt_ms is not None:
+            return self.rtt_ms
+        return 2 * self.up.latency_ms if self.up else 0
+
+
+class Outbox:
+    """Chooses what to send next, and knows what became of it."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.acked = 0
+        self.unanswered = 0
+        """Repeats by timer since the other side was last heard (R11)."""
+        self.refused: dict[int, int] = {}
+        self._held = RangeSet()
+        self._queues: dict[Precedence, list[int]] = {p: [] for p in Precedence}
+        self._timers: list[tuple[int, int]] = []
+        self._flights: set[int] = set()
+        self._flash: dict[int, None] = {}
+        """The flights that are FLASH, in order."""
+        self._flight_bytes = 0
+
+    def add(self, serial: Serial, precedence: Precedence, size: int) -> None:
+        """Take a released record of `size` bytes."""
+        self.entries[serial.number] = Entry(serial, precedence, size)
+        heappush(self._queues[precedence], serial.number)
+
+    def pick(self, channels: dict[str, Channel], bearer: str) -> Entry | None:
+        """The next record for this bearer, or None.
+
+        FLASH goes over every bearer; the rest over the cheapest that is up, and over any other once it was repeated.
+        """
+        preferred = self._preferred(channels) == bearer
+        for precedence in reversed(Precedence):
+            if precedence is Precedence.FLASH:
+                spread = self._spread(bearer)
+                if spread is not None:
+                    return spread
+            elif len(self._flights) >= limits.WINDOW_RECORDS_MAX or (
+                self._flight_bytes >= limits.WINDOW_BYTES_MAX
+            ):
+                return None
+            entry = self._first(self._queues[precedence])
+            if entry is None:
+                continue
+            if preferred or entry.attempts or precedence is Precedence.FLASH:
+                return entry
+        return None
+
+    def _first(self, queue: list[int]) -> Entry | None:
+        """The first entry of a queue that still waits; what no longer does is dropped."""
+        while queue:
+            entry = self.entries.get(queue[0])
+            if entry is not None and entry.state is Outbound.QUEUED:
+                if entry.serial.number not in self._held:
+                    return entry
+                entry.state = OUTBOUND.next(entry.state, Event.ACK)
+            heappop(queue)
+        return None
+
+    def _spread(self, bearer: str) -> Entry | None:
+        """A FLASH that is on the wire elsewhere and not yet on this bearer."""
+        for number in self._flash:
+            if bearer not in self.entries[number].bearers:
+                return self.entries[number]
+        return None
+
+    @staticmethod
+    def _preferred(channels: dict[str, Channel]) -> str | None:
+        up = [(c.up.cost, name) for name, c in channels.items() if c.up]
+        return min(up)[1] if up else None
+
+    def sent(self, entry: Entry, channel: Channel, now_ms: int) -> None:
+        """The entry has been given to a bearer; its timer starts."""
+        up = channel.up
+        if up is None:
+            return
+        if entry.state is Outbound.QUEUED:
+            entry.attempts += 1
+            entry.sent_ms = now_ms
+            self._flights.add(entry.serial.number)
+            self._flight_bytes += entry.size
+            if entry.precedence is Precedence.FLASH:
+                self._flash[entry.serial.number] = None
+        entry.state = OUTBOUND.next(entry.state, Event.SEND)
+        entry.bearers.add(up.bearer)
+        wait = max(up.retry_ms_min, 2 * channel.round_trip_ms()) << min(entry.attempts - 1, 16)
+        entry.due_ms = now_ms + min(wait, up.retry_ms_max)
+        heappush(self._timers, (entry.due_ms, entry.serial.number))
+
+    def expire(self, now_ms: int) -> int:
+        """Queue again what has waited too long; the count."""
+        count = 0
+        while self._timers and self._timers[0][0] <= now_ms:
+            due_ms, number = heappop(self._timers)
+            entry = self.entries.get(number)
+            if entry and entry.state is Outbound.SENT and entry.due_ms == due_ms:
+                self._requeue(entry)
+                count += 1
+        self.unanswered += bool(count)
+        return count
+
+    def deadline(self) -> int | None:
+        """When the next timer runs out, monotonic milliseconds."""
+        while self._timers:
+            due_ms, number = self._timers[0]
+            entry = self.entries.get(number)
+            if entry and entry.state is Outbound.SENT and entry.due_ms == due_ms:
+                return due_ms
+            heappop(self._timers)
+        return None
+
+    def bearer_down(self, bearer: str) -> None:
+        """What is on a dead bearer alone goes elsewhere at once."""
+        for number in sorted(self._flights):
+            entry = self.entries[number]
+            entry.bearers.discard(bearer)
+            if not entry.bearers:
+                self._requeue(entry)
+
+    def revive(self) -> None:
+        """The other side is heard again after silence: do not wait for long timers."""
+        if self.unanswered:
+            self.unanswered = 0
+            for number in sorted(self._flights):
+                if self.entries[number].attempts > 1:
+                    self._requeue(self.entries[number])
+                    self.entries[number].attempts = 1
+
+    def _requeue(self, entry: Entry) -> None:
+        self._land(entry)
+        entry.state = OUTBOUND.next(entry.state, Event.LOSE)
+        heappush(self._queues[entry.precedence], entry.serial.number)
+
+    def _land(self, entry: Entry) -> None:
+        entry.bearers.clear()
+        if entry.serial.number in self._flights:
+            self._flights.remove(entry.serial.number)
+            self._flight_bytes -= entry.size
+            self._flash.pop(entry.serial.number, None)
+
+    def acknowledge(
+        self, ack: Ack, end: int, channels: dict[str, Channel], now_ms: int
+    ) -> list[Entry]:
+        """Take what the other machine holds, clipped to `end`; the entries newly held.
+
+        Entries up to the contiguous number leave the outbox; held ones beyond stay, in case the other side loses them (R23).
+        """
+        news: list[Entry] = []
+        contiguous = min(ack.contiguous, end)
+        highest = contiguous
+        for first, last in ack.held:
+            if first <= end:
+                highest = min(last, end)
+                self._held.add(first, highest)
+        for number in sorted(self._flights):
+            entry = self.entries[number]
+            if number <= contiguous or number in self._held:
+                self._measure(entry, channels, now_ms)
+                self._settle(entry, news)
+            elif number < highest and now_ms - entry.sent_ms >= self._patience(entry, channels):
+                self._requeue(entry)
+        while contiguous > self.acked:
+            self.acked += 1
+            left = self.entries.pop(self.acked, None)
+            self.refused.pop(self.acked, None)
+            if left is not None and left.state is not Outbound.HELD:
+                self._settle(left, news)
+        self._held.take_following(self.acked)
+        return news
+
+    def _settle(self, entry: Entry, news: list[Entry]) -> None:
+        self._land(entry)
+        entry.state = OUTBOUND.next(entry.state, Event.ACK)
+        news.append(entry)
+
+    @staticmethod
+    def _measure(entry: Entry, channels: dict[str, Channel], now_ms: int) -> None:
+        """A round-trip time, from a record that was sent once and over one bearer (Karn's rule)."""
+        if entry.attempts == 1 and len(entry.bearers) == 1:
+            channel = channels.get(next(iter(entry.bearers)))
+            if channel is not None:
+                taken = now_ms - entry.sent_ms
+                known = channel.rtt_ms
+                channel.rtt_ms = taken if known is None else (7 * known + taken) // 8
+
+    @staticmethod
+    def _patience(entry: Entry, channels: dict[str, Channel]) -> int:
+        return max(
+            (channels[b].round_trip_ms() for b in entry.bearers if b in channels), default=0
+        )
+
+    def refuse(self, number: int, code: int, *, final: bool) -> bool:
+        """The other side did not take a record; `final` stops the repeats. Whether the record was ours and open."""
+        entry = self.entries.get(number)
+        if entry is None or entry.state in (Outbound.HELD, Outbound.REFUSED):
+            return False
+        self.refused[number] = code
+        if final:
+            self._land(entry)
+            entry.state = OUTBOUND.next(entry.state, Event.REFUSE)
+        return True
+
+    def forget(self) -> None:
+        """The other side lost what it held beyond the acknowledged number: queue it again."""
+        self._held = RangeSet()
+        for entry in self.entries.values():
+            if entry.state is Outbound.HELD:
+                entry.state = OUTBOUND.next(entry.state, Event.FORGET)
+                heappush(self._queues[entry.precedence], entry.serial.number)

@@ -1,0 +1,447 @@
+"""Sealing one line: datagrams to frames and back (docs/protocol.md §4).
+
+Theory of operation: `open` tries a datagram and changes nothing unless its body opens; `choose` gives the run the next datagram goes in, opening a new one
+where the rules ask for it, and `seal` seals frames in it. What must survive a restart (receiving runs, receive keys, roots) is collected in
+`changes` and committed by the post with the step; sending runs live in memory alone. Receiving only ever adds: no datagram, and no loss of one, can
+close a line. Nothing here reads frames or decides what is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV, AESSIV
+
+from ..core import limits
+from ..core.events import Now
+from ..core.states import Event
+from ..errors import SealError
+from .keys import Entropy, Kit, extract, label
+from .noise import mac, read, write
+from .openings import CARD_KEY, VERSION, Opening, Payload, prologue, run_id_of
+from .roots import PERMANENT, Roots
+from .runs import ReceivingRun, SendingRun
+
+PLAIN, LIGHT, FULL = 0, 1, 2
+OPENING_BYTES = {PLAIN: 0, LIGHT: 104, FULL: 104 + 1568}
+HEADER_BYTES = {kind: 22 + extra for kind, extra in OPENING_BYTES.items()}
+OVERHEAD_BYTES = {kind: size + 4 + 16 for kind, size in HEADER_BYTES.items()}
+BUCKETS = (64, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 4096)
+_CARRY_MS = 1_000
+_REOPEN_MS = 5_000
+_REOPEN_MS_MAX = 300_000
+_RENEW_MS = 30_000
+_CANDIDATES_MAX = 4
+
+
+class Unreadable(SealError):
+    """A datagram of the other side that we have no key for (R10); `run_id` names its run."""
+
+    def __init__(self, run_id: bytes) -> None:
+        super().__init__()
+        self.run_id = run_id
+
+
+class Opened(NamedTuple):
+    """The frames of a datagram, and the run to confirm with RUN if it carried an opening."""
+
+    inner: bytes
+    confirm: bytes | None
+
+
+class Seal:
+    """The sealing of one line. `saved` are the named blobs that `changes` gave, all of them."""
+
+    def __init__(self, kit: Kit, saved: Mapping[str, bytes], entropy: Entropy, now: Now) -> None:
+        self.kit = kit
+        self.entropy = entropy
+        own = kit.direction
+        self._own_header = AESSIV(kit.header_key(own))
+        self._peer_header = AESSIV(kit.header_key(3 - own))
+        state: dict[str, Any] = json.loads(saved["seal"]) if "seal" in saved else {}
+        self.roots = Roots.decode(state["roots"]) if state else Roots()
+        self.receive_keys: dict[str, tuple[str, int | None]] = {
+            key_id: (private, since) for key_id, private, since in state.get("receive_keys", [])
+        }
+        """Key id → (private key, running time since it was superseded), oldest first."""
+        self.peer_key: tuple[bytes, bytes] = (
+            bytes.fromhex(state.get("peer_key_id", "0000")),
+            bytes.fromhex(state.get("peer_key", kit.peer.identity.hex())),
+        )
+        self.epoch_own = int(state.get("epoch_own", 1))
+        self.epoch_peer = int(state.get("epoch_peer", 0))
+        self.alarm = bool(state.get("alarm", False))
+        self.heard_s: int | None = state.get("heard_s")
+        self.pages = {
+            int(name[5:]): page for name, page in saved.items() if name.startswith("tape/")
+        }
+        self.next_page = int(state.get("next_page", 1))
+        self._running_base_s = int(state.get("running_s", 0))
+        self._started_ms = now.mono_ms
+        self.runs = {
+            bytes.fromhex(name[4:]): ReceivingRun.decode(data)
+            for name, data in saved.items()
+            if name.startswith("run/")
+        }
+        self._retired = _split(saved.get("retired", b""))
+        self.confirmed: SendingRun | None = None
+        self.candidates: list[SendingRun] = []
+        self._renewed_ms: int | None = None
+        self._reopened: tuple[int, int] | None = None
+        self._changed: dict[str, bytes | None] = {}
+        self._dirty = not state
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    # -- what must be durable -----------------------------------------------------------------
+
+    def running_s(self, now: Now) -> int:
+        """Seconds this line has been running, over all processes; no clock can turn it back."""
+        return self._running_base_s + (now.mono_ms - self._started_ms) // 1000
+
+    @property
+    def dirty(self) -> bool:
+        """Whether `changes` has anything."""
+        return self._dirty or bool(self._changed)
+
+    def changes(self, now: Now) -> dict[str, bytes | None]:
+        """Named blobs to commit (None: delete), since the last call."""
+        changed, self._changed = self._changed, {}
+        if self._dirty:
+            self._dirty = False
+            changed["seal"] = self._encode(now)
+        return changed
+
+    def _encode(self, now: Now) -> bytes:
+        key_id, key = self.peer_key
+        state = {
+            "roots": self.roots.encode(),
+            "receive_keys": [[k, private, since] for k, (private, since) in self.receive_keys.items()],
+            "peer_key_id": key_id.hex(),
+            "peer_key": key.hex(),
+            "epoch_own": self.epoch_own,
+            "epoch_peer": self.epoch_peer,
+            "alarm": self.alarm,
+            "heard_s": self.heard_s,
+            "next_page": self.next_page,
+            "running_s": self.running_s(now),
+        }
+        return json.dumps(state, separators=(",", ":")).encode()
+
+    # -- opening ------------------------------------------------------------------------------
+
+    def open(self, datagram: bytes, now: Now) -> Opened | None:
+        """Open a datagram; None for a duplicate. Raises Unreadable (R10), SealError for what is foreign or damaged."""
+        kind, plain, size = self._header(datagram)
+        run_id = plain[:4]
+        index = int.from_bytes(plain[4:6], "big") & 0xFFF
+        run, payload, opening = self.runs.get(run_id), None, None
+        if run is None:
+            if run_id in self._retired:
+                return None
+            if kind == PLAIN:
+                raise Unreadable(run_id)
+            opening = Opening.decode(plain[6:], kind)
+            if run_id_of(opening.ephemeral) != run_id:
+                raise SealError
+            payload, chain_key = self._read(opening, run_id)
+            run = ReceivingRun(chain_key)
+        found = run.find(index)
+        if found is None:
+            return None
+        nonce = datagram[size : size + 4] + bytes(8)
+        try:
+            inner = AESGCMSIV(found.key).decrypt(nonce, datagram[size + 4 :], datagram[:size])
+        except InvalidTag:
+            raise SealError from None
+        run.use(index, found, self.running_s(now))
+        if opening is not None and payload is not None:
+            self._take(run_id, run, opening, payload, now)
+        self._changed["run/" + run_id.hex()] = run.encode()
+        self._reopened = None
+        self.heard_s = now.wall_s
+        return Opened(inner, run_id if kind != PLAIN else None)
+
+    def _header(self, datagram: bytes) -> tuple[int, bytes, int]:
+        """(kind, header plaintext, header size); raises SealError for a foreign datagram (R3)."""
+        if len(datagram) <= limits.DATAGRAM_BYTES_MAX:
+            for kind, size in HEADER_BYTES.items():
+                if len(datagram) < size + 20:
+                    break
+                try:
+                    salt = datagram[size : size + 4]
+                    plain = self._peer_header.decrypt(datagram[:size], [salt])
+                except InvalidTag:
+                    continue
+                if plain[4] >> 4 == kind:
+                    return kind, plain, size
+                break
+        raise SealError
+
+    def _read(self, opening: Opening, run_id: bytes) -> tuple[Payload, bytes]:
+        """The payload and first chain key of an opening; raises Unreadable if we lack what it was made with."""
+        root = self.roots.key(opening.root_id, self.kit.root)
+        if opening.key_id == CARD_KEY:
+            private: X25519PrivateKey | None = self.kit.identity.agreement_key
+        else:
+            kept = self.receive_keys.get(opening.key_id.hex())
+            private = X25519PrivateKey.from_private_bytes(bytes.fromhex(kept[0])) if kept else None
+        weak = opening.root_id == PERMANENT and not self.kit.tape and not opening.ciphertext
+        if root is None or private is None or weak or opening.version != VERSION:
+            raise Unreadable(run_id)
+        shared = (
+            self.kit.identity.kem_key.decapsulate(opening.ciphertext) if opening.ciphertext else b""
+        )
+        binding = prologue(self.kit.line_id, 3 - self.kit.direction, opening)
+        psk = label(extract(root, shared), "psk")
+        try:
+            data, chain_key = read(binding, psk, private, self.kit.peer.identity, opening.message)
+        except SealError:
+            raise Unreadable(run_id) from None
+        return Payload.decode(data), chain_key
+
+    def _take(
+        self, run_id: bytes, run: ReceivingRun, opening: Opening, payload: Payload, now: Now
+    ) -> None:
+        """A new run has shown itself genuine: keep it, and what its opening announces."""
+        running_s = self.running_s(now)
+        self.runs[run_id] = run
+        while len(self.runs) > limits.RUNS_MAX:
+            self._retire(min(self.runs, key=lambda r: self.runs[r].used_s if r != run_id else 1 << 62))
+        root = self.roots.find(opening.root_id)
+        if root is not None:
+            if self.roots.confirm(root, running_s):
+                self.events.append(("rekeyed", {}))
+        elif self.roots.later and not self.roots.continues(payload.continuity, opening.ephemeral):
+            self.roots.doubt()
+            self.alarm = True
+            self.events.append(("alarm", {}))
+        self.peer_key = (payload.key_id, payload.key)
+        self.epoch_peer = payload.epoch
+        newest = next(reversed(self.receive_keys), None)
+        if opening.key_id.hex() == newest:
+            private, _ = self.receive_keys[newest]
+            self.receive_keys[newest] = (private, running_s)
+        self._age(running_s)
+        self._dirty = True
+        self.events.append(("run.opened", {"full": bool(opening.ciphertext)}))
+
+    def _retire(self, run_id: bytes) -> None:
+        del self.runs[run_id]
+        self._changed["run/" + run_id.hex()] = None
+        self._retired = [*self._retired, run_id][-limits.RETIRED_RUNS_MAX :]
+        self._changed["retired"] = b"".join(self._retired)
+
+    def _age(self, running_s: int) -> None:
+        """R13, R8: let go what was superseded long ago."""
+        self.roots.age(running_s)
+        old = [
+            key_id
+            for key_id, (_, since) in self.receive_keys.items()
+            if since is not None and running_s - since >= limits.KEEP_S
+        ]
+        for key_id in old + list(self.receive_keys)[: -limits.RECEIVE_KEYS_MAX]:
+            self.receive_keys.pop(key_id, None)
+        newest = max(self.runs, key=lambda r: self.runs[r].used_s)
+        for run_id in [r for r in self.runs if r != newest]:
+            if running_s - self.runs[run_id].used_s >= limits.KEEP_S:
+                self._retire(run_id)
+
+    def unreadable(self, now: Now) -> bool:
+        """Whether to answer an unreadable datagram with REOPEN now (R10); if so the answer's run is opened."""
+        if self._reopened is not None:
+            last_ms, wait_ms = self._reopened
+            if now.mono_ms - last_ms < wait_ms:
+                return False
+            self._reopened = (now.mono_ms, min(2 * wait_ms, _REOPEN_MS_MAX))
+        else:
+            self._reopened = (now.mono_ms, _REOPEN_MS)
+        self._open_run(now, to_card=True)
+        return True
+
+    # -- sending ------------------------------------------------------------------------------
+
+    def choose(self, now: Now) -> SendingRun:
+        """The run for the next datagram; a new one is opened where the rules ask for it.
+
+        When `dirty` afterwards, commit `changes` before anything sealed in it is sent.
+        """
+        if self.confirmed is None:
+            if not self.candidates or self.candidates[-1].exhausted:
+                self._open_run(now)
+            return self.candidates[-1]
+        if self._ratchet_due(self.confirmed, now) and not self.candidates:
+            self._open_run(now)
+        if self.candidates:
+            newest = self.candidates[-1]
+            waited = newest.carried_ms is None or now.mono_ms - newest.carried_ms >= _CARRY_MS
+            if not newest.exhausted and (waited or self.confirmed.exhausted):
+                return newest
+        if self.confirmed.exhausted:
+            self._open_run(now)
+            return self.candidates[-1]
+        return self.confirmed
+
+    def _ratchet_due(self, run: SendingRun, now: Now) -> bool:
+        """R12."""
+        if run.index >= limits.RUN_DATAGRAMS_MAX - 64:
+            return True
+        usable = self.roots.usable
+        newer_root = usable is not None and usable.id != run.root_id.hex()
+        if run.key_id == self.peer_key[0] and not newer_root:
+            return False
+        old = now.mono_ms - run.born_ms >= limits.RATCHET_S * 1000
+        return newer_root or run.to_card or run.index >= limits.RATCHET_DATAGRAMS or old
+
+    def _open_run(self, now: Now, *, to_card: bool = False) -> None:
+        root = None if to_card else self.roots.usable
+        root_id = bytes.fromhex(root.id) if root else PERMANENT
+        root_key = bytes.fromhex(root.key) if root else self.kit.root
+        key_id, key = (CARD_KEY, self.kit.peer.identity) if to_card else self.peer_key
+        shared = ciphertext = b""
+        if root is None and not self.kit.tape:
+            recipient = MLKEM1024PublicKey.from_public_bytes(self.kit.peer.kem)
+            shared, ciphertext = recipient.encapsulate()
+        ephemeral, public, run_id = self._ephemeral(root_key + key)
+        own_id, own_public = self._receive_key()
+        opening = Opening(VERSION, root_id, key_id, public + bytes(67), ciphertext)
+        payload = Payload(
+            VERSION, now.wall_s, self.roots.continuity(public), self.epoch_own, own_id, own_public
+        )
+        message, chain_key = write(
+            prologue(self.kit.line_id, self.kit.direction, opening),
+            label(extract(root_key, shared), "psk"),
+            self.kit.identity.agreement_key,
+            ephemeral,
+            key,
+            payload.encode(),
+        )
+        kind = FULL if ciphertext else LIGHT
+        encoded = opening._replace(message=message).encode()
+        run = SendingRun(run_id, chain_key, kind, encoded, key_id, root_id, now.mono_ms)
+        self.candidates = [*self.candidates, run][-_CANDIDATES_MAX:]
+
+    def _ephemeral(self, context: bytes) -> tuple[X25519PrivateKey, bytes, bytes]:
+        """A fresh key hedged with the identity and the purpose (RFC 8937): (private, public, run id)."""
+        taken = {c.run_id for c in self.candidates}
+        while True:
+            seed = extract(self.kit.identity.agreement, self.entropy(32))
+            private = X25519PrivateKey.from_private_bytes(label(seed, "ephemeral", context))
+            public = private.public_key().public_bytes_raw()
+            if run_id_of(public) not in taken:
+                return private, public, run_id_of(public)
+
+    def _receive_key(self) -> tuple[bytes, bytes]:
+        """(id, public key) of our newest receive key; a fresh one once the other side has used the last."""
+        newest = next(reversed(self.receive_keys), None)
+        if newest is None or self.receive_keys[newest][1] is not None:
+            newest = CARD_KEY.hex()
+            while newest == CARD_KEY.hex() or newest in self.receive_keys:
+                newest = self.entropy(2).hex()
+            self.receive_keys[newest] = (self.entropy(32).hex(), None)
+            self._dirty = True
+        private = X25519PrivateKey.from_private_bytes(bytes.fromhex(self.receive_keys[newest][0]))
+        return bytes.fromhex(newest), private.public_key().public_bytes_raw()
+
+    def room(self, run: SendingRun, mtu_bytes: int) -> int:
+        """Bytes of frames that a datagram of this run can hold."""
+        return mtu_bytes - OVERHEAD_BYTES[run.kind]
+
+    def seal(self, run: SendingRun, frames: bytes, now: Now, *, padded: bool) -> bytes:
+        """Seal frames in a run; `padded` brings the datagram to its bucket (R15)."""
+        index, key = run.step()
+        if padded:
+            total = OVERHEAD_BYTES[run.kind] + len(frames)
+            bucket = next((b for b in BUCKETS if b >= total), total)
+            frames = bytes(bucket - total) + frames
+        salt = self.entropy(4)
+        selector = run.run_id + (run.kind << 12 | index).to_bytes(2, "big")
+        header = self._own_header.encrypt(selector + run.opening, [salt])
+        body = AESGCMSIV(key).encrypt(salt + bytes(8), frames, header)
+        run.carried_ms = now.mono_ms
+        return header + salt + body
+
+    def confirm(self, run_id: bytes, now: Now) -> None:
+        """The other side holds a run of ours (frame RUN): its openings need no repeating."""
+        run = next((c for c in self.candidates if c.run_id == run_id), None)
+        if run is None:
+            return
+        run.move(Event.CONFIRM)
+        run.kind, run.opening = PLAIN, b""
+        at = self.candidates.index(run)
+        for older in self.candidates[:at] + ([self.confirmed] if self.confirmed else []):
+            older.move(Event.REPLACE)
+        self.candidates, self.confirmed = self.candidates[at + 1 :], run
+        self.events.append(("run.confirmed", {}))
+
+    def reopen(self, run_id: bytes, now: Now) -> None:
+        """The other side cannot read a run of ours (frame REOPEN, R11)."""
+        ours = [*self.candidates, *([self.confirmed] if self.confirmed else [])]
+        if any(run.run_id == run_id for run in ours):
+            self.roots.doubt()
+            self._dirty = True
+            self._give_up(now, to_card=True)
+
+    def renew(self, now: Now) -> None:
+        """Nothing we send is answered: begin a new run, in case this one is not heard (R11)."""
+        if self._renewed_ms is None or now.mono_ms - self._renewed_ms >= _RENEW_MS:
+            self._renewed_ms = now.mono_ms
+            self._give_up(now, to_card=False)
+
+    def _give_up(self, now: Now, *, to_card: bool) -> None:
+        if self.confirmed is not None:
+            self.confirmed.move(Event.REPLACE)
+            self.confirmed = None
+        self._open_run(now, to_card=to_card)
+
+    # -- rekey --------------------------------------------------------------------------------
+
+    def rekey_due(self, now: Now) -> bool:
+        """Whether we, as the first party, should release an OFFER now."""
+        return (
+            self.kit.first
+            and self.confirmed is not None
+            and self.peer_key[0] != CARD_KEY
+            and self.roots.due(self.running_s(now))
+        )
+
+    def offer(self, now: Now) -> bytes:
+        """The body of an OFFER; takes the next tape page, if there is one besides the reserve."""
+        page = self.next_page if self.next_page in self.pages else 0
+        self.next_page += bool(page)
+        self._dirty = True
+        return self.roots.make_offer(page, self.entropy, self.running_s(now))
+
+    def answer(self, offer: bytes, now: Now) -> bytes | None:
+        """The body of the ANSWER to an OFFER of the first party; None: do not answer."""
+        if self.kit.first:
+            return None
+        body = self.roots.answer(offer, self.kit.root, self.pages, self.running_s(now))
+        if body is not None:
+            self._burn(int.from_bytes(body[2:4], "big"))
+        return body
+
+    def complete(self, answer: bytes, now: Now) -> None:
+        """Take the second party's ANSWER; the next run is opened on the new root."""
+        offer = self.roots.offer
+        if self.roots.complete(answer, self.kit.root, self.pages, self.running_s(now)):
+            self._burn(offer.page if offer else 0)
+            self.events.append(("rekeyed", {}))
+
+    def _burn(self, page: int) -> None:
+        self._dirty = True
+        if page:
+            self.pages.pop(page, None)
+            self._changed[f"tape/{page:04d}"] = None
+
+    def clear_alarm(self) -> None:
+        """A person has checked by voice."""
+        self.alarm, self._dirty = False, True
+
+
+def _split(data: bytes) -> list[bytes]:
+    return [data[i : i + 4] for i in range(0, len(data), 4)]
