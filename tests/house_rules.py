@@ -166,9 +166,12 @@ def files_mentioned(markdown: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def commands_shown(markdown: str) -> Iterator[list[str]]:
-    """The words of each command in the fenced blocks, without a prompt and a trailing comment."""
-    for block in FENCE.findall(markdown):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = line.strip().removeprefix("$ ").partition(" #")[0].split()
-            if words and re.fullmatch(r"\./dev|openline|openline-relay", words[0]):
-                yield words
+    """The words of each command shown in a fenced or indented block or in code marks."""
+    text = markdown.replace("\\\n", " ")
+    shown = [line for block in FENCE.findall(text) for line in block.splitlines()]
+    shown += re.findall(r"^(?: {4,}|\t)(.+)$", FENCE.sub("", text), re.MULTILINE)
+    shown += re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
+    for line in shown:
+        words = line.strip().removeprefix("$ ").partition(" #")[0].split()
+        if words and words[0] in ("./dev", "openline"):
+            yield words

@@ -15,8 +15,10 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 
+from openline.cli import openline
 from tests import house_rules as rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -203,33 +205,61 @@ def test_a_broken_link_is_found() -> None:
     ]
 
 
-def unknown_commands(markdown: str, dev: ModuleType) -> list[str]:
-    """Commands shown in a document that do not exist."""
-    unknown = []
-    for words in rules.commands_shown(markdown):
-        if words[0] == "./dev":
-            known = set(dev.COMMANDS)
-        elif words[0] == "openline":
-            from openline.cli import main
+def unknown_words(words: list[str], dev: ModuleType) -> list[str]:
+    """Which words of a command as shown are no command, or no option of it."""
+    if words[0] == "./dev":
+        known = set(dev.COMMANDS)
+        code = [ROOT / "dev", ROOT / "tests" / "conftest.py"]
+        code += python_files("bench", "demo", "src/openline/sim")
+        text = "".join(path.read_text(encoding="utf-8") for path in code)
+        named = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)][:1]
+        options = {word for word in words[1:] if word.startswith("--") and f'"{word}"' not in text}
+        return [*(word for word in named if word not in known), *sorted(options)]
+    return unknown_to(openline, words[1:])
 
-            known = set(main.commands)
-        else:
-            continue
-        named = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)]
-        if named and named[0] not in known:
-            unknown.append(" ".join(words))
-    return unknown
+
+def unknown_to(command: click.Command, words: list[str]) -> list[str]:
+    """Which words are no option of a command of click, or no command below it."""
+    options = {name: option for option in command.params for name in option.opts}
+    rest = iter(words)
+    for word in rest:
+        name, _, value = word.partition("=")
+        option = options.get(name)
+        if isinstance(option, click.Option) and not option.is_flag and not value:
+            next(rest, "")
+        elif name.startswith("--") and name != "--help" and option is None:
+            return [name]
+        elif isinstance(command, click.Group) and not name.startswith("-"):
+            below = command.commands.get(name)
+            return unknown_to(below, list(rest)) if below else [name]
+    return []
 
 
 def test_commands_in_documents_exist(dev: ModuleType) -> None:
-    shown = {str(d.relative_to(ROOT)): d.read_text(encoding="utf-8") for d in documents()}
-    wrong = {name: unknown_commands(text, dev) for name, text in shown.items()}
-    assert {name: commands for name, commands in wrong.items() if commands} == {}
+    wrong = [
+        f"{document.relative_to(ROOT)}: {' '.join(words)}: no {' '.join(unknown)}"
+        for document in documents()
+        for words in rules.commands_shown(document.read_text(encoding="utf-8"))
+        if (unknown := unknown_words(words, dev))
+    ]
+    assert wrong == []
 
 
 def test_a_command_that_does_not_exist_is_found(dev: ModuleType) -> None:
-    text = "```sh\n$ ./dev demo --keep   # fine\n./dev conquer\n```\n./dev is not shown here\n"
-    assert unknown_commands(text, dev) == ["./dev conquer"]
+    text = """
+```sh
+$ ./dev test --long   # fine
+./dev conquer
+```
+./dev is not shown here
+
+    openline --lang ru send --loudly
+    openline shout
+
+but `./dev test --forever` is.
+"""
+    unknown = [unknown_words(words, dev) for words in rules.commands_shown(text)]
+    assert unknown == [[], ["conquer"], ["--loudly"], ["shout"], ["--forever"]]
 
 
 def test_lock_names_the_public_index_only() -> None:
