@@ -1,8 +1,9 @@
-"""One author's chain, as the other side follows it (§7): branches, heads, digest.
+"""One author's chain, as the other side follows it (§7): incarnations, heads, digest.
 
 Purpose: take records in any order and tell which stand in the chain, which wait, which are
-abandoned. What waits for a missing number is held; what no branch explains is not taken (R22).
-Keys, frames and acknowledgement timers do not live here.
+abandoned. Incarnations form a tree, each BEGIN hanging where it says it goes on; the chain is the
+path to the BEGIN last taken. Everything else is worked out anew from that after each record, which
+is slow and plain. Keys, frames and the timing of acknowledgements do not live here.
 """
 
 from __future__ import annotations
@@ -14,31 +15,37 @@ from .wire import need, sha256
 
 JUMP_MAX = 1_048_576
 GAPS_MAX = 512
+ENDLESS = 2**62
 
 
 @dataclass
 class Chain:
-    """The reader's copy of a chain, from head(0) on.
+    """The reader's copy of a chain, from `start`, its head(0), on.
 
-    `branch` lists the incarnations followed, each with the number of its first record; `left` holds
-    those once followed and left altogether; `held` maps a number on the branch to its record;
-    `heads` a number to head(number), as far as contiguous. `differs` tells that a head(floor) was
-    not one's own.
+    `records` maps (incarnation, number) to bytes, on the chain or off it; `begins` an incarnation
+    to the number and body of its BEGIN; `tip` is the incarnation of the BEGIN last taken. Worked
+    out: `path`, the incarnations of the chain with the first and last number of each; `heads` as
+    far as known; `contiguous`; `lost`; and `differs`, that a head(floor) was not one's own.
     """
 
     start: bytes
-    branch: list[tuple[int, int]] = field(default_factory=list)
-    held: dict[int, bytes] = field(default_factory=dict)
+    records: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    begins: dict[int, tuple[int, Begin]] = field(default_factory=dict)
+    tip: int = 0
+    path: list[tuple[int, int, int]] = field(default_factory=list)
     heads: dict[int, bytes] = field(default_factory=dict)
-    abandoned: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    left: set[int] = field(default_factory=set)
-    lost: list[tuple[int, int]] = field(default_factory=list)
     contiguous: int = 0
+    lost: list[tuple[int, int]] = field(default_factory=list)
     differs: bool = False
 
     def __post_init__(self) -> None:
         """head(0) is always known."""
-        self.heads.setdefault(0, self.start)
+        self._settle()
+
+    @property
+    def abandoned(self) -> list[tuple[int, int]]:
+        """The serials held that are off the chain, in order."""
+        return sorted(s for s in self.records if self.incarnation_at(s[1]) != s[0])
 
     def take(self, data: bytes) -> str:
         """Take a record; return what became of it.
@@ -49,109 +56,107 @@ class Chain:
         """
         record = read_record(data)
         serial = (record.incarnation, record.number)
-        known = self._at(serial)
-        if known is not None:
-            return "duplicate" if known == data else "fork"
+        if serial in self.records:
+            return "duplicate" if self.records[serial] == data else "fork"
         if record.kind == Kind.BEGIN:
-            return self._begin(record, data)
-        last = 0 if record.incarnation in self.left else self._last_of(record.incarnation)
-        if last is None:
+            if not self._begin(record):
+                return "not-taken"
+        elif not self._known(record.incarnation):
             return "not-taken"
-        if record.number > last:
-            self.abandoned[serial] = data
+        before = self.contiguous
+        if self.incarnation_at(record.number) != record.incarnation:
+            self.records[serial] = data
             return "abandoned"
-        return self._hold(record.number, data)
+        self._bounds(record.number)
+        self.records[serial] = data
+        self._settle()
+        if record.number > self.contiguous:
+            return "held"
+        return "late" if record.number <= before else "taken"
 
-    def _at(self, serial: tuple[int, int]) -> bytes | None:
-        """The bytes held for a serial, on the branch or off it."""
-        if serial in self.abandoned:
-            return self.abandoned[serial]
-        if self.incarnation_at(serial[1]) == serial[0]:
-            return self.held.get(serial[1])
-        return None
+    def _known(self, incarnation: int) -> bool:
+        return incarnation in self.begins or any(incarnation == inc for inc, _, _ in self.path)
 
     def incarnation_at(self, number: int) -> int:
-        """Return the incarnation that a number on the branch belongs to, 0 if none."""
-        return next((inc for inc, first in reversed(self.branch) if first <= number), 0)
+        """Return the incarnation that a number of the chain belongs to, 0 if none."""
+        return next((inc for inc, first, last in self.path if first <= number <= last), 0)
 
-    def _last_of(self, incarnation: int) -> int | None:
-        """The last number an incarnation reaches on the branch; None if it is not on it."""
-        for place, (known, _) in enumerate(self.branch):
-            if known == incarnation:
-                later = self.branch[place + 1 :]
-                return later[0][1] - 1 if later else 2**62
-        return None
+    def _begin(self, record: Record) -> bool:
+        """Hang a BEGIN into the tree, if R21 lets it be taken; tell whether it was."""
+        begin, inc = read_begin(record.body), record.incarnation
+        named = self._known(inc)
+        follows = begin.previous == 0 or self._known(begin.previous)
+        if inc in self.begins or not (named or follows or begin.floor > self.contiguous):
+            return False
+        if begin.previous in self.begins and self.begins[begin.previous][0] >= record.number:
+            return False
+        self.begins[inc] = (record.number, begin)
+        if not named:
+            self.tip = inc
+        self._settle()
+        return True
 
-    def _hold(self, number: int, data: bytes) -> str:
+    def _settle(self) -> None:
+        """Work out path, heads, contiguous, lost and differs anew."""
+        self.path, floors = self._walk()
+        self.heads, self.lost, self.differs = {0: self.start}, [], False
+        number = 0
+        while True:
+            serial = (self.incarnation_at(number + 1), number + 1)
+            if serial in self.records:
+                number += 1
+                self.heads[number] = sha256(self.heads[number - 1], self.records[serial])
+                continue
+            above = [given for given in floors if given[0] > number]
+            if not above:
+                break
+            floor, head = min(above, key=lambda given: given[0])
+            self.lost += self._missing(number + 1, floor)
+            number = floor
+            self.heads[floor] = head
+        self.contiguous = number
+        self.differs = any(self.heads.get(f, head) != head for f, head in floors)
+
+    def _walk(self) -> tuple[list[tuple[int, int, int]], list[tuple[int, bytes]]]:
+        """Walk from the tip to the root of what is known; also return the floors on the way,
+        newest first, each with its head."""
+        path: list[tuple[int, int, int]] = []
+        floors: list[tuple[int, bytes]] = []
+        inc, last = self.tip, ENDLESS
+        while inc in self.begins:
+            first, begin = self.begins[inc]
+            path.append((inc, first, last))
+            floors.append((begin.floor, begin.head))
+            inc, last = begin.previous, first - 1
+        if inc:
+            path.append((inc, max(floor for floor, _ in floors) + 1, last))
+        return path, floors
+
+    def _missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The ranges from first to last, both within, of which no record is held."""
+        found: list[tuple[int, int]] = []
+        for number in range(first, last + 1):
+            if (self.incarnation_at(number), number) in self.records:
+                continue
+            if found and found[-1][1] == number - 1:
+                found[-1] = (found[-1][0], number)
+            else:
+                found.append((number, number))
+        return found
+
+    def _bounds(self, number: int) -> None:
+        """R26: how far ahead, and how many gaps."""
         need(number - self.contiguous <= JUMP_MAX, "serial-jump")
-        above = {n for n in self.held if n > self.contiguous} | {number}
-        need(sum(n - 1 not in above | {self.contiguous} for n in above) <= GAPS_MAX, "gaps")
-        self.held[number] = data
-        if number <= self.contiguous:
-            return "late"
-        self._advance()
-        return "taken" if number <= self.contiguous else "held"
-
-    def _advance(self) -> None:
-        while (following := self.contiguous + 1) in self.held:
-            self.heads[following] = sha256(self.heads[self.contiguous], self.held[following])
-            self.contiguous = following
-
-    def _begin(self, record: Record, data: bytes) -> str:
-        """R21: take a BEGIN that follows the branch, or whose floor lies above what is held."""
-        begin, number = read_begin(record.body), record.number
-        last = 0 if begin.previous == 0 else self._last_of(begin.previous)
-        beyond = begin.floor > self.contiguous
-        if last is None and not beyond:
-            return "not-taken"
-        if last is None:
-            self._abandon_from(begin.floor + 1)
-            self.branch.append((begin.previous, begin.floor + 1))
-        if begin.previous and self.incarnation_at(number - 1) not in (begin.previous, 0):
-            self.abandoned[(record.incarnation, number)] = data
-            return "abandoned"
-        self._abandon_from(number)
-        self.branch.append((record.incarnation, number))
-        self._floor(begin)
-        return self._hold(number, data)
-
-    def _abandon_from(self, number: int) -> None:
-        """Take off the chain what the branch holds at `number` and above."""
-        for place in sorted(n for n in self.held if n >= number):
-            self.abandoned[(self.incarnation_at(place), place)] = self.held.pop(place)
-        self.heads = {n: head for n, head in self.heads.items() if n < number}
-        self.left |= {inc for inc, first in self.branch if first >= number}
-        self.branch = [(inc, first) for inc, first in self.branch if first < number]
-        self.contiguous = min(self.contiguous, number - 1)
-
-    def _floor(self, begin: Begin) -> None:
-        """Go on from the author's floor, or check that it is one's own."""
-        if self.contiguous < begin.floor:
-            self.lost += _missing(self.held, self.contiguous + 1, begin.floor)
-            self.heads[begin.floor] = begin.head
-            self.contiguous = begin.floor
-            self._advance()
-        elif self.heads.get(begin.floor, begin.head) != begin.head:
-            self.differs = True
+        on = {n for inc, n in self.records if self.incarnation_at(n) == inc} | {number}
+        ahead = {n for n in on if n > self.contiguous}
+        gaps = sum(n - 1 not in on and n - 1 != self.contiguous for n in ahead)
+        need(gaps <= GAPS_MAX, "gaps")
 
     def head(self, incarnation: int, number: int) -> bytes:
-        """Return head(number) of the branch followed; refuses `not-held`."""
+        """Return head(number) of the chain; refuses `not-held`."""
         need(number == 0 or self.incarnation_at(number) == incarnation, "not-held")
         need(number in self.heads, "not-held")
         return self.heads[number]
-
-
-def _missing(held: dict[int, bytes], first: int, last: int) -> list[tuple[int, int]]:
-    """The ranges between first and last, both within, of which no record is held."""
-    found: list[tuple[int, int]] = []
-    for number in range(first, last + 1):
-        if number in held:
-            continue
-        if found and found[-1][1] == number - 1:
-            found[-1] = (found[-1][0], number)
-        else:
-            found.append((number, number))
-    return found
 
 
 def digest(line_id: bytes, first_head: bytes, second_head: bytes) -> bytes:

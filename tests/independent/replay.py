@@ -204,7 +204,7 @@ class Reader:
             "contiguous": self.chain.contiguous,
             "heads": sorted([n, head.hex()] for n, head in self.chain.heads.items()),
             "lost": plain(self.chain.lost),
-            "abandoned": sorted(plain(list(self.chain.abandoned))),
+            "abandoned": plain(self.chain.abandoned),
             "differs": self.chain.differs,
         }
 

@@ -181,7 +181,7 @@ def test_begin_abandons_what_a_restored_author_never_knew() -> None:
         chain.take(each)
     known = chain.head(7, 2)
     assert chain.take(begin(8, 3, 7, 2, known)) == "taken"
-    assert sorted(chain.abandoned) == [(7, 3), (7, 4)]
+    assert chain.abandoned == [(7, 3), (7, 4)]
     assert chain.take(record(7, 5)) == "abandoned"
     assert not chain.differs
     assert chain.take(begin(9, 4, 8, 2, b"\x22" * 32)) == "taken"
@@ -212,8 +212,40 @@ def test_first_begin_again_abandons_all() -> None:
     for each in (begin(7, 1, 0, 0), record(7, 2)):
         chain.take(each)
     assert chain.take(begin(8, 1, 0, 0)) == "taken"
-    assert (chain.contiguous, sorted(chain.abandoned)) == (1, [(7, 1), (7, 2)])
+    assert (chain.contiguous, chain.abandoned) == (1, [(7, 1), (7, 2)])
     assert chain.take(record(7, 3)) == "abandoned"
+
+
+def test_stale_begin_from_before_a_restore_does_not_bind_the_living_author() -> None:
+    chain = Chain(START)
+    for each in (begin(7, 1, 0, 0), record(7, 2), begin(9, 3, 7, 0), record(9, 4)):
+        assert chain.take(each) == "taken"
+    before = chain.head(9, 4)
+    assert chain.take(begin(8, 3, 7, 0)) == "taken"
+    assert chain.abandoned == [(9, 3), (9, 4)]
+    assert chain.take(begin(10, 5, 9, 0)) == "taken"
+    assert chain.abandoned == [(8, 3)]
+    assert chain.head(9, 4) == before
+
+
+def test_begins_above_the_floor_come_in_any_order_after_a_disk_loss() -> None:
+    chain = Chain(START)
+    given = b"\x33" * 32
+    assert chain.take(begin(9, 15, 8, 10, given)) == "held"
+    assert chain.take(record(8, 14)) == "held"
+    assert chain.take(begin(8, 13, 7, 10, given)) == "held"
+    assert chain.take(record(7, 12)) == "held"
+    assert chain.take(record(7, 11)) == "taken"
+    assert (chain.contiguous, chain.lost, chain.abandoned) == (15, [(1, 10)], [])
+
+
+def test_lost_number_that_comes_after_all_is_no_longer_lost() -> None:
+    chain = Chain(START)
+    for each in (begin(7, 1, 0, 0), begin(8, 4, 7, 3, b"\x33" * 32)):
+        chain.take(each)
+    assert (chain.contiguous, chain.lost) == (4, [(2, 3)])
+    assert chain.take(record(7, 3)) == "late"
+    assert (chain.contiguous, chain.lost) == (4, [(2, 2)])
 
 
 def test_what_lies_too_far_ahead_is_refused() -> None:
