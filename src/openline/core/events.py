@@ -114,10 +114,39 @@ class Revoke(NamedTuple):
     actor: str
 
 
+class Initialise(NamedTuple):
+    """Make the identity of an empty post. Result: its card (bytes)."""
+
+    actor: str
+
+
+class Pair(NamedTuple):
+    """Pair with the other side's card. Result: the line's number.
+
+    `tape` is the hand-carried tape, or None for cards alone (weaker); `said` are the twelve words heard from the other side.
+    """
+
+    line_label: str
+    actor: str
+    card: bytes
+    tape: bytes | None
+    said: Sequence[str]
+
+
 class Tick(NamedTuple):
     """Time has passed. Result: None."""
 
 
 Input = (
-    Arrived | BearerUp | BearerDown | Release | Receive | Compare | ClearAlarm | Revoke | Tick
+    Arrived
+    | BearerUp
+    | BearerDown
+    | Release
+    | Receive
+    | Compare
+    | ClearAlarm
+    | Revoke
+    | Initialise
+    | Pair
+    | Tick
 )

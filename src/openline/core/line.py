@@ -70,6 +70,8 @@ class Line:
         self.used_bytes = 0
         self.faults: Counter[str] = Counter()
         self.events: list[tuple[str, dict[str, object]]] = []
+        self.runs: list[tuple[int, bytes]] = []
+        """RUN and REOPEN heard, for sealing to take."""
         self.dirty = False
         """Whether `save` would give something else than last time."""
         self._begun = False
@@ -198,6 +200,22 @@ class Line:
             0, 0, Precedence.FLASH, kind, "", now.wall_s, now.wall_s, None, tuple(references), "", body
         )
 
+    def resume(self, before: Line) -> None:
+        """Take over from the line this one replaces in the same process, after a commit failed."""
+        self.channels = before.channels
+        self.faults = before.faults
+        self.reception.quota_bytes = before.reception.quota_bytes
+        self.reception.reserve_bytes = before.reception.reserve_bytes
+        if before._begun and self.branch and self.branch[-1] in before.branch[-1:]:
+            self._begun, self._begun_ms = True, before._begun_ms
+        if self.reception.branch:
+            self._ack_due |= {name for name, channel in self.channels.items() if channel.up}
+
+    def requeue(self) -> None:
+        """The other side could not read what is on the wire: send it again."""
+        for bearer in self.channels:
+            self.outbox.bearer_down(bearer)
+
     # -- their side ---------------------------------------------------------------------------
 
     def hear(self, inner: bytes, bearer: str, now: Now) -> list[Taken]:
@@ -229,6 +247,10 @@ class Line:
 
     def _frame(self, frame: Frame, bearer: str, now: Now) -> Sequence[Taken]:
         kind, payload = frame
+        if kind in (FrameType.RUN, FrameType.REOPEN):
+            if len(payload) != 4:
+                raise malformed("run")
+            self.runs.append((kind, payload))
         if kind == FrameType.RECORD:
             return self._arrive(payload, bearer, now)
         if kind == FrameType.PIECE:
@@ -348,13 +370,17 @@ class Line:
 
     def compare(self, now: Now) -> None:
         """Ask the other side whether the records agree up to what both are known to hold. Raises LocalError."""
-        own, peer = self.outbox.acked, self.reception.contiguous
-        if not own or not peer:
-            raise LocalError("compare.nothing")
-        frame = self.comparer.ask(self._at(self.branch, own), self._at(self.reception.branch, peer), now)
+        frame = self.comparer.ask(*self.held_serials(), now)
         if frame is None:
             raise LocalError("compare.nothing")
         self._answer([frame])
+
+    def held_serials(self) -> tuple[Serial, Serial]:
+        """Up to where both sides are known to hold everything: (ours, theirs)."""
+        return (
+            self._at(self.branch, self.outbox.acked),
+            self._at(self.reception.branch, self.reception.contiguous),
+        )
 
     @staticmethod
     def _at(branch: list[Segment], number: int) -> Serial:

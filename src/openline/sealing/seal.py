@@ -351,12 +351,12 @@ class Seal:
         """Bytes of frames that a datagram of this run can hold."""
         return mtu_bytes - OVERHEAD_BYTES[run.kind]
 
-    def seal(self, run: SendingRun, frames: bytes, now: Now, *, padded: bool) -> bytes:
-        """Seal frames in a run; `padded` brings the datagram to its bucket (R15)."""
+    def seal(self, run: SendingRun, frames: bytes, now: Now, *, pad_to: int = 0) -> bytes:
+        """Seal frames in a run, brought to a bucket of at most `pad_to` bytes (R15; 0: no padding)."""
         index, key = run.step()
-        if padded:
-            total = OVERHEAD_BYTES[run.kind] + len(frames)
-            bucket = next((b for b in BUCKETS if b >= total), total)
+        total = OVERHEAD_BYTES[run.kind] + len(frames)
+        bucket = min(next((b for b in BUCKETS if b >= total), total), pad_to)
+        if bucket > total:
             frames = bytes(bucket - total) + frames
         salt = self.entropy(4)
         selector = run.run_id + (run.kind << 12 | index).to_bytes(2, "big")

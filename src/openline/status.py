@@ -1,0 +1,82 @@
+"""What a post says of itself: frozen views of its lines, and the events that logs and live displays follow.
+
+Theory of operation: plain values made by post.py, read by views.py, the runner and the simulator. Nothing here holds text of messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .bearers.base import Mailbox
+from .core.compare import Comparison
+from .core.events import Serial
+
+__all__ = ["BearerStatus", "Channel", "Comparison", "LineStatus", "Mailboxes", "PostEvent"]
+
+
+class PostEvent(NamedTuple):
+    """Something that happened on a line; `values` are numbers and codes, never text."""
+
+    name: str
+    line: int
+    values: dict[str, object]
+
+
+class Channel(NamedTuple):
+    """What a connection-oriented bearer needs to know the other end: key `bk`, and our sending direction."""
+
+    bk: bytes
+    direction: int
+
+
+class Mailboxes(NamedTuple):
+    """The mailboxes of a line: those we take from, the one we deposit to, and the one for recovery."""
+
+    take: Sequence[Mailbox]
+    deposit: Mailbox
+    recovery: Mailbox
+
+
+@dataclass(frozen=True)
+class BearerStatus:
+    """One bearer of a line: `code` says why it is down; `rtt_ms` is measured, `heard_ms` is monotonic."""
+
+    up: bool
+    code: str
+    rtt_ms: int | None
+    heard_ms: int | None
+
+
+@dataclass(frozen=True)
+class LineStatus:
+    """A line as it stands. Times are unix seconds where the name ends in _s."""
+
+    line: int
+    label: str
+    state: str
+    """"new", "opening", "open", "revoked"."""
+    tape: bool
+    own_number: int = 0
+    acked_number: int = 0
+    outbox: int = 0
+    peer_number: int = 0
+    peer_highest: int = 0
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    bearers: dict[str, BearerStatus] = field(default_factory=dict)
+    heard_s: int | None = None
+    alarm: bool = False
+    flood: bool = False
+    faults: dict[str, int] = field(default_factory=dict)
+    forks: int = 0
+    differs_at: int | None = None
+    refused: list[tuple[Serial, int]] = field(default_factory=list)
+    comparison: Comparison | None = None
+    own_serial: Serial | None = None
+    """The newest of ours that the other machine holds with all before it."""
+    peer_serial: Serial | None = None
+    """The newest of theirs that we hold with all before it."""
+    digest: str = ""
+    """Hex digest of the record at (own_serial, peer_serial); "" if there is none yet."""
