@@ -155,7 +155,7 @@ class BearerContract:
         self._play(scene)
 
     def test_cancelling_while_the_post_is_slow_ends_cleanly(self) -> None:
-        """Cancellation inside `received` leaves no task behind (checked at the end of every test)."""
+        """Cancellation inside `received` leaves no task behind (checked after every test)."""
 
         async def scene() -> None:
             self.far.port.hold()
@@ -190,9 +190,11 @@ class BearerContract:
             await self.far.port.until(lambda: self.far.port.is_up)
             await scene()
         finally:
-            await self.near.stop()
-            await self.far.stop()
-            await self.unmake()
+            try:
+                await self.near.stop()
+            finally:
+                await self.far.stop()
+                await self.unmake()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -1,0 +1,299 @@
+"""One mailbox at a relay as a party uses it: the requests of §11 and what the answers mean.
+
+Theory of operation: each `Box` has connections of its own, so that no byte of the protocol links
+two mailboxes. Redirects are not followed, proxies are not taken from the environment, and an answer
+is bounded before it is kept: the relay may be the attacker. A request that met a connection the
+relay had just closed is made once more; a datagram may so be deposited twice, which is harmless.
+Errors carry codes and status numbers, never a name, a secret or a token.
+
+What must not live here: when to try again, what is up or down, what a datagram means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import ssl
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import httpx2
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+from openline.errors import BearerError, LocalError
+
+from .base import Mailbox
+
+DATAGRAM_BYTES_MAX = 4096
+"""Longest datagram a relay takes or gives (R4)."""
+
+REQUESTS_MAX = 8
+"""Requests of one box under way at a time."""
+
+POLL_S = 25
+"""Seconds a long poll waits at the relay."""
+
+REQUEST_S = 10.0
+"""Seconds any other answer may take."""
+
+ANSWER_BYTES_MAX = 512 * 1024
+"""Longest answer or stream message; a relay sends at most 64 datagrams in one."""
+
+_CODES = {
+    403: "bearer.relay_forbidden",
+    413: "bearer.too_long",
+    429: "bearer.relay_quota",
+    507: "bearer.relay_full",
+}
+
+_SILENT = logging.getLogger("openline.bearers.mailbox.silent")
+_SILENT.disabled = True
+
+
+class Tokens(Protocol):
+    """Admission tokens of the relay's operator, kept by the caller."""
+
+    def next(self) -> bytes | None:
+        """An unspent token, or None; the same one until it is spent."""
+
+    def spent(self, token: bytes) -> None:
+        """It was used up, or is not good: do not give it again, also after a restart.
+
+        May be said twice of one token, where several bearers share them.
+        """
+
+
+class Entry(NamedTuple):
+    """One datagram as the relay keeps it."""
+
+    id: int
+    data: bytes
+
+
+class Relay(NamedTuple):
+    """Where the relay is, as configured."""
+
+    url: str
+    """http(s)://host[:port][/path]"""
+    ca_file: Path | None = None
+    """The only authority trusted for TLS; None for the system's."""
+    proxy: str | None = None
+    """An HTTP or SOCKS proxy to go through; the environment is not asked."""
+    streams: bool = True
+    """False: long polls only."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is used."""
+        return self.url.startswith("https:")
+
+    def check(self) -> None:
+        """LocalError "bearer.relay_url" if the URL is not one."""
+        try:
+            parts = urlsplit(self.url)
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good or parts.query or parts.fragment or parts.username:
+            raise LocalError("bearer.relay_url")
+
+    def tls(self) -> ssl.SSLContext:
+        """What TLS trusts; nobody, where none is used. LocalError if the CA file cannot be read."""
+        if not self.secure:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            raise LocalError("bearer.relay_ca_file", path=str(self.ca_file)) from error
+
+
+class NotOpenError(Exception):
+    """The relay does not have the mailbox (404)."""
+
+
+class NoStreamError(Exception):
+    """Something on the way does not let WebSockets through."""
+
+
+class _Connect(connect):
+    """A WebSocket connection that follows no redirect: a relay does not say where we go."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Take a redirect for the failure it is here."""
+        return exc
+
+
+class Box:
+    """One mailbox, to take from it or to deposit. Every method may raise BearerError."""
+
+    def __init__(self, relay: Relay, tls: ssl.SSLContext, mailbox: Mailbox, *, take: bool) -> None:
+        take_hash = hashlib.sha256(mailbox.take).digest()
+        deposit_hash = hashlib.sha256(mailbox.deposit).digest()
+        name = hashlib.sha256(b"openline/1 mailbox" + take_hash + deposit_hash).hexdigest()
+        self._relay = relay
+        self._tls = tls
+        self._path = f"{relay.url.rstrip('/')}/v1/mailbox/{name}"
+        if take:
+            self._headers = {
+                "Openline-Take": mailbox.take.hex(),
+                "Openline-Other": deposit_hash.hex(),
+            }
+        else:
+            self._headers = {
+                "Openline-Deposit": mailbox.deposit.hex(),
+                "Openline-Other": take_hash.hex(),
+            }
+        self._client = httpx2.AsyncClient(
+            headers={"Accept-Encoding": "identity", "User-Agent": "openline"},
+            verify=tls,
+            proxy=relay.proxy,
+            trust_env=False,
+            timeout=REQUEST_S,
+            limits=httpx2.Limits(
+                max_connections=REQUESTS_MAX,
+                max_keepalive_connections=REQUESTS_MAX,
+                keepalive_expiry=30,
+            ),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def open(self, tokens: Tokens) -> None:
+        """See that the mailbox is open, with a token if it must be."""
+        status, _ = await self._call("PUT")
+        while status == 403:
+            token = tokens.next()
+            if token is None:
+                raise BearerError("bearer.relay_no_token", retry=True)
+            status, _ = await self._call("PUT", headers={"Openline-Token": token.hex()})
+            if status in {201, 403}:
+                tokens.spent(token)
+        _need(status, 200, 201)
+
+    async def deposit(self, data: bytes) -> None:
+        """Put one datagram in; on the relay's disk when this returns. NotOpenError."""
+        status, _ = await self._call("POST", content=data)
+        _need(status, 201)
+
+    async def poll(self) -> list[Entry]:
+        """What is there, waiting up to POLL_S for something. NotOpenError."""
+        status, body = await self._call(
+            "GET", suffix=f"?wait={POLL_S}", timeout_s=POLL_S + REQUEST_S
+        )
+        _need(status, 200)
+        return entries_of(body)
+
+    async def acknowledge(self, ids: Iterable[int]) -> None:
+        """Let the relay delete these. NotOpenError."""
+        status, _ = await self._call("POST", suffix="/ack", content=packed_ids(ids))
+        _need(status, 204)
+
+    async def stream(self) -> ClientConnection:
+        """A stream of this mailbox. NotOpenError, NoStreamError."""
+        try:
+            return await _Connect(
+                "ws" + self._path.removeprefix("http") + "/stream",
+                additional_headers=self._headers,
+                user_agent_header="openline",
+                compression=None,
+                proxy=self._relay.proxy,
+                open_timeout=REQUEST_S,
+                close_timeout=1,
+                max_size=ANSWER_BYTES_MAX,
+                max_queue=2,
+                logger=_SILENT,
+                ssl=self._tls if self._relay.secure else None,
+            )
+        except InvalidStatus as refusal:
+            status = refusal.response.status_code
+            if status in {404, 403, 429, 500, 503, 507}:
+                _need(status)
+            raise NoStreamError() from None
+        except InvalidHandshake:
+            raise NoStreamError() from None
+        except (OSError, EOFError) as failure:
+            raise _unreachable(failure) from None
+
+    async def _call(
+        self,
+        method: str,
+        *,
+        suffix: str = "",
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = REQUEST_S,
+    ) -> tuple[int, bytes]:
+        """One request: (status, body). A connection the relay had just closed is replaced once."""
+        for attempt in (1, 2):
+            try:
+                async with (
+                    asyncio.timeout(timeout_s),
+                    self._client.stream(
+                        method,
+                        self._path + suffix,
+                        content=content,
+                        headers=self._headers | (headers or {}),
+                        timeout=timeout_s,
+                    ) as answer,
+                ):
+                    return answer.status_code, await _bounded(answer)
+            except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError) as failure:
+                if attempt == 2:
+                    raise _unreachable(failure) from None
+            except (httpx2.HTTPError, TimeoutError) as failure:
+                raise _unreachable(failure) from None
+        raise BearerError("bearer.unreachable", retry=True)
+
+
+async def _bounded(answer: httpx2.Response) -> bytes:
+    body = bytearray()
+    async for chunk in answer.aiter_raw():
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            raise BearerError("bearer.relay_fault", retry=True)
+    return bytes(body)
+
+
+def _need(status: int, *good: int) -> None:
+    if status in good:
+        return
+    if status == 404:
+        raise NotOpenError()
+    raise BearerError(_CODES.get(status, "bearer.relay_fault"), retry=True, status=status)
+
+
+def entries_of(body: bytes) -> list[Entry]:
+    """The entries of an answer or a stream message. BearerError if it is not that."""
+    entries: list[Entry] = []
+    at = 0
+    while at < len(body):
+        if at + 10 > len(body):
+            raise BearerError("bearer.relay_fault", retry=True)
+        entry_id, length = struct.unpack_from(">QH", body, at)
+        at += 10 + length
+        if not 0 < length <= DATAGRAM_BYTES_MAX or at > len(body):
+            raise BearerError("bearer.relay_fault", retry=True)
+        entries.append(Entry(entry_id, body[at - length : at]))
+    return entries
+
+
+def packed_ids(ids: Iterable[int]) -> bytes:
+    """An acknowledgement: ids u64."""
+    return b"".join(struct.pack(">Q", entry_id) for entry_id in ids)
+
+
+def _unreachable(failure: BaseException) -> BearerError:
+    """The failure without its text, which may name hosts; TLS told apart, as it needs a person."""
+    cause: BaseException | None = failure
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return BearerError("bearer.tls", retry=True)
+        cause = cause.__cause__ or cause.__context__
+    return BearerError("bearer.unreachable", retry=True)

@@ -1,0 +1,325 @@
+"""The relay bearer: datagrams of one line through an untrusted store-and-forward relay (§11).
+
+Theory of operation: three things run side by side. *Lanes* take: one per mailbox taken, each a
+WebSocket stream of its own (a long poll where a proxy does not let WebSockets through); what
+arrived goes to the port, and only when the port says it is durable do its ids go back, at which the
+relay lets go. The *depositor* asks the port for datagrams and posts them, a few at a time. The
+*health* task finds out whether the relay can be reached and tells the port up or down; lanes and
+depositor raise its doubt when something fails. A datagram that was not accepted is dropped: the
+line above sends it again, here or elsewhere, because the port was told.
+
+Every mailbox has connections of its own, so that no byte of the protocol links two mailboxes
+(addresses and timing still do). Redirects are not followed, proxies are not taken from the
+environment, what the relay sends is bounded before it is kept. The relay may be the attacker: it
+can lose, repeat and delay, and nothing else.
+
+What must not live here: what a datagram means; when to send again; logs of names, secrets or tokens
+(nothing is logged here at all).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from openline.errors import BearerError
+
+from .base import BearerProfile, Mailbox, Outgoing, Port
+from .mailbox import (
+    REQUESTS_MAX,
+    Box,
+    Entry,
+    NoStreamError,
+    NotOpenError,
+    Relay,
+    Tokens,
+    entries_of,
+    packed_ids,
+)
+
+PROFILE = BearerProfile(
+    name="relay",
+    latency_ms=200,
+    mtu_bytes=4096,
+    retry_ms_min=2_000,
+    retry_ms_max=60_000,
+    cost=20,
+)
+"""A relay somewhere on the internet; dearer than a direct connection."""
+
+BACKOFF_S_MIN = 0.25
+BACKOFF_S_MAX = 5.0
+"""Seconds before trying again: the first wait, doubled up to the last."""
+
+REVIEW_S = 1.0
+"""Seconds between looks at which mailboxes are to be taken."""
+
+WAITING_ENTRIES_MAX = 256
+"""Entries of one lane read from the wire and not yet handed to the port."""
+
+
+class Mailboxes(Protocol):
+    """The mailboxes of a line as they are now."""
+
+    @property
+    def take(self) -> Sequence[Mailbox]:
+        """Those we receive in."""
+
+    @property
+    def deposit(self) -> Mailbox:
+        """The one we write to."""
+
+    @property
+    def recovery(self) -> Mailbox:
+        """The one that needs no agreement (epoch 0 of the other side)."""
+
+
+class MailboxSet(NamedTuple):
+    """A plain Mailboxes."""
+
+    take: Sequence[Mailbox]
+    deposit: Mailbox
+    recovery: Mailbox
+
+
+class RelayBearer:
+    """The bearer of one line over one relay. `mailboxes` is asked again at least each second."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        mailboxes: Callable[[], Mailboxes],
+        tokens: Tokens,
+        profile: BearerProfile = PROFILE,
+    ) -> None:
+        relay.check()
+        self.profile = profile
+        self._relay = relay
+        self._mailboxes = mailboxes
+        self._tokens = tokens
+
+    async def run(self, port: Port) -> None:
+        """Carry datagrams until cancelled. LocalError if the CA file cannot be read."""
+        tls = self._relay.tls()
+        passage = _Passage(self._relay, tls, self._mailboxes, self._tokens, port)
+        try:
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(passage.watch_health())
+                parts.create_task(passage.deposit_all())
+                parts.create_task(passage.keep_lanes())
+        finally:
+            await passage.close()
+
+
+class _Passage:
+    """One run of the bearer: its boxes, its lanes, and whether the relay can be reached."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        tls: ssl.SSLContext,
+        mailboxes: Callable[[], Mailboxes],
+        tokens: Tokens,
+        port: Port,
+    ) -> None:
+        self._relay = relay
+        self._tls = tls
+        self._mailboxes = mailboxes
+        self._tokens = tokens
+        self._port = port
+        self._up = False
+        self._doubt = asyncio.Event()
+        self._backoff_s = BACKOFF_S_MIN
+        self._opening = asyncio.Lock()
+        self._handing_in = asyncio.Lock()
+        self._outboxes: dict[Mailbox, Box] = {}
+
+    async def close(self) -> None:
+        """Close what depositing had opened."""
+        for box in self._outboxes.values():
+            await box.close()
+
+    # Health
+
+    async def watch_health(self) -> None:
+        """Keep the port told whether datagrams can go; runs until cancelled."""
+        while True:
+            try:
+                await self._open(self._outbox(self._mailboxes().deposit))
+            except BearerError as failure:
+                self._lose(failure.code)
+                await self._pause()
+                continue
+            if not self._up:
+                self._up = True
+                self._port.up()
+            await self._doubt.wait()
+            self._doubt.clear()
+            if not self._up:
+                await self._pause()
+
+    def _lose(self, code: str) -> None:
+        if self._up:
+            self._up = False
+            self._port.down(code)
+        self._doubt.set()
+
+    async def _pause(self) -> None:
+        self._doubt.clear()
+        wait_s, self._backoff_s = self._backoff_s, min(2 * self._backoff_s, BACKOFF_S_MAX)
+        await asyncio.sleep(wait_s)
+
+    async def _open(self, box: Box) -> None:
+        # One at a time, so that two parts do not spend two tokens on one mailbox.
+        async with self._opening:
+            await box.open(self._tokens)
+
+    # Depositing
+
+    async def deposit_all(self) -> None:
+        """Post what the port gives, up to REQUESTS_MAX at a time; runs until cancelled."""
+        places = asyncio.Semaphore(REQUESTS_MAX)
+        async with asyncio.TaskGroup() as posts:
+            while True:
+                for item in await self._port.outgoing():
+                    await places.acquire()
+                    posts.create_task(self._deposit(item, places))
+
+    async def _deposit(self, item: Outgoing, places: asyncio.Semaphore) -> None:
+        try:
+            if not self._up:
+                # Its batch has failed already; what is needed will be asked for again.
+                return
+            mailboxes = self._mailboxes()
+            box = self._outbox(mailboxes.recovery if item.recovery else mailboxes.deposit)
+            try:
+                await box.deposit(item.data)
+            except NotOpenError:
+                await self._open(box)
+                await box.deposit(item.data)
+            self._backoff_s = BACKOFF_S_MIN
+        except BearerError as failure:
+            self._lose(failure.code)
+        finally:
+            places.release()
+
+    def _outbox(self, mailbox: Mailbox) -> Box:
+        if mailbox not in self._outboxes:
+            self._outboxes[mailbox] = Box(self._relay, self._tls, mailbox, take=False)
+        return self._outboxes[mailbox]
+
+    # Taking
+
+    async def keep_lanes(self) -> None:
+        """Keep one lane per mailbox to be taken, and no outbox out of use; runs until cancelled."""
+        lanes: dict[Mailbox, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                mailboxes = self._mailboxes()
+                for mailbox in set(lanes) - set(mailboxes.take):
+                    lanes.pop(mailbox).cancel()
+                for mailbox in mailboxes.take:
+                    if mailbox not in lanes:
+                        lanes[mailbox] = group.create_task(self._lane(mailbox))
+                await asyncio.sleep(REVIEW_S)
+                await self._close_unused(mailboxes)
+
+    async def _close_unused(self, before: Mailboxes) -> None:
+        # Used neither a review ago nor now: no post that began then is still under way.
+        now = self._mailboxes()
+        used = {before.deposit, before.recovery, now.deposit, now.recovery}
+        for mailbox in set(self._outboxes) - used:
+            await self._outboxes.pop(mailbox).close()
+
+    async def _lane(self, mailbox: Mailbox) -> None:
+        """Take from one mailbox; runs until cancelled."""
+        box = Box(self._relay, self._tls, mailbox, take=True)
+        streams = self._relay.streams
+        backoff_s = BACKOFF_S_MIN
+        try:
+            while True:
+                try:
+                    await (self._follow(box) if streams else self._poll(box))
+                    backoff_s = BACKOFF_S_MIN
+                    continue
+                except NoStreamError:
+                    streams = False
+                    continue
+                except NotOpenError:
+                    if await self._opened(box):
+                        continue
+                except BearerError:
+                    streams = self._relay.streams
+                self._doubt.set()
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
+        finally:
+            await box.close()
+
+    async def _opened(self, box: Box) -> bool:
+        """Whether the mailbox of a lane could be opened."""
+        with suppress(BearerError):
+            await self._open(box)
+            return True
+        return False
+
+    async def _poll(self, box: Box) -> None:
+        """Take once by a long poll."""
+        loop = asyncio.get_running_loop()
+        asked_s = loop.time()
+        entries = await box.poll()
+        if entries:
+            await self._hand_in(entries, box)
+        elif loop.time() < asked_s + BACKOFF_S_MIN:
+            # A relay that does not wait shall not make us run in a circle.
+            await asyncio.sleep(BACKOFF_S_MIN)
+
+    async def _follow(self, box: Box) -> None:
+        """Take over a stream until it ends."""
+        socket = await box.stream()
+        waiting: asyncio.Queue[Entry | None] = asyncio.Queue(WAITING_ENTRIES_MAX)
+        reader = asyncio.create_task(_read(socket, waiting))
+        ended = False
+        try:
+            while not ended:
+                batch = [await waiting.get()]
+                while not waiting.empty():
+                    batch.append(waiting.get_nowait())
+                ended = batch[-1] is None
+                await self._hand_in([entry for entry in batch if entry is not None], socket)
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            await socket.close()
+        self._doubt.set()
+        await asyncio.sleep(BACKOFF_S_MIN)
+
+    async def _hand_in(self, entries: Sequence[Entry], whence: Box | ClientConnection) -> None:
+        """Give entries to the port and, when they are durable there, let the relay delete them."""
+        if not entries:
+            return
+        async with self._handing_in:
+            await self._port.received([entry.data for entry in entries])
+        ids = [entry.id for entry in entries]
+        if isinstance(whence, Box):
+            await whence.acknowledge(ids)
+        else:
+            with suppress(ConnectionClosed):
+                await whence.send(packed_ids(ids))
+
+
+async def _read(socket: ClientConnection, waiting: asyncio.Queue[Entry | None]) -> None:
+    """Queue the entries a stream brings, then None at its end, which a malformed message is too."""
+    with suppress(ConnectionClosed, BearerError):
+        async for message in socket:
+            if isinstance(message, str):
+                break
+            for entry in entries_of(message):
+                await waiting.put(entry)
+    await waiting.put(None)

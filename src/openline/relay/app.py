@@ -1,0 +1,330 @@
+"""The relay as a process: the command `openline-relay`, its listener, its signals and its log.
+
+Theory of operation: one event loop serves the interface over a socket opened here, with uvicorn;
+one thread owns the store. A line of JSON on stdout says that it listens; the log on stderr is JSON
+lines of counts. SIGTERM and SIGINT send waiting takers away, let requests under way finish, and
+close the store; SIGKILL loses nothing that was answered with 201.
+
+uvicorn's own loggers are kept at ERROR: at INFO they would write mailbox names. A connection that
+sends no whole request in time is dropped (`PromptProtocol`), and one whose peer stops reading is
+ended by the kernel (TCP_USER_TIMEOUT).
+
+What must not live here: what a request means (interface.py), what is kept (mailbox.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import structlog
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from openline import clock
+from openline.errors import OpenlineError, StoreError
+
+from .interface import ACK_BYTES_MAX, Interface
+from .mailbox import Bounds, MailboxStore, Quota, add_tokens
+
+CONNECTIONS_MAX = 4096
+"""Most connections at a time, streams apart; more are answered 503."""
+
+HEAD_S = 10.0
+"""Seconds a new connection may take to its first whole request head."""
+
+KEEP_ALIVE_S = 75
+"""Seconds a connection may stay without a new request."""
+
+USER_TIMEOUT_MS = 60_000
+"""Milliseconds after which the kernel ends a connection whose peer takes no bytes."""
+
+EXPIRE_S = 60.0
+"""Seconds between looks for what has expired."""
+
+REPORT_S = 600.0
+"""Seconds between counts in the log."""
+
+STOP_S = 5
+"""Seconds requests under way have to finish when the relay is stopped."""
+
+PING_S = 20.0
+"""Seconds between pings of a stream, and for the answer."""
+
+
+class Listen(NamedTuple):
+    """Where and how to listen. `connections_max` bounds all connections but streams, which have
+    their own bound.
+    """
+
+    host: str
+    port: int
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+class PromptProtocol(H11Protocol):
+    """uvicorn's HTTP protocol that drops a connection without a whole request for too long."""
+
+    _last_seen: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch."""
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_S, self._watch)
+
+    def _watch(self) -> None:
+        # Closed and upgraded connections have left `connections`; a busy one's cycle is unfinished.
+        if self not in self.connections:
+            return
+        # None until the first request, whatever uvicorn's annotation says.
+        cycle: RequestResponseCycle | None = self.cycle
+        idle = cycle is None or cycle.response_complete
+        if idle and cycle is self._last_seen:
+            self.transport.abort()
+            return
+        self._last_seen = cycle
+        self.loop.call_later(KEEP_ALIVE_S, self._watch)
+
+
+class RelayServer(uvicorn.Server):
+    """uvicorn's server with our own signals: a stop that was asked for ends with exit status 0."""
+
+    def __init__(self, config: uvicorn.Config, interface: Interface, ready: str) -> None:
+        super().__init__(config)
+        self._interface = interface
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections, then say so on stdout."""
+        await super().startup(sockets)
+        click.echo(self._ready)
+        sys.stdout.flush()
+
+    def stop(self) -> None:
+        """Take no more, send waiting takers away, finish."""
+        self._interface.waiting.close()
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT while the server runs."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+async def serve(store: MailboxStore, listen: Listen) -> None:
+    """Serve `store` until stopped by a signal, then close it. OSError if the address cannot be
+    had.
+    """
+    log = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+    )
+    interface = Interface(store)
+    keeping = asyncio.create_task(_keep_house(store, interface, log))
+    try:
+        with _listener(listen) as listener:
+            ready = json.dumps({"listening": _url(listen, listener)})
+            server = RelayServer(_config(interface, listen), interface, ready)
+            await server.serve(sockets=[listener])
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+        await asyncio.to_thread(store.close)
+        log.info("relay.stopped", wall_s=clock.now().wall_s, **interface.tally)
+
+
+async def _keep_house(
+    store: MailboxStore, interface: Interface, log: structlog.stdlib.BoundLogger
+) -> None:
+    """Let things expire and report counts, until cancelled."""
+    reported_ms = clock.now().mono_ms
+    while True:
+        try:
+            expired = await store.expire()
+            interface.tally["expired"] += expired
+            if clock.now().mono_ms - reported_ms >= REPORT_S * 1000:
+                reported_ms = clock.now().mono_ms
+                held = (await store.counts())._asdict()
+                log.info("relay.counts", wall_s=clock.now().wall_s, held=held, **interface.tally)
+        except OpenlineError as error:
+            # A full or failing disk: deposits are refused, and the next look may find it mended.
+            log.error("relay.housekeeping", wall_s=clock.now().wall_s, code=error.code)
+        await asyncio.sleep(EXPIRE_S)
+
+
+def _config(interface: Interface, listen: Listen) -> uvicorn.Config:
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return uvicorn.Config(
+        interface.app,
+        http=PromptProtocol,
+        ws="websockets-sansio",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S,
+        ws_max_size=ACK_BYTES_MAX,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ssl_certfile=listen.tls_cert,
+        ssl_keyfile=listen.tls_key,
+    )
+
+
+def _url(listen: Listen, listener: socket.socket) -> str:
+    scheme = "https" if listen.tls_cert else "http"
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    return f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+
+def _listener(listen: Listen) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        listener.bind((listen.host, listen.port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+@click.group()
+def main() -> None:
+    """Run an Openline relay: it keeps sealed datagrams until the other side has taken them."""
+
+
+@main.command("serve")
+@click.option(
+    "--data",
+    "directory",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of the relay's database; made if it is not there.",
+)
+@click.option("--listen", "address", default="127.0.0.1:8440", show_default=True, help="HOST:PORT.")
+@click.option("--tls-cert", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.option("--tls-key", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.option("--keep-days", default=30, show_default=True, help="Age at which datagrams expire.")
+@click.option(
+    "--idle-days", default=90, show_default=True, help="Age at which empty mailboxes close."
+)
+@click.option("--reserve-mib", default=64, show_default=True, help="Disk to leave free.")
+@click.option("--disk-mib-max", type=int, help="Most the database may grow to.")
+def serve_command(
+    directory: Path,
+    address: str,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    keep_days: int,
+    idle_days: int,
+    reserve_mib: int,
+    disk_mib_max: int | None,
+) -> None:
+    """Serve until SIGTERM. Prints one line of JSON when it listens."""
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    host, port = _host_port(address)
+    bounds = Bounds(
+        keep_days * 86_400,
+        idle_days * 86_400,
+        reserve_mib << 20,
+        None if disk_mib_max is None else disk_mib_max << 20,
+    )
+    try:
+        store = MailboxStore(directory, bounds)
+    except StoreError as error:
+        raise click.ClickException(explain(error)) from error
+    try:
+        asyncio.run(serve(store, Listen(host, port, tls_cert, tls_key)))
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {address}: {error.strerror}") from error
+
+
+@main.command("token")
+@click.option(
+    "--data",
+    "directory",
+    required=True,
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+)
+@click.option("--count", default=1, show_default=True, type=click.IntRange(1, 100_000))
+@click.option("--datagrams-max", default=4096, show_default=True, type=click.IntRange(1))
+@click.option("--mib-max", default=8, show_default=True, type=click.IntRange(1))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file.")
+def token_command(
+    directory: Path, count: int, datagrams_max: int, mib_max: int, out: Path | None
+) -> None:
+    """Issue admission tokens, one per line. Each opens one mailbox, once; the relay keeps only
+    their hashes.
+    """
+    tokens = [clock.entropy(32) for _ in range(count)]
+    text = "".join(token.hex() + "\n" for token in tokens)
+    try:
+        # The file first: tokens nobody holds would be admitted for ever.
+        if out is not None:
+            descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(text)
+        hashes = [hashlib.sha256(token).digest() for token in tokens]
+        add_tokens(directory, hashes, Quota(datagrams_max, mib_max << 20))
+    except OSError as error:
+        raise click.ClickException(f"cannot write {out}: {error.strerror}") from error
+    except StoreError as error:
+        raise click.ClickException(explain(error)) from error
+    if out is None:
+        click.echo(text, nl=False)
+
+
+def explain(error: OpenlineError) -> str:
+    """The refusal in words for the operator, with its code."""
+    words = {
+        "relay.newer_schema": "the database was made by a newer openline-relay; use that one",
+        "relay.not_a_relay": "the database is not an Openline relay's",
+        "relay.in_use": "another openline-relay serves this directory",
+        "relay.directory": "the directory cannot be made or written",
+        "relay.full": "the disk is full",
+        "relay.disk": "the database cannot be read or written",
+    }
+    return f"{words.get(error.code, 'failed')} ({error})"
+
+
+def _host_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise click.UsageError("--listen takes HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+if __name__ == "__main__":
+    main()

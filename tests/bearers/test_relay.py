@@ -1,0 +1,177 @@
+"""The relay bearer against real relay processes: the contract of all bearers, and its own ways."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from openline.bearers.base import Bearer
+from openline.bearers.mailbox import Relay
+from openline.bearers.relay import MailboxSet, RelayBearer
+from openline.errors import LocalError
+
+from ..relay.process import RelayProcess, mailbox
+from .contract import CustodyContract, End
+from .ports import PATIENCE_S
+
+
+class Purse:
+    """Tokens as a caller keeps them."""
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        self.unspent = list(tokens)
+
+    def next(self) -> bytes | None:
+        """The first unspent one."""
+        return self.unspent[0] if self.unspent else None
+
+    def spent(self, token: bytes) -> None:
+        """Not again; two bearers that share a purse may both say so."""
+        if token in self.unspent:
+            self.unspent.remove(token)
+
+
+def both_sides(numbers: tuple[int, int] = (1, 2)) -> tuple[MailboxSet, MailboxSet]:
+    """The mailboxes of two parties: recovery (epoch 0) and one epoch in each direction."""
+    one, two = (mailbox(number) for number in numbers)
+    recovery_one, recovery_two = mailbox(100), mailbox(200)
+    return (
+        MailboxSet([one, recovery_one], two, recovery_two),
+        MailboxSet([two, recovery_two], one, recovery_one),
+    )
+
+
+class OverRelay(CustodyContract):
+    """Two relay bearers and one relay process; a cut kills the relay."""
+
+    streams = True
+    relay: RelayProcess
+    purse: Purse
+
+    async def make(self) -> tuple[Bearer, Bearer]:
+        """Start a relay with tokens for all mailboxes."""
+        self._directory = tempfile.TemporaryDirectory()
+        self.relay = RelayProcess(Path(self._directory.name))
+        await asyncio.to_thread(self.relay.start)
+        self.purse = Purse(await asyncio.to_thread(self.relay.tokens, 8))
+        self.near_boxes, self.far_boxes = both_sides()
+        where = Relay(self.relay.url, streams=self.streams)
+        return (
+            RelayBearer(where, lambda: self.near_boxes, self.purse),
+            RelayBearer(where, lambda: self.far_boxes, self.purse),
+        )
+
+    async def unmake(self) -> None:
+        """End the relay and its directory."""
+        await asyncio.to_thread(self.relay.stop)
+        self._directory.cleanup()
+
+    async def cut(self) -> None:
+        """Kill the relay."""
+        await asyncio.to_thread(self.relay.kill)
+
+    async def mend(self) -> None:
+        """Start it where it was."""
+        await asyncio.to_thread(self.relay.start)
+
+    async def settled(self) -> None:
+        """Wait until the relay holds nothing."""
+        async with asyncio.timeout(PATIENCE_S):
+            # The database of another process wakes nobody.
+            while await asyncio.to_thread(self.relay.held):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+class TestOverStreams(OverRelay):
+    """By WebSocket."""
+
+    def test_a_token_is_spent_for_each_mailbox_and_no_more(self) -> None:
+        """Four mailboxes, whoever opened them."""
+
+        async def scene() -> None:
+            self.near.port.send(b"a", recovery=True)
+            self.far.port.send(b"b", recovery=True)
+            await self.far.port.until(lambda: self.far.port.arrived == [b"a"])
+            await self.near.port.until(lambda: self.near.port.arrived == [b"b"])
+            assert len(self.purse.unspent) == 8 - 4
+
+        self._play(scene)
+
+    def test_a_new_epoch_is_followed_while_running(self) -> None:
+        """The set of mailboxes changes on both sides; what is sent then arrives there."""
+
+        async def scene() -> None:
+            near, far = both_sides((3, 4))
+            self.near_boxes, self.far_boxes = near, far
+            self.near.port.send(b"in the new epoch")
+            await self.far.port.until(lambda: self.far.port.arrived == [b"in the new epoch"])
+
+        self._play(scene)
+
+    def test_a_full_mailbox_is_reported_down_and_up_again_after(self) -> None:
+        """429 is told, what was not taken is dropped, and trying goes on."""
+
+        async def scene() -> None:
+            narrow = mailbox(9)
+            tokens = await asyncio.to_thread(self.relay.tokens, 1, "--datagrams-max", "3")
+            self.purse.unspent[:0] = tokens
+            self.near_boxes = self.near_boxes._replace(deposit=narrow)
+            for number in range(4):
+                self.near.port.send(b"%d" % number)
+                await self.near.port.until(
+                    lambda wanted=number + 1: self.near.port.taken == wanted  # type: ignore[misc]
+                )
+            await self.near.port.until(lambda: "bearer.relay_quota" in self.near.port.states)
+            await self.near.port.until(lambda: self.near.port.is_up)
+            self.far_boxes = self.far_boxes._replace(take=[narrow])
+            await self.far.port.until(lambda: len(self.far.port.arrived) == 3)
+            await self._insist(self.near, self.far, b"room again")
+
+        self._play(scene)
+
+    def test_without_tokens_it_is_down_and_says_why(self) -> None:
+        """And comes up by itself when a token is there."""
+
+        async def scene() -> None:
+            purse = Purse([])
+            boxes = MailboxSet([mailbox(11)], mailbox(12), mailbox(13))
+            end = End(RelayBearer(Relay(self.relay.url), lambda: boxes, purse))
+            end.start()
+            try:
+                await asyncio.sleep(0.5)
+                assert not end.port.is_up
+                purse.unspent += self.purse.unspent[-2:]
+                await end.port.until(lambda: end.port.is_up)
+            finally:
+                await end.stop()
+
+        self._play(scene)
+
+
+class TestOverPolls(OverRelay):
+    """By long polls, as behind a proxy that does not know WebSockets."""
+
+    streams = False
+
+
+def test_a_url_that_is_none_is_refused_at_once() -> None:
+    """Before anything runs, with a code."""
+    for url in ("", "ftp://relay", "http://", "relay.example:8440", "http://host:99999"):
+        with pytest.raises(LocalError) as refused:
+            RelayBearer(Relay(url), lambda: both_sides()[0], Purse([]))
+        assert refused.value.code == "bearer.relay_url"
+
+
+def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY and its kin change nothing."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "WS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert os.environ["ALL_PROXY"]
+    TestOverStreams().test_recovery_datagrams_arrive_too()
