@@ -9,9 +9,10 @@ is slow and plain. Keys, frames and the timing of acknowledgements do not live h
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from .frames import Begin, Kind, Record, read_begin, read_record
-from .wire import need, sha256
+from .wire import RefusedError, need, sha256
 
 JUMP_MAX = 1_048_576
 GAPS_MAX = 512
@@ -58,16 +59,19 @@ class Chain:
         serial = (record.incarnation, record.number)
         if serial in self.records:
             return "duplicate" if self.records[serial] == data else "fork"
-        if record.kind == Kind.BEGIN:
-            if not self._begin(record):
-                return "not-taken"
-        elif not self._known(record.incarnation):
+        tree = (dict(self.begins), self.tip)
+        if not (self._begin(record) if record.kind == Kind.BEGIN else self._known(serial[0])):
             return "not-taken"
         before = self.contiguous
         if self.incarnation_at(record.number) != record.incarnation:
             self.records[serial] = data
             return "abandoned"
-        self._bounds(record.number)
+        try:
+            self._bounds(record.number)
+        except RefusedError:
+            self.begins, self.tip = tree
+            self._settle()
+            raise
         self.records[serial] = data
         self._settle()
         if record.number > self.contiguous:
@@ -89,6 +93,8 @@ class Chain:
         if inc in self.begins or not (named or follows or begin.floor > self.contiguous):
             return False
         if begin.previous in self.begins and self.begins[begin.previous][0] >= record.number:
+            return False
+        if named and self.incarnation_at(record.number) != inc:
             return False
         self.begins[inc] = (record.number, begin)
         if not named:
@@ -134,15 +140,9 @@ class Chain:
 
     def _missing(self, first: int, last: int) -> list[tuple[int, int]]:
         """The ranges from first to last, both within, of which no record is held."""
-        found: list[tuple[int, int]] = []
-        for number in range(first, last + 1):
-            if (self.incarnation_at(number), number) in self.records:
-                continue
-            if found and found[-1][1] == number - 1:
-                found[-1] = (found[-1][0], number)
-            else:
-                found.append((number, number))
-        return found
+        on = sorted(n for inc, n in self.records if self.incarnation_at(n) == inc)
+        edges = [first - 1, *(n for n in on if first <= n <= last), last + 1]
+        return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
 
     def _bounds(self, number: int) -> None:
         """R26: how far ahead, and how many gaps."""

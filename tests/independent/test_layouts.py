@@ -257,3 +257,13 @@ def test_what_lies_too_far_ahead_is_refused() -> None:
         assert chain.take(record(7, number)) == "held"
     with pytest.raises(RefusedError, match="gaps"):
         chain.take(record(7, 3 + 2 * 512))
+
+
+def test_begin_beyond_the_bounds_leaves_the_chain_as_it_was() -> None:
+    chain = Chain(START)
+    chain.take(begin(7, 1, 0, 0))
+    with pytest.raises(RefusedError, match="serial-jump"):
+        chain.take(begin(8, 2**40, 7, 0))
+    assert chain.take(record(7, 2)) == "taken"
+    assert chain.take(begin(9, 2**60, 7, 2**60 - 1)) == "taken"
+    assert chain.lost == [(3, 2**60 - 1)]
