@@ -5,6 +5,7 @@ The tests of each store inherit it and give the `store` fixture.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import pytest
@@ -239,25 +240,29 @@ class StoreContract:
         store.commit(Batch(rows=[record_row(2)]))
         assert [row.arrival for row in store.arrivals(None, 0, 10)] == [1, 3]
 
-    def test_what_a_batch_writes_to_a_line_it_drops_stays(self, store: Store) -> None:
-        store.commit(
-            Batch(
-                state={(1, "run"): b"key"},
-                rows=[record_row(1)],
-                marks=[Mark(1, OURS, 1, 7, 16, 1)],
-            )
-        )
-        store.commit(
-            Batch(
-                state={(1, "revoked"): b"yes"},
-                rows=[record_row(1, record=b"new")],
-                heads=[(1, OURS, 1, 7, None, CHAINED)],
-                dropped_lines=[1],
-            )
-        )
+    def test_state_written_to_a_line_that_is_dropped_stays(self, store: Store) -> None:
+        store.commit(Batch(state={(1, "run"): b"key"}, rows=[record_row(1)]))
+        store.commit(Batch(state={(1, "revoked"): b"yes"}, dropped_lines=[1, 1]))
         assert store.state(1) == {"revoked": b"yes"}
-        assert store.row(1, OURS, 1, 7) == record_row(1, record=b"new", head=None, arrival=2)
-        assert store.bytes_used(1, OURS) == 3
+        store.commit(Batch(rows=[record_row(1)]))
+        assert store.chain(1, OURS, 1, 9) == [record_row(1, arrival=2)]
+
+    @pytest.mark.parametrize(
+        "batch",
+        [
+            Batch(rows=[record_row(2)]),
+            Batch(heads=[(1, OURS, 1, 7, None, CHAINED)]),
+            Batch(marks=[Mark(1, OURS, 1, 7, 16, 1)]),
+        ],
+    )
+    def test_records_of_a_line_that_the_same_batch_drops_are_an_invariant_error(
+        self, store: Store, batch: Batch
+    ) -> None:
+        store.commit(Batch(rows=[record_row(1)]))
+        with pytest.raises(InvariantError) as raised:
+            store.commit(dataclasses.replace(batch, dropped_lines=[1]))
+        assert raised.value.code == "store.line_dropped"
+        assert store.row(1, OURS, 1, 7) is not None
 
     def test_closed_store_refuses(self, store: Store) -> None:
         store.close()

@@ -103,7 +103,7 @@ class MemoryStore:
         """Make the whole batch durable, or raise and leave nothing of it.
 
         Raises StoreError (store.disk_full, store.closed), InvariantError (store.duplicate_row,
-        store.no_row) and what `fault` raises.
+        store.no_row, store.line_dropped) and what `fault` raises.
         """
         self._check_open()
         if not batch:
@@ -120,17 +120,22 @@ class MemoryStore:
             raise StoreError("store.closed")
 
     def _check_batch(self, batch: Batch) -> None:
-        held, dropped, fresh = self._disk.rows, batch.dropped_lines, set[_Key]()
+        held, fresh = self._disk.rows, set[_Key]()
+        written = {row.line for row in batch.rows} | {mark.line for mark in batch.marks}
+        written |= {head[0] for head in batch.heads}
+        for line in batch.dropped_lines:
+            if line in written:
+                raise InvariantError("store.line_dropped", line=line)
         for row in batch.rows:
             key = _key(row)
-            if key in fresh or (key in held and row.line not in dropped):
+            if key in fresh or key in held:
                 raise InvariantError(
                     "store.duplicate_row", line=row.line, side=row.side, number=row.number
                 )
             fresh.add(key)
         for line, side, number, incarnation, _head, _standing in batch.heads:
             key = (line, side, number, incarnation, 0)
-            if key not in fresh and (key not in held or line in dropped):
+            if key not in fresh and key not in held:
                 raise InvariantError("store.no_row", line=line, side=side, number=number)
 
     def _apply(self, batch: Batch) -> None:

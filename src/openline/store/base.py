@@ -1,8 +1,9 @@
 """The store's contract: what the post needs of a durable record, and nothing of how it is kept.
 
-Theory of operation: a step of the post gathers all it changes in one `Batch`; `commit` makes the whole batch durable or leaves nothing of it
-and raises StoreError. After `commit` returns, the batch survives SIGKILL and power loss. Reads see committed state only. A store
-belongs to one process. State is small named blobs per line (line 0 is the post itself); rows are the records in both
+Theory of operation: a step of the post gathers all it changes in one `Batch`; `commit` makes the
+whole batch durable or leaves nothing of it and raises StoreError. After `commit` returns, the batch
+survives SIGKILL and power loss. Reads see committed state only. A store belongs to one process.
+State is small named blobs per line (line 0 is the post itself); rows are the records in both
 directions; marks are what receipts said of a record. Deciding does not live here.
 """
 
@@ -32,7 +33,8 @@ class Row(NamedTuple):
     incarnation: int
     record: bytes
     head: bytes | None
-    """32 bytes: chain head after this record; None while a gap precedes it or it is off the chain."""
+    """32 bytes: chain head after this record; None while a gap precedes it or it is off the chain.
+    """
     wall_s: int
     """Label: when it was released or arrived."""
     kind: int
@@ -46,7 +48,9 @@ class Row(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A receipt about record (side, incarnation, number): `by_side` says whose people, `kind` what they did."""
+    """A receipt about record (side, incarnation, number): `by_side` says whose people, `kind` what
+    they did.
+    """
 
     line: int
     side: int
@@ -60,7 +64,9 @@ class Mark(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """A local act as logged: the store adds position and hash chain (hash = SHA-256(previous ‖ entry))."""
+    """A local act as logged: the store adds position and hash chain (hash = SHA-256(previous ‖
+    entry)).
+    """
 
     wall_s: int
     actor: str
@@ -78,12 +84,20 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     """New rows. A key that exists already is an InvariantError."""
     heads: list[tuple[int, int, int, int, bytes | None, int]] = field(default_factory=list)
-    """(line, side, number, incarnation, head, standing) to set on variant 0 of existing rows (or rows of this batch)."""
+    """(line, side, number, incarnation, head, standing) to set on variant 0 of existing rows (or
+    rows of this batch).
+    """
     marks: list[Mark] = field(default_factory=list)
-    """New marks; one equal in (line, side, number, incarnation, kind, by_number, by_incarnation) to an existing one is ignored."""
+    """New marks; one equal in (line, side, number, incarnation, kind, by_number, by_incarnation) to
+    an existing one is ignored.
+    """
     audit: list[Audit] = field(default_factory=list)
     dropped_lines: list[int] = field(default_factory=list)
-    """Lines whose state, rows and marks are erased in this commit (revoke with erasure, zeroise)."""
+    """Lines whose state, rows and marks are erased in this commit (revoke with erasure, zeroise).
+    """
+
+    urgent: bool = False
+    """The batch must pass (acks, FLASH): it may use the disk reserve when the disk is full."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -120,10 +134,14 @@ class Store(Protocol):
         """All rows with this number: incarnations and forks."""
 
     def head(self, line: int, side: int, number: int) -> bytes | None:
-        """The chain head after this number, if a row of the chain holds it (standing CHAINED, head set)."""
+        """The chain head after this number, if a row of the chain holds it (standing CHAINED, head
+        set).
+        """
 
     def chain(self, line: int, side: int, first: int, limit: int) -> list[Row]:
-        """Up to `limit` rows of variant 0, standing CHAINED, number ≥ first, in number order (head may be None)."""
+        """Up to `limit` rows of variant 0, standing CHAINED, number ≥ first, in number order (head
+        may be None).
+        """
 
     def arrivals(
         self,
@@ -135,7 +153,9 @@ class Store(Protocol):
         kinds: Sequence[int] | None = None,
         newest: bool = False,
     ) -> list[Row]:
-        """Rows with arrival > after in arrival order; `newest` gives the last `limit` of them (still ascending)."""
+        """Rows with arrival > after in arrival order; `newest` gives the last `limit` of them
+        (still ascending).
+        """
 
     def marks(self, line: int, side: int, number: int, incarnation: int) -> list[Mark]:
         """Marks on one record in the order they came."""

@@ -1,0 +1,285 @@
+"""A post's directory: made, opened, erased.
+
+Theory of operation: a directory holds
+
+    key.json     the database key, wrapped (keys.py)
+    post.db      the record (sql.py, cipher.py), with post.db-wal beside it
+    checkpoint   what the log and the database may be found to be (checkpoint.py)
+    lock         held by the process that uses the post (lock.py)
+    reserve      disk space kept back (ballast.py)
+
+`create` makes all of it in `.NAME.making` beside the place and then renames it, so that there is a
+whole post or none. What is in the record does not concern this module.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlcipher3 import dbapi2
+
+from openline.errors import StoreError
+
+from . import checkpoint, keys, migrations
+from .ballast import BALLAST_BYTES, BALLAST_FILE, Ballast
+from .cipher import connect
+from .faults import told_as_ours
+from .keys import COST, Cost, Credential, KeyFile, Passphrase, Secret
+from .lock import LOCK_FILE, Lock
+from .sql import SqlStore
+
+__all__ = [
+    "Cost",
+    "Credential",
+    "KeyFile",
+    "Passphrase",
+    "Secret",
+    "add_secret",
+    "create",
+    "make_key_file",
+    "methods",
+    "open_store",
+    "remove_secret",
+    "zeroise",
+]
+
+KEY_DOCUMENT = "key.json"
+"""Name of the key document."""
+
+DATABASE = "post.db"
+"""Name of the database."""
+
+_LOG = DATABASE + "-wal"
+
+
+def create(
+    directory: Path,
+    secret: Secret,
+    entropy: Callable[[int], bytes],
+    *,
+    cost: Cost = COST,
+    ballast_bytes: int = BALLAST_BYTES,
+) -> SqlStore:
+    """Make a post's directory and open it.
+
+    The directory must not exist or be empty; its parents are made. Raises StoreError: store.exists,
+    store.busy (another process is making it), store.read_only, store.disk_full, and those of
+    reading a key file.
+    """
+    directory = directory.absolute()
+    making = directory.with_name(f".{directory.name}.making")
+    with told_as_ours():
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise StoreError("store.exists", directory=str(directory))
+        making.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = Lock(making)
+        try:
+            _clear(making)
+            key = entropy(keys.KEY_BYTES)
+            document = keys.wrap(None, key, secret, entropy, cost)
+            _write_whole(making / KEY_DOCUMENT, document)
+            _make_database(making / DATABASE, key)
+            _sync_directory(making)
+            os.rename(making, directory)
+            _sync_directory(directory.parent)
+            return _open(directory, key, lock, ballast_bytes)
+        except BaseException:
+            lock.release()
+            if making.exists():
+                shutil.rmtree(making, ignore_errors=True)
+            raise
+
+
+def open_store(directory: Path, secret: Secret, *, ballast_bytes: int = BALLAST_BYTES) -> SqlStore:
+    """Open the post in `directory`.
+
+    Raises StoreError: store.absent, store.busy, store.key_missing, store.key_damaged,
+    store.key_exposed, store.no_such_method, store.wrong_passphrase, store.wrong_key,
+    store.newer_schema, store.damaged, store.read_only, store.disk_full, store.io_failed.
+    """
+    directory = directory.absolute()
+    with told_as_ours():
+        if not any((directory / name).exists() for name in (KEY_DOCUMENT, DATABASE)):
+            raise StoreError("store.absent", directory=str(directory))
+        lock = Lock(directory)
+        try:
+            key = keys.unwrap(_document(directory), secret)
+            return _open(directory, key, lock, ballast_bytes)
+        except BaseException:
+            lock.release()
+            raise
+
+
+def _open(directory: Path, key: bytes, lock: Lock, ballast_bytes: int) -> SqlStore:
+    database = directory / DATABASE
+    for path in (database, directory / checkpoint.CHECKPOINT_FILE):
+        if not path.exists():
+            raise StoreError("store.damaged", file=path.name)
+    checkpoint.check(database)
+    connection = connect(database, key)
+    try:
+        migrations.bring_up(connection)
+        return SqlStore(connection, database, lock, Ballast(directory, ballast_bytes))
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _make_database(database: Path, key: bytes) -> None:
+    connection: dbapi2.Connection = connect(database, key, new=True)
+    try:
+        migrations.bring_up(connection)
+        checkpoint.checkpoint(connection, database)
+    finally:
+        connection.close()
+
+
+# Secrets
+
+
+def methods(directory: Path) -> list[str]:
+    """The methods that open the post: "passphrase", "key file". Raises StoreError."""
+    with told_as_ours():
+        return keys.methods(_document(directory))
+
+
+def add_secret(
+    directory: Path,
+    secret: Secret,
+    added: Secret,
+    entropy: Callable[[int], bytes],
+    *,
+    cost: Cost = COST,
+) -> None:
+    """Let `added` open the post too, or instead of the one of its method before it.
+
+    The old key.json is overwritten on a disk that may remember it. Raises StoreError as open_store
+    does.
+    """
+    with told_as_ours():
+        lock = Lock(directory)
+        try:
+            document = _document(directory)
+            key = keys.unwrap(document, secret)
+            document = keys.wrap(document, key, added, entropy, cost)
+            _replace(directory / KEY_DOCUMENT, document)
+        finally:
+            lock.release()
+
+
+def remove_secret(directory: Path, secret: Secret, method: str) -> None:
+    """Let `method` open the post no more. Raises StoreError as open_store does, and
+    store.last_method.
+    """
+    with told_as_ours():
+        lock = Lock(directory)
+        try:
+            document = _document(directory)
+            keys.unwrap(document, secret)
+            _replace(directory / KEY_DOCUMENT, keys.without(document, method))
+        finally:
+            lock.release()
+
+
+def make_key_file(path: Path, entropy: Callable[[int], bytes]) -> None:
+    """Write a new key file that its owner alone can read. Raises StoreError("store.exists")."""
+    with told_as_ours():
+        if path.exists():
+            raise StoreError("store.exists", path=str(path))
+        _write_whole(path, entropy(keys.KEY_FILE_BYTES_MIN))
+        _sync_directory(path.absolute().parent)
+
+
+def _document(directory: Path) -> bytes:
+    path = directory / KEY_DOCUMENT
+    if not path.exists():
+        raise StoreError("store.key_missing", path=str(path))
+    with path.open("rb") as file:
+        return file.read(keys.DOCUMENT_BYTES_MAX + 1)
+
+
+# Erasing
+
+
+def zeroise(directory: Path, *, key_file: Path | None = None, force: bool = False) -> None:
+    """Erase the post: overwrite and remove key.json and `key_file` first, then all other files and
+    the directory.
+
+    Without `force` a post in use is refused (store.busy); with it, a process that has the post open
+    keeps the key in its memory until it ends. Absent files are passed over, so that it can be
+    called again after an interruption.
+
+    What this cannot erase: copies that a solid-state disk or a journalling or copying file system
+    has put elsewhere (overwriting goes to a new place there), backups and snapshots, the passphrase
+    in people's heads, keys in the memory of a running process, in swap or a core dump, and what the
+    other side holds. Without the key the database is noise: whether the key is gone decides.
+    """
+    with told_as_ours():
+        lock = None if force else Lock(directory)
+        try:
+            for path in (directory / KEY_DOCUMENT, key_file):
+                if path is not None:
+                    _overwrite(path)
+            for name in (DATABASE, _LOG, checkpoint.CHECKPOINT_FILE, BALLAST_FILE):
+                _overwrite(directory / name)
+            (directory / LOCK_FILE).unlink(missing_ok=True)
+            if not any(directory.iterdir()):
+                directory.rmdir()
+            _sync_directory(directory.parent)
+        finally:
+            if lock is not None:
+                lock.release()
+
+
+def _overwrite(path: Path) -> None:
+    """Zeros over a file, synced, then unlinked."""
+    if not path.exists():
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        left, zeros = os.fstat(fd).st_size, bytes(1 << 20)
+        while left > 0:
+            left -= os.write(fd, zeros[:left])
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    path.unlink()
+    _sync_directory(path.absolute().parent)
+
+
+# Files
+
+
+def _clear(making: Path) -> None:
+    """Remove what an interrupted `create` left."""
+    for path in making.iterdir():
+        if path.name != LOCK_FILE:
+            path.unlink()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put `content` in place of the file, so that the old or the new one is there whole."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    _write_whole(new, content)
+    os.rename(new, path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,388 @@
+"""The durable store: a post's record in one encrypted SQLite file.
+
+Theory of operation: one connection, one writer. `commit` runs one `BEGIN IMMEDIATE` … `COMMIT` with
+`synchronous=FULL`, so that it returns when the write-ahead log is synced. What every commit needs
+to know (the last arrival, the end of the audit log, the totals) is read once and then carried in
+memory, and replaced only after the commit. The log is moved into the database by `checkpoint` when
+it has grown to `LOG_BYTES_MAX`. A dropped line is first marked as erased, in the commit, and then
+deleted in slices, so that erasing a million rows needs no room for a second copy of them; opening
+goes on with what was interrupted.
+
+When the device fails (not: is full), nobody knows what reached it. The store then refuses
+everything until it is opened anew. Which files there are, and keys, are opening.py's concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from sqlcipher3 import dbapi2
+
+from openline.errors import InvariantError, OpenlineError, StoreError
+
+from . import tables
+from .audit import START, link
+from .ballast import Ballast
+from .base import Audit, AuditEntry, Batch, Mark, Row
+from .checkpoint import checkpoint
+from .faults import IO_FAILED, told_as_ours
+from .lock import Lock
+
+LOG_BYTES_MAX = 4 << 20
+"""Size of the write-ahead log at which it is moved into the database."""
+
+ERASED_ROWS = 64
+"""Rows deleted in one transaction of an erasure: at most 64 of the longest, about 4 MiB."""
+
+_AUDIT_PAGE = 1000
+
+_Result = TypeVar("_Result")
+
+
+class _Carried(NamedTuple):
+    """What every commit needs to know and the database says only slowly."""
+
+    totals: dict[tuple[int, int], int]
+    """(line, side) → record bytes."""
+    last_arrival: int
+    audit_end: tuple[int, bytes]
+    """Position and hash of the last entry."""
+
+
+class SqlStore:
+    """A Store on SQLCipher. Made by opening.create and opening.open_store, which give it its lock.
+
+    Calls must not overlap, but may come from different threads. Every method raises StoreError when
+    the record cannot be read or written (store.damaged, store.io_failed, store.closed).
+    """
+
+    def __init__(self, connection: dbapi2.Connection, database: Path, lock: Lock, ballast: Ballast):
+        self._connection = connection
+        self._database = database
+        self._log = database.with_name(database.name + "-wal")
+        self._log_bytes_next = LOG_BYTES_MAX
+        self._lock = lock
+        self._ballast = ballast
+        self._refusal: StoreError | None = None
+        with told_as_ours():
+            totals = self._all(tables.TOTALS)
+            position, last_hash = self._one(tables.AUDIT_LAST) or (0, START)
+        self._carried = _Carried(
+            {(line, side): used for line, side, used, _last in totals},
+            max((last for *_, last in totals), default=0),
+            (position, last_hash),
+        )
+        unerased = [line for (line,) in self._all(tables.UNERASED)]
+        self._do(lambda: self._erase(unerased), urgent=True)
+
+    # Writing
+
+    def commit(self, batch: Batch) -> None:
+        """Make the whole batch durable, or nothing of it.
+
+        Raises StoreError (store.disk_full: nothing was written, try again when there is room;
+        store.io_failed: open anew), and InvariantError (store.duplicate_row, store.no_row,
+        store.line_dropped). An `urgent` batch, and one that drops lines, may use the disk reserve.
+        """
+        if not batch:
+            return
+        urgent = batch.urgent or bool(batch.dropped_lines)
+        with self._in_use():
+            if not (self._ballast.held or urgent or self._ballast.fill()):
+                raise StoreError("store.disk_full")
+        self._do(lambda: self._commit(batch), urgent=urgent)
+        self._after_commit(batch)
+
+    def _do(self, action: Callable[[], None], *, urgent: bool) -> None:
+        """Do it; if it is urgent and the disk is full, give the reserve up and do it again."""
+        try:
+            with self._in_use():
+                action()
+        except StoreError as error:
+            if not (urgent and self._ballast.held and error.code == "store.disk_full"):
+                raise
+            with self._in_use():
+                self._ballast.release()
+                action()
+
+    def _after_commit(self, batch: Batch) -> None:
+        """The batch is durable: nothing may say that it is not, but that erasing stopped."""
+        if batch.dropped_lines:
+            lines = list(dict.fromkeys(batch.dropped_lines))
+            try:
+                self._do(lambda: self._erase(lines), urgent=True)
+            except OpenlineError as error:
+                # Reads would show half of a line: stop here, opening goes on.
+                self._refusal = StoreError("store.erasing_stopped", cause=error.code)
+                raise self._refusal from error
+        try:
+            with self._in_use():
+                self._checkpoint_if_due()
+        except StoreError:
+            # No room, or the device failed, in which case the next use says so.
+            self._log_bytes_next *= 2
+
+    def _checkpoint_if_due(self) -> None:
+        if self._log.stat().st_size >= self._log_bytes_next:
+            checkpoint(self._connection, self._database)
+            self._log_bytes_next = LOG_BYTES_MAX
+
+    def _transact(self, write: Callable[[dbapi2.Cursor], _Result]) -> _Result:
+        """Run `write` in one transaction; its result when that is durable."""
+        cursor = self._connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            result = write(cursor)
+            cursor.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                cursor.execute("ROLLBACK")
+            raise
+        return result
+
+    def _commit(self, batch: Batch) -> None:
+        self._carried = self._transact(lambda cursor: self._write(cursor, batch))
+
+    def _write(self, cursor: dbapi2.Cursor, batch: Batch) -> _Carried:
+        """Write all of a batch; the result is what to carry in memory when it is durable."""
+        totals, arrival = self._carried.totals, self._carried.last_arrival
+        if batch.dropped_lines:
+            _check_dropped(batch)
+            for line in dict.fromkeys(batch.dropped_lines):
+                cursor.execute(tables.DROP_STATE.sql, (line,))
+                cursor.execute(tables.DROP_TOTAL.sql, (line,))
+                cursor.execute(tables.MARK_ERASING.sql, (line,))
+            cursor.execute(tables.SET_TOTAL.sql, (0, 0, 0, arrival))
+            totals = {
+                key: used for key, used in totals.items() if key[0] not in batch.dropped_lines
+            }
+        _write_state(cursor, batch)
+        if batch.rows:
+            cursor.executemany(tables.ADD_ROW.sql, map(_row_values, count(arrival + 1), batch.rows))
+            arrival += len(batch.rows)
+            totals, changed = dict(totals), set()
+            for row in batch.rows:
+                key = (row.line, row.side)
+                totals[key] = totals.get(key, 0) + len(row.record)
+                changed.add(key)
+            written = [(*key, totals[key], arrival) for key in changed]
+            cursor.executemany(tables.SET_TOTAL.sql, written)
+        if batch.heads:
+            cursor.executemany(tables.SET_HEAD.sql, [_head_values(*head) for head in batch.heads])
+            if cursor.rowcount != len(batch.heads):
+                raise InvariantError("store.no_row")
+        if batch.marks:
+            cursor.executemany(tables.ADD_MARK.sql, [(None, *mark) for mark in batch.marks])
+        audit_end = _write_audit(cursor, self._carried.audit_end, batch.audit)
+        return _Carried(totals, arrival, audit_end)
+
+    def _erase(self, lines: Sequence[int]) -> None:
+        """Delete the rows and marks of lines marked as erased, slice by slice."""
+        for line in lines:
+            while not self._transact(partial(_erase_slice, line)):
+                self._checkpoint_if_due()
+        if lines:
+            # What was deleted is still in the log.
+            checkpoint(self._connection, self._database)
+
+    # Reading
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            with told_as_ours():
+                yield
+        except StoreError as error:
+            if error.code == IO_FAILED:
+                self._refusal = error
+            raise
+
+    def _all(self, statement: tables.Statement, **values: object) -> list[tuple[Any, ...]]:
+        with self._in_use():
+            cursor = self._connection.execute(statement.sql, statement.bind(**values))
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
+
+    def _one(self, statement: tables.Statement, **values: object) -> tuple[Any, ...] | None:
+        found = self._all(statement, **values)
+        return found[0] if found else None
+
+    def lines(self) -> list[int]:
+        """Numbers of the lines that have any state, ascending, without 0."""
+        return [line for (line,) in self._all(tables.LINES)]
+
+    def state(self, line: int) -> dict[str, bytes]:
+        """All named blobs of a line."""
+        return dict(self._all(tables.STATE_OF, the_line=line))
+
+    def row(
+        self, line: int, side: int, number: int, incarnation: int, variant: int = 0
+    ) -> Row | None:
+        """One row."""
+        found = self._one(
+            tables.ROW,
+            the_line=line,
+            the_side=side,
+            the_number=number,
+            the_incarnation=incarnation,
+            the_variant=variant,
+        )
+        return None if found is None else Row._make(found)
+
+    def variants(self, line: int, side: int, number: int) -> list[Row]:
+        """All rows with this number, by incarnation and variant."""
+        found = self._all(tables.VARIANTS, the_line=line, the_side=side, the_number=number)
+        return list(map(Row._make, found))
+
+    def head(self, line: int, side: int, number: int) -> bytes | None:
+        """The chain head after this number, if a row of the chain holds it."""
+        found = self._one(tables.HEAD, the_line=line, the_side=side, the_number=number)
+        return None if found is None else found[0]
+
+    def chain(self, line: int, side: int, first: int, limit: int) -> list[Row]:
+        """Up to `limit` rows of variant 0, standing CHAINED, number ≥ first, in number order."""
+        found = self._all(tables.CHAIN, the_line=line, the_side=side, first=first, count=limit)
+        return list(map(Row._make, found))
+
+    def arrivals(
+        self,
+        line: int | None,
+        after: int,
+        limit: int,
+        *,
+        side: int | None = None,
+        kinds: Sequence[int] | None = None,
+        newest: bool = False,
+    ) -> list[Row]:
+        """Rows with arrival > after in arrival order; `newest` gives the last `limit` of them."""
+        statement = tables.arrivals(
+            line=line is not None,
+            side=side is not None,
+            kinds=None if kinds is None else len(kinds),
+            newest=newest,
+        )
+        values = {f"kind_{place}": kind for place, kind in enumerate(kinds or ())}
+        found = self._all(
+            statement, after=after, count=limit, the_line=line, the_side=side, **values
+        )
+        return list(map(Row._make, reversed(found) if newest else found))
+
+    def marks(self, line: int, side: int, number: int, incarnation: int) -> list[Mark]:
+        """Marks on one record in the order they came."""
+        found = self._all(
+            tables.MARKS,
+            the_line=line,
+            the_side=side,
+            the_number=number,
+            the_incarnation=incarnation,
+        )
+        return list(map(Mark._make, found))
+
+    def bytes_used(self, line: int, side: int) -> int:
+        """Record bytes held for a line and side."""
+        with self._in_use():
+            return self._carried.totals.get((line, side), 0)
+
+    def audit(self, after: int = 0) -> Iterator[AuditEntry]:
+        """The audit log from after that position on; read in pages, so that commits may go on."""
+        while page := self._all(tables.AUDIT_AFTER, after=after, count=_AUDIT_PAGE):
+            for position, *entry, kept in page:
+                yield AuditEntry(position, Audit._make(entry), kept)
+            after = page[-1][0]
+
+    def free_bytes(self) -> int:
+        """Bytes that can still be written there, the disk reserve not counted."""
+        with self._in_use():
+            return self._ballast.free_bytes()
+
+    def close(self) -> None:
+        """Checkpoint, truncate the write-ahead log, and let the lock go; again is harmless.
+
+        Raises StoreError if the log could not be moved: the record is whole none the less, and the
+        store closed.
+        """
+        if self._connection is None:
+            return
+        try:
+            if self._refusal is None:
+                with self._in_use():
+                    checkpoint(self._connection, self._database)
+        finally:
+            self._refusal = StoreError("store.closed")
+            self._connection.close()
+            self._connection = None
+            self._lock.release()
+
+
+def _check_dropped(batch: Batch) -> None:
+    """What is written to a line that is dropped in the same batch could only be state."""
+    written = {row.line for row in batch.rows} | {mark.line for mark in batch.marks}
+    written |= {head[0] for head in batch.heads}
+    for line in batch.dropped_lines:
+        if line in written:
+            raise InvariantError("store.line_dropped", line=line)
+
+
+def _erase_slice(line: int, cursor: dbapi2.Cursor) -> bool:
+    """Delete some rows and marks of a line; True when none were left."""
+    deleted = 0
+    for statement in tables.ERASE_SLICES:
+        cursor.execute(statement.sql, statement.bind(the_line=line, count=ERASED_ROWS))
+        deleted += cursor.rowcount
+    if not deleted:
+        cursor.execute(tables.ERASED.sql, (line,))
+    return not deleted
+
+
+def _row_values(arrival: int, row: Row) -> tuple[object, ...]:
+    """Parameters of ADD_ROW."""
+    return (
+        arrival,
+        row.line,
+        row.side,
+        row.number,
+        row.incarnation,
+        row.variant,
+        row.kind,
+        row.precedence,
+        row.standing,
+        row.wall_s,
+        row.head,
+        row.record,
+    )
+
+
+def _head_values(
+    line: int, side: int, number: int, incarnation: int, head: bytes | None, standing: int
+) -> tuple[object, ...]:
+    """Parameters of SET_HEAD."""
+    return standing, head, line, side, number, incarnation, 0
+
+
+def _write_state(cursor: dbapi2.Cursor, batch: Batch) -> None:
+    for (line, name), value in batch.state.items():
+        if value is None:
+            cursor.execute(tables.DELETE_STATE.sql, (line, name))
+        else:
+            cursor.execute(tables.SET_STATE.sql, (line, name, value))
+
+
+def _write_audit(
+    cursor: dbapi2.Cursor, end: tuple[int, bytes], entries: Sequence[Audit]
+) -> tuple[int, bytes]:
+    """Append entries after `end` (position, hash); the new end."""
+    position, previous = end
+    written = []
+    for entry in entries:
+        position, previous = position + 1, link(previous, entry)
+        written.append((position, *entry, previous))
+    if written:
+        cursor.executemany(tables.ADD_AUDIT.sql, written)
+    return position, previous
