@@ -1,8 +1,8 @@
 """One author's chain, as the other side follows it (§7): incarnations, heads, digest.
 
 Purpose: take records in any order and tell which stand in the chain, which wait, which are
-abandoned. Incarnations form a tree, each BEGIN hanging where it says it goes on; the chain is the
-path to the BEGIN last taken. Everything else is worked out anew from that after each record, which
+abandoned. Each BEGIN hangs where it says it goes on; the branch followed is the path to
+the BEGIN last taken. Everything else is worked out anew from that after each record, which
 is slow and plain. Keys, frames and the timing of acknowledgements do not live here.
 """
 
@@ -88,17 +88,19 @@ class Chain:
     def _begin(self, record: Record) -> bool:
         """Hang a BEGIN into the tree, if R21 lets it be taken; tell whether it was."""
         begin, inc = read_begin(record.body), record.incarnation
-        named = self._known(inc)
-        follows = begin.previous == 0 or self._known(begin.previous)
-        if inc in self.begins or not (named or follows or begin.floor > self.contiguous):
+        place = self.incarnation_at(record.number - 1)
+        if self._known(inc):
+            taken = inc not in self.begins and self.incarnation_at(record.number) == inc
+        elif begin.previous == 0:
+            taken = record.number == 1
+        else:
+            taken = self._known(begin.previous) or begin.floor > self.contiguous
+        above = begin.previous in self.begins and self.begins[begin.previous][0] >= record.number
+        if above or not taken:
             return False
-        if begin.previous in self.begins and self.begins[begin.previous][0] >= record.number:
-            return False
-        if named and self.incarnation_at(record.number) != inc:
-            return False
-        self.begins[inc] = (record.number, begin)
-        if not named:
+        if not self._known(inc) and (not self._known(begin.previous) or place == begin.previous):
             self.tip = inc
+        self.begins[inc] = (record.number, begin)
         self._settle()
         return True
 

@@ -75,9 +75,10 @@ def words(card: bytes) -> list[str]:
 
 
 def first_wrong_word(card: bytes, heard: Sequence[str]) -> int | None:
-    """Return the position, from 1, of the first of twelve heard words that differs; None: same."""
+    """Return the position, from 1, of the first of twelve heard words that differs
+    (letter case aside); None: same."""
     for position, word in enumerate(words(card), 1):
-        if position > len(heard) or heard[position - 1] != word:
+        if position > len(heard) or heard[position - 1].lower() != word:
             return position
     return None if len(heard) == 12 else 13
 
@@ -365,7 +366,7 @@ class Receiver:
         )
         noise.mix_hash(self.peer.identity)
         noise.mix_hash(static.public_key().public_bytes_raw())
-        noise.mix_key_and_hash(extract(root, shared))
+        noise.mix_key_and_hash(label(extract(root, shared), "psk", b"", 32))
         noise.mix_hash(op.e)
         noise.mix_key(op.e)
         noise.mix_key(agree(static, op.e, "bad-opening"))
@@ -382,7 +383,10 @@ class Receiver:
             return False
         later = [root for root_id, root in self.roots.items() if root_id != ROOT0]
         fits = any(hmac.compare_digest(continuity(r, op.e), said.continuity) for r in later)
-        return bool(self.confirmed) and not fits
+        alarm = bool(self.confirmed) and not fits
+        if alarm:
+            self.confirmed.clear()
+        return alarm
 
 
 def root_id_of(root: bytes) -> bytes:
@@ -391,9 +395,10 @@ def root_id_of(root: bytes) -> bytes:
     return found if found != ROOT0 else b"\0\1"
 
 
-def rekey(base: bytes, shared: bytes, page: bytes = b"") -> bytes:
-    """Derive a new root from its base, the ML-KEM shared secret and the tape page, if any."""
-    return extract(base, shared + page)
+def rekey(base: bytes, shared: bytes, page: bytes, offer: bytes, answer: bytes) -> bytes:
+    """Derive a new root from its base, the ML-KEM shared secret, the tape page or b"", and the
+    bodies of OFFER and ANSWER (§9)."""
+    return label(extract(base, shared + page), "root", sha256(offer) + sha256(answer), 32)
 
 
 def tcp_call(bearer_key: bytes, direction: int, nonce: bytes) -> bytes:

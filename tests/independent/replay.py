@@ -119,7 +119,7 @@ def rekey(given: Json) -> Json:
     need(offered.value == private.public_key().public_bytes_raw(), "wrong-seed")
     need(offered.base == answered.base, "wrong-base")
     need(answered.page in (0, offered.page) and bool(answered.page) == bool(page), "wrong-page")
-    root = reader.rekey(base, private.decapsulate(answered.value), page)
+    root = reader.rekey(base, private.decapsulate(answered.value), page, offer, answer)
     return {"root": root.hex(), "root_id": reader.root_id_of(root).hex()}
 
 

@@ -130,13 +130,14 @@ def test_deflated_body_reads_and_a_bomb_does_not() -> None:
         (record(1, 1, flags=1), "malformed"),
         (record(1, 1, flags=8, extra=b"\0"), "malformed"),
         (record(1, 1, flags=8, extra=b"\x11"), "malformed"),
-        (record(1, 1, flags=0x10, extra=varint(315_360_001)), "time-out-of-range"),
-        (record(1, 1, flags=0x20, extra=varint(2 * 315_360_000 + 1)), "time-out-of-range"),
+        (record(1, 1, flags=0x10, extra=varint(316_224_001)), "time-out-of-range"),
+        (record(1, 1, flags=0x20, extra=varint(2 * 316_224_000 + 1)), "time-out-of-range"),
         (record(1, 1, flags=4, extra=varint(513) + bytes(513)), "too-long"),
         (record(1, 1, bytes(65_537)), "too-long"),
         (record(1, 1)[:8], "truncated"),
-        (record(1, 2, kind=16, body=b""), "malformed"),
-        (begin(1, 2, 0, 0), "malformed"),
+        (record(1, 1, flags=0x20, extra=b"\0"), "malformed"),
+        (record(1, 1, flags=4, extra=b"\0"), "malformed"),
+        (record(1, 2, kind=33, body=bytes(63)), "malformed"),
         (begin(1, 2, 5, 2), "malformed"),
         (begin(1, 1, 0, 0) + b"\0", "surplus"),
     ],
@@ -216,16 +217,15 @@ def test_first_begin_again_abandons_all() -> None:
     assert chain.take(record(7, 3)) == "abandoned"
 
 
-def test_stale_begin_from_before_a_restore_does_not_bind_the_living_author() -> None:
+def test_begin_that_follows_what_was_left_is_kept_as_abandoned() -> None:
     chain = Chain(START)
     for each in (begin(7, 1, 0, 0), record(7, 2), begin(9, 3, 7, 0), record(9, 4)):
         assert chain.take(each) == "taken"
-    before = chain.head(9, 4)
     assert chain.take(begin(8, 3, 7, 0)) == "taken"
-    assert chain.abandoned == [(9, 3), (9, 4)]
-    assert chain.take(begin(10, 5, 9, 0)) == "taken"
-    assert chain.abandoned == [(8, 3)]
-    assert chain.head(9, 4) == before
+    assert chain.take(begin(10, 5, 9, 0)) == "abandoned"
+    assert chain.take(begin(11, 5, 7, 0)) == "abandoned"
+    assert chain.abandoned == [(9, 3), (9, 4), (10, 5), (11, 5)]
+    assert chain.take(begin(12, 2, 0, 0)) == chain.take(begin(13, 9, 99, 0)) == "not-taken"
 
 
 def test_begins_above_the_floor_come_in_any_order_after_a_disk_loss() -> None:
@@ -237,6 +237,14 @@ def test_begins_above_the_floor_come_in_any_order_after_a_disk_loss() -> None:
     assert chain.take(record(7, 12)) == "held"
     assert chain.take(record(7, 11)) == "taken"
     assert (chain.contiguous, chain.lost, chain.abandoned) == (15, [(1, 10)], [])
+
+
+def test_begins_that_follow_each_other_in_a_circle_are_not_taken() -> None:
+    chain = Chain(START)
+    assert chain.take(begin(9, 15, 8, 10)) == "held"
+    assert chain.take(begin(8, 13, 9, 10)) == "not-taken"
+    assert chain.take(begin(9, 12, 9, 10)) == "not-taken"
+    assert chain.take(begin(6, 15, 9, 10)) == "not-taken"
 
 
 def test_lost_number_that_comes_after_all_is_no_longer_lost() -> None:

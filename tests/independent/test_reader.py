@@ -105,7 +105,8 @@ class Sender:
         ck = h
         h = sha(h + b"openline/1" + line_id + d + version + root_id + key_id + self.ct)
         h = sha(sha(h + A.card[3:35]) + static)
-        three = hkdf(ck, hmac256(used, shared), b"", 96)
+        psk = hkdf(used, shared, b"openline/1 psk\0", 32)
+        three = hkdf(ck, psk, b"", 96)
         ck, h = three[:32], sha(sha(h + three[32:64]) + e_public)
         ck = hkdf(ck, e_public, b"", 64)[:32]
         ck = hkdf(ck, dh(e, static), b"", 64)[:32]
@@ -168,10 +169,16 @@ def test_words_spell_the_first_144_bits_of_the_card_hash() -> None:
 
 def test_wrong_word_is_named_by_its_position() -> None:
     heard = reader.words(A.card)
-    assert reader.first_wrong_word(A.card, heard) is None
+    assert reader.first_wrong_word(A.card, [word.upper() for word in heard]) is None
     assert reader.first_wrong_word(A.card, [*heard[:6], "baba", *heard[7:]]) == 7
     assert reader.first_wrong_word(A.card, heard[:11]) == 12
     assert reader.first_wrong_word(A.card, [*heard, "baba"]) == 13
+
+
+def test_new_root_binds_base_secret_page_and_both_bodies() -> None:
+    made = reader.rekey(b"b" * 32, b"s" * 32, PAGE, b"offer", b"answer")
+    info = b"openline/1 root\0" + sha(b"offer") + sha(b"answer")
+    assert made == hkdf(b"b" * 32, b"s" * 32 + PAGE, info, 32)
 
 
 def test_both_sides_derive_the_same_line() -> None:
@@ -240,7 +247,7 @@ def test_a_false_body_changes_nothing() -> None:
 def test_opening_to_a_receive_key_on_a_later_root_opens() -> None:
     private = sha(b"receive key")
     public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
-    root = reader.rekey(sha(b"base"), sha(b"shared"), PAGE)
+    root = reader.rekey(sha(b"base"), sha(b"shared"), PAGE, b"offer", b"answer")
     sender, held = Sender(root=root, to_key=(b"\x00\x07", public)), receiver()
     datagram = sender.seal(0, b"new root")
     assert refusal(held, datagram) == "unknown-root"
