@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
@@ -134,12 +133,8 @@ async def serve(store: MailboxStore, listen: Listen) -> None:
     """Serve `store` until stopped by a signal, then close it. OSError if the address cannot be
     had.
     """
-    log = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-    )
     interface = Interface(store)
-    keeping = asyncio.create_task(_keep_house(store, interface, log))
+    keeping = asyncio.create_task(_keep_house(store, interface))
     try:
         with _listener(listen) as listener:
             ready = json.dumps({"listening": _url(listen, listener)})
@@ -150,12 +145,10 @@ async def serve(store: MailboxStore, listen: Listen) -> None:
         with suppress(asyncio.CancelledError):
             await keeping
         await asyncio.to_thread(store.close)
-        log.info("relay.stopped", wall_s=clock.now().wall_s, **interface.tally)
+        _log("relay.stopped", done=interface.tally)
 
 
-async def _keep_house(
-    store: MailboxStore, interface: Interface, log: structlog.stdlib.BoundLogger
-) -> None:
+async def _keep_house(store: MailboxStore, interface: Interface) -> None:
     """Let things expire and report counts, until cancelled."""
     reported_ms = clock.now().mono_ms
     while True:
@@ -165,11 +158,16 @@ async def _keep_house(
             if clock.now().mono_ms - reported_ms >= REPORT_S * 1000:
                 reported_ms = clock.now().mono_ms
                 held = (await store.counts())._asdict()
-                log.info("relay.counts", wall_s=clock.now().wall_s, held=held, **interface.tally)
+                _log("relay.counts", held=held, done=interface.tally)
         except OpenlineError as error:
             # A full or failing disk: deposits are refused, and the next look may find it mended.
-            log.error("relay.housekeeping", wall_s=clock.now().wall_s, code=error.code)
+            _log("relay.housekeeping", code=error.code)
         await asyncio.sleep(EXPIRE_S)
+
+
+def _log(event: str, **values: object) -> None:
+    """One JSON line on stderr; counts and codes only."""
+    click.echo(json.dumps({"event": event, "wall_s": clock.now().wall_s, **values}), err=True)
 
 
 def _config(interface: Interface, listen: Listen) -> uvicorn.Config:

@@ -191,9 +191,7 @@ class MailboxStore:
         self._jobs.put(_Job(self._keep_age))
         self._jobs.put(None)
         self._thread.join()
-        with suppress(sqlite3.Error):
-            # On a full disk the log stays as it is, whole, and is read at the next start.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        _shorten_log(self._connection)
         self._connection.close()
         self._lock.close()
 
@@ -354,7 +352,7 @@ class MailboxStore:
             if group:
                 self._commit(group)
 
-    def _commit(self, group: list[_Job[Any]]) -> None:
+    def _commit(self, group: list[_Job[Any]], *, again: bool = True) -> None:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -363,11 +361,13 @@ class MailboxStore:
         except Exception as error:
             # The edge of the thread: whatever one operation met, the next ones are served.
             _abandon(connection)
-            if len(group) == 1:
-                group[0].settle(_translated(error))
-            else:
+            if again:
+                # On a full disk the log's room is what acknowledgements need to free more.
+                _shorten_log(connection)
                 for job in group:
-                    self._commit([job])
+                    self._commit([job], again=False)
+            else:
+                group[0].settle(_translated(error))
             return
         self.commits += 1
         for job, outcome in zip(group, outcomes, strict=True):
@@ -455,11 +455,17 @@ def _abandon(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
+def _shorten_log(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        # Where that cannot be written the log stays as it is, whole, and is read at the next start.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def _translated(error: Exception) -> OpenlineError:
     if not isinstance(error, sqlite3.Error):
         return InvariantError("relay.invariant", kind=type(error).__name__)
     name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_FULL":
+    if name in {"SQLITE_FULL", "SQLITE_IOERR_WRITE"}:
         return StoreError("relay.full")
     if name == "SQLITE_NOTADB":
         return StoreError("relay.not_a_relay")
