@@ -5,17 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from openline.core.events import (
-    Arrived,
-    BearerUp,
-    Initialise,
-    Input,
-    Now,
-    Pair,
-    Release,
-    Serial,
-    Tick,
-)
+from openline.core.events import Now, Serial
+from openline.inputs import Arrived, BearerUp, Initialise, Input, Pair, Release, Tick
 from openline.core.precedence import Precedence
 from openline.post import Post
 from openline.sealing.keys import new_tape, words
@@ -63,9 +54,7 @@ class LinePair:
             raise results[-1]
         return results[-1]
 
-    def say(
-        self, name: str, text: str, precedence: Precedence = Precedence.ROUTINE
-    ) -> Serial:
+    def say(self, name: str, text: str, precedence: Precedence = Precedence.ROUTINE) -> Serial:
         """Release a text."""
         serial = self.do(name, Release(1, "test", precedence, "en", "", text))
         assert isinstance(serial, Serial)

@@ -12,11 +12,15 @@ from dataclasses import replace
 
 from .bearers.base import Mailbox, Outgoing
 from .core import receipts
-from .core.envelope import FrameType, Record, decode_record, encode_frames
-from .core.events import Now, Receive, Reference, Release, Serial
+from .comparison import Comparer
+from .core.envelope import Frame, FrameType, Record, decode_record, encode_frames, malformed
+from .core.events import Now, Reference, Serial
+from .inputs import Receive, Release
 from .core.inbound import Taken
 from .core.line import Line
 from .core.transcript import OURS, THEIRS
+from .delivery.dispatch import Dispatch
+from .delivery.outbox import Outbox
 from .errors import LocalError, RemoteError, SealError
 from .ledger import LineLedger
 from .sealing.keys import Card, Entropy, Identity, Kit
@@ -44,14 +48,11 @@ class Lane:
         self.ledger = LineLedger(store, number)
         self.seal = Seal(self.kit, saved, entropy, now)
         own = self.kit.direction
-        self.line = Line(
-            self.ledger,
-            self.kit.line_id,
-            (self.kit.genesis(own), self.kit.genesis(3 - own)),
-            entropy,
-            saved.get("line"),
-            first=self.kit.first,
-        )
+        self.outbox = Outbox()
+        genesis = (self.kit.genesis(own), self.kit.genesis(3 - own))
+        self.line = Line(self.ledger, self.outbox, genesis, entropy, saved.get("line"))
+        self.dispatch = Dispatch(self.line, self.outbox)
+        self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
         self.line.used_bytes = store.bytes_used(number, OURS)
         self.line.reception.used_bytes = store.bytes_used(number, THEIRS)
 
@@ -64,7 +65,8 @@ class Lane:
     def finish(self, batch: Batch, now: Now) -> None:
         """Let time pass and put what changed into the batch."""
         self.line.tick(now)
-        if self.line.outbox.unanswered >= _RENEW_AFTER:
+        self.outbox.expire(now.mono_ms)
+        if self.outbox.unanswered >= _RENEW_AFTER:
             self.seal.renew(now)
         if self.seal.rekey_due(now):
             self.line.release(Line.service(receipts.OFFER, self.seal.offer(now), now), now)
@@ -76,6 +78,11 @@ class Lane:
         """Put what sealing changed into a batch."""
         for name, value in self.seal.changes(now).items():
             batch.state[self.number, name] = value
+
+    def deadline(self) -> int | None:
+        """When something is due next, monotonic milliseconds; None if nothing waits."""
+        waits = (self.line.deadline(), self.outbox.deadline())
+        return min((at for at in waits if at is not None), default=None)
 
     def events(self) -> list[PostEvent]:
         """What happened since the last call."""
@@ -93,7 +100,7 @@ class Lane:
                 opened = self.seal.open(datagram, now)
             except Unreadable as unreadable:
                 if self.seal.unreadable(now):
-                    self.line.control(FrameType.REOPEN, unreadable.run_id)
+                    self.line.answer(Frame(FrameType.REOPEN, unreadable.run_id))
                 continue
             except SealError as error:
                 self.line.fault(RemoteError(error.code))
@@ -101,19 +108,46 @@ class Lane:
             if opened is None:
                 continue
             if opened.confirm is not None:
-                self.line.control(FrameType.RUN, opened.confirm)
-            for taken in self.line.hear(opened.inner, bearer, now):
+                self.line.answer(Frame(FrameType.RUN, opened.confirm))
+            for taken in self.line.hear(opened.inner, now):
                 self._take(taken, now)
-            self._runs(now)
+            for frame in self.line.asides:
+                try:
+                    self._aside(frame, now)
+                except RemoteError as error:
+                    self.line.fault(error)
+            self.line.asides.clear()
+            self.dispatch.heard(bearer, now)
 
-    def _runs(self, now: Now) -> None:
-        for kind, run_id in self.line.runs:
-            if kind == FrameType.RUN:
-                self.seal.confirm(run_id, now)
-            else:
-                self.seal.reopen(run_id, now)
-                self.line.requeue()
-        self.line.runs.clear()
+    def _aside(self, frame: Frame, now: Now) -> None:
+        """A frame that concerns sealing or comparing. Raises RemoteError."""
+        if frame.type in (FrameType.RUN, FrameType.REOPEN):
+            if len(frame.payload) != 4:
+                raise malformed("run")
+            if frame.type == FrameType.RUN:
+                self.seal.confirm(frame.payload, now)
+            elif self.seal.reopen(frame.payload, now):
+                self.dispatch.requeue()
+            return
+        for answer in self.comparer.take(frame, now):
+            self.line.answer(answer)
+        latest = self.comparer.latest
+        self.line.tell("compared", told=self.comparer.told, agree=latest.agree if latest else None)
+
+    def compare(self, now: Now) -> None:
+        """Ask the other side whether the records agree up to what both are known to hold. Raises LocalError."""
+        frame = self.comparer.ask(*self.line.held_serials(), now)
+        if frame is None:
+            raise LocalError("compare.nothing")
+        self.line.answer(frame)
+
+    def resume(self, before: Lane) -> None:
+        """Take over from the lane this one replaces in the same process, after a failed commit."""
+        self.line.resume(before.line)
+        self.outbox.channels = before.outbox.channels
+        self.comparer.latest = before.comparer.latest
+        peer, peer_before = self.line.reception, before.line.reception
+        peer.quota_bytes, peer.reserve_bytes = peer_before.quota_bytes, peer_before.reserve_bytes
 
     def _take(self, taken: Taken, now: Now) -> None:
         """What a new record means beyond the chain."""
@@ -126,9 +160,7 @@ class Lane:
             body = self.seal.answer(record.body, now)
             if body is not None:
                 reference = Reference(False, record.serial)
-                self.line.release(
-                    Line.service(receipts.ANSWER, body, now, [reference]), now
-                )
+                self.line.release(Line.service(receipts.ANSWER, body, now, [reference]), now)
         elif record.kind == receipts.ANSWER:
             self.seal.complete(record.body, now)
 
@@ -225,7 +257,7 @@ class Lane:
 
     def take(self, bearer: str, now: Now) -> list[Outgoing]:
         """Datagrams for a bearer to send now. Everything they rest on is durable, or StoreError is raised."""
-        channel = self.line.channels.get(bearer)
+        channel = self.outbox.channels.get(bearer)
         taken: list[Outgoing] = []
         size = 0
         while channel is not None and channel.up is not None and size < _TAKE_BYTES:
@@ -235,7 +267,7 @@ class Lane:
                 self.save_seal(batch, now)
                 self.store.commit(batch)
             mtu_bytes = channel.up.mtu_bytes
-            frames = self.line.compose(bearer, self.seal.room(run, mtu_bytes), now)
+            frames = self.dispatch.compose(bearer, self.seal.room(run, mtu_bytes), now)
             if not frames:
                 break
             pad_to = mtu_bytes if channel.up.padded else 0
@@ -261,10 +293,10 @@ class Lane:
         """The line as it stands."""
         line, seal, peer = self.line, self.seal, self.line.reception
         own_at, peer_at = line.held_serials()
-        digest = line.comparer.digest_at(own_at, peer_at)
+        digest = self.comparer.digest_at(own_at, peer_at)
         bearers = {
             name: BearerStatus(c.up is not None, c.code, c.rtt_ms, c.heard_ms)
-            for name, c in line.channels.items()
+            for name, c in self.outbox.channels.items()
         }
         opening = "opening" if seal.candidates or seal.runs else "new"
         return LineStatus(
@@ -273,8 +305,8 @@ class Lane:
             state="open" if seal.confirmed is not None else opening,
             tape=self.kit.tape,
             own_number=line.number,
-            acked_number=line.outbox.acked,
-            outbox=len(line.outbox.entries),
+            acked_number=line.acked,
+            outbox=self.outbox.waiting(),
             peer_number=peer.contiguous,
             peer_highest=peer.highest,
             gaps=list(peer.waiting.missing(peer.contiguous)),
@@ -287,12 +319,10 @@ class Lane:
             forks=peer.forks,
             differs_at=peer.differs_at,
             refused=[
-                (line.outbox.entries[n].serial, code) for n, code in line.outbox.refused.items()
+                (self.outbox.entries[n].serial, code) for n, code in self.outbox.refused.items()
             ],
-            comparison=line.comparer.latest,
+            comparison=self.comparer.latest,
             own_serial=own_at,
             peer_serial=peer_at,
             digest=digest.hex() if digest else "",
         )
-
-

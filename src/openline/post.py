@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .bearers.base import Outgoing
-from .core.events import (
+from .core.events import Now
+from .inputs import (
     Arrived,
     BearerDown,
     BearerUp,
@@ -21,7 +22,6 @@ from .core.events import (
     Compare,
     Initialise,
     Input,
-    Now,
     Pair,
     Receive,
     Release,
@@ -110,7 +110,7 @@ class Post:
         """Nothing of the step is on disk: make every lane anew from what is."""
         for number, before in list(self._lanes.items()):
             self._load(number, now)
-            self._lanes[number].line.resume(before.line)
+            self._lanes[number].resume(before)
         saved = self.store.state(0).get("identity")
         self.identity = Identity.decode(saved) if saved else None
 
@@ -146,11 +146,11 @@ class Post:
         self._lane(given.line).arrived(given.bearer, given.datagrams, now)
 
     def _bearer(self, given: BearerUp | BearerDown, now: Now) -> None:
-        line = self._lane(given.line).line
+        dispatch = self._lane(given.line).dispatch
         if isinstance(given, BearerUp):
-            line.bearer_up(given)
+            dispatch.bearer_up(given)
         else:
-            line.bearer_down(given)
+            dispatch.bearer_down(given)
 
     def _release(self, given: Release, now: Now) -> object:
         serial = self._lane(given.line).release(given, now)
@@ -178,7 +178,7 @@ class Post:
         return serial
 
     def _compare(self, given: Compare, now: Now) -> None:
-        self._lane(given.line).line.compare(now)
+        self._lane(given.line).compare(now)
         self._audit(now, given.actor, "compare", line=given.line)
 
     def _clear_alarm(self, given: ClearAlarm, now: Now) -> None:
@@ -209,7 +209,9 @@ class Post:
             if state["label"].decode() == label:
                 raise LocalError("enrolment.label_taken")
             if state["card"] == card.data:
-                code = "enrolment.revoked_card" if "revoked" in state else "enrolment.paired_already"
+                code = (
+                    "enrolment.revoked_card" if "revoked" in state else "enrolment.paired_already"
+                )
                 raise LocalError(code, line=number)
         check_words(card.data, given.said)
         line = max([0, *numbers, *self._lanes]) + 1
@@ -260,7 +262,7 @@ class Post:
 
     def deadline(self) -> int:
         """Monotonic milliseconds at which to call `step([Tick()])` next."""
-        waits = (lane.line.deadline() for lane in self._lanes.values())
+        waits = (lane.deadline() for lane in self._lanes.values())
         return min((at for at in waits if at is not None), default=self._housekeeping_ms)
 
     def channel(self, line: int) -> Channel:
@@ -303,5 +305,3 @@ class Post:
         """What happened since the last call, in order."""
         told, self._events = self._events, []
         return told
-
-

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .bearers.base import Mailbox
-from .core.compare import Comparison
+from .comparison import Comparison
 from .core.events import Serial
 
 __all__ = ["BearerStatus", "Channel", "Comparison", "LineStatus", "Mailboxes", "PostEvent"]

@@ -212,9 +212,7 @@ def encode_record(record: Record, *, deflate: bool = False) -> bytes:
             flags |= DEFLATED
             body = shorter
     head = record.incarnation.to_bytes(3, "big") + varint(record.number)
-    fixed = struct.pack(
-        ">BBHI", flags, record.kind, pack_language(record.language), record.filed_s
-    )
+    fixed = struct.pack(">BBHI", flags, record.kind, pack_language(record.language), record.filed_s)
     return head + fixed + bytes(tail) + body
 
 

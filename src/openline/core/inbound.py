@@ -11,11 +11,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import RemoteError
 from . import limits, receipts
-from .envelope import Ack, Piece, Reader, Record, Refusal, decode_record, malformed, peek_serial, varint as _varint
+from .envelope import (
+    Ack,
+    Piece,
+    Reader,
+    Record,
+    Refusal,
+    decode_record,
+    malformed,
+    peek_serial,
+    varint,
+)
 from .events import Serial
 from .gaps import RangeSet
 from .precedence import Precedence
@@ -32,8 +42,6 @@ from .transcript import (
     segment_end,
 )
 
-_SEGMENTS_KEPT = 64
-_SEGMENTS_MAX = 4096
 _PIECES_STALE_MS = 60_000
 
 
@@ -57,10 +65,10 @@ class Begin(NamedTuple):
         """The body's bytes."""
         return (
             self.previous.to_bytes(3, "big")
-            + _varint(self.floor)
+            + varint(self.floor)
             + self.floor_head
             + self.reader_incarnation.to_bytes(3, "big")
-            + _varint(self.reader_contiguous)
+            + varint(self.reader_contiguous)
         )
 
     @classmethod
@@ -82,6 +90,11 @@ class Refused(RemoteError):
         super().__init__("refused." + refusal.name.lower(), number=serial.number)
         self.refusal = refusal
         self.serial = serial
+
+    def encode(self) -> bytes:
+        """The payload of the REFUSE frame."""
+        serial = self.serial.incarnation.to_bytes(3, "big") + varint(self.serial.number)
+        return serial + bytes((self.refusal,))
 
 
 @dataclass(slots=True)
@@ -113,6 +126,22 @@ class Reception:
         """A number whose head the author gives otherwise than we hold it."""
         self._assemblies: dict[Serial, Assembly] = {}
         self._flash_ms: deque[int] = deque()
+
+    # -- durable state ------------------------------------------------------------------------
+
+    def save(self) -> list[Any]:
+        """What a restart needs beyond the records themselves, ready for JSON."""
+        lost = list(self.lost)
+        return [self.contiguous, self.head.hex(), self.branch, self.former, lost, self.forks]
+
+    def load(self, saved: list[Any]) -> None:
+        """The reverse of `save`; what waits behind gaps is asked of the ledger."""
+        self.contiguous, head, branch, self.former, lost, self.forks = saved
+        self.head = bytes.fromhex(head)
+        self.branch = [Segment(*pair) for pair in branch]
+        self.lost = RangeSet([(first, last) for first, last in lost])
+        for serial, _ in self.ledger.following(THEIRS, self.contiguous):
+            self.waiting.add(serial.number)
 
     # -- what we hold -------------------------------------------------------------------------
 
@@ -294,7 +323,7 @@ class Reception:
             raise Refused(Refusal.SERIAL_JUMP, record.serial)
         if (begin.previous == 0) != (number == 1):
             raise Refused(Refusal.MALFORMED, record.serial)
-        if sum(s.first > self.contiguous for s in self.branch) >= _SEGMENTS_MAX:
+        if sum(s.first > self.contiguous for s in self.branch) >= limits.SEGMENTS_MAX:
             raise Refused(Refusal.GAPS, record.serial)
         at = find_segment(self.branch, begin.previous)
         if at is not None:
@@ -365,6 +394,6 @@ class Reception:
 
     def _forget_old(self) -> None:
         """Segments that ended long before the contiguous number need no memory."""
-        while len(self.branch) > _SEGMENTS_KEPT and self.branch[1].first <= self.contiguous:
+        while len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.contiguous:
             del self.branch[0]
-        del self.former[:-_SEGMENTS_KEPT]
+        del self.former[: -limits.SEGMENTS_KEPT]

@@ -8,93 +8,67 @@ from __future__ import annotations
 
 DATAGRAM_BYTES_MAX = 4096
 """R4: longest datagram on any bearer."""
-
 BODY_BYTES_MAX = 65_536
 """R17: longest body after inflation."""
-
 SUBJECT_BYTES_MAX = 512
 """R17: longest subject."""
-
 REFERENCES_MAX = 16
 """R17: references of one record."""
-
 OFFSET_S_MAX = 10 * 366 * 86_400
 """R17: how far DTG and reply-due may lie from the filing time."""
-
 RECORD_BYTES_MAX = BODY_BYTES_MAX + SUBJECT_BYTES_MAX + 256
 """Longest record: body, subject and the longest possible header."""
-
 SERIAL_JUMP_MAX = 1 << 20
 """R26: how far above the contiguous number a record may be."""
-
 GAPS_MAX = 512
 """R26: gaps tracked for one line."""
-
 ACK_RANGES_MAX = 32
 """Pairs in one ACK; more gaps are told when the first are mended."""
-
 HEADS_PER_LOOK_MAX = 16
 """Numbers in one LOOK."""
-
 OPEN_PIECES_MAX = 8
 """Messages of one line in reassembly at a time."""
-
 PIECES_BYTES_MAX = OPEN_PIECES_MAX * RECORD_BYTES_MAX
 """Memory of reassembly per line."""
-
 FORK_VARIANTS_MAX = 4
 """Differing texts kept for one serial."""
-
 FORKS_MAX = 256
 """Differing texts kept on one line."""
-
 FLASH_PER_HOUR_MAX = 60
 """R30: FLASH beyond this counts as ROUTINE for the disk, and is shown as a flood."""
-
 WINDOW_RECORDS_MAX = 512
 """Records of one line on the wire and not yet acknowledged, FLASH apart."""
-
 WINDOW_BYTES_MAX = 512 * 1024
 """The same in bytes."""
-
 OUTBOX_RECORDS_MAX = 200_000
 """Released and unacknowledged records of one line; then release is refused to all but FLASH."""
-
 RUN_DATAGRAMS_MAX = 4096
 """R6: datagrams sent in one run; R8: keys of skipped indexes."""
-
 RUNS_MAX = 32
 """R9: receiving runs kept per line."""
-
 RETIRED_RUNS_MAX = 4096
 """R9: run ids remembered after their runs were dropped."""
-
 RECEIVE_KEYS_MAX = 256
 """R13: receive keys kept per line."""
-
 ROOTS_MAX = 4
 """Roots kept per line beside the permanent one."""
-
 KEEP_S = 8 * 86_400
 """R13: running time a superseded receive key or root is kept (a stick may return after a week)."""
-
 RATCHET_DATAGRAMS = 24
 """R12: datagrams after which a run gives way to one on a newer key."""
-
 RATCHET_S = 3_600
 """R12: age after which it does."""
-
 REKEY_S = 7 * 86_400
 """§9: running time between rekeys."""
-
 REKEY_RETRY_S = 3_600
 """§9: running time after which an unanswered OFFER is made anew."""
-
+SEGMENTS_KEPT = 64
+"""Incarnations remembered that ended long ago, of either side."""
+SEGMENTS_MAX = 4096
+"""R21: incarnations of the other side above its contiguous number."""
 FAULTS_KEPT_MAX = 64
 """Faults of the other side kept for people to read; all are counted."""
-
 QUOTA_BYTES = 1 << 30
 """Record bytes one line may fill before ROUTINE is refused."""
-
 RESERVE_BYTES = 64 << 20
 """What is kept beyond the quota for higher precedence (R30)."""

@@ -128,18 +128,3 @@ SENDING = Machine(
 """A run is replaced by a newer one confirmed (R12), or given up because the other side cannot read it (R11)."""
 
 MACHINES = (OUTBOUND, INBOUND, SENDING)
-
-
-def diagrams() -> str:
-    """docs/states.md: one Mermaid diagram per machine."""
-    lines = ["# States", "", "Generated from `src/openline/core/states.py` by `./dev diagrams`."]
-    for machine in MACHINES:
-        lines += ["", f"## {machine.name.capitalize()}", "", "```mermaid", "stateDiagram-v2"]
-        for (before, event), after in machine.table.items():
-            lines.append(f"    {before.value} --> {after.value}: {event.value}")
-        lines.append("```")
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(diagrams(), end="")

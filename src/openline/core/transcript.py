@@ -82,3 +82,9 @@ def find_segment(branch: list[Segment], incarnation: int) -> int | None:
         if branch[at].incarnation == incarnation:
             return at
     return None
+
+
+def serial_at(branch: list[Segment], number: int) -> Serial:
+    """The serial of a number on a branch; incarnation 0 if it lies before all that is known."""
+    found = (s.incarnation for s in reversed(branch) if s.first <= number)
+    return Serial(next(found, 0), number)

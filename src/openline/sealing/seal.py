@@ -22,7 +22,7 @@ from ..core.events import Now
 from ..core.states import Event
 from ..errors import SealError
 from .keys import Entropy, Kit, extract, label
-from .noise import mac, read, write
+from .noise import read, write
 from .openings import CARD_KEY, VERSION, Opening, Payload, prologue, run_id_of
 from .roots import PERMANENT, Roots
 from .runs import ReceivingRun, SendingRun
@@ -31,7 +31,25 @@ PLAIN, LIGHT, FULL = 0, 1, 2
 OPENING_BYTES = {PLAIN: 0, LIGHT: 104, FULL: 104 + 1568}
 HEADER_BYTES = {kind: 22 + extra for kind, extra in OPENING_BYTES.items()}
 OVERHEAD_BYTES = {kind: size + 4 + 16 for kind, size in HEADER_BYTES.items()}
-BUCKETS = (64, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 4096)
+BUCKETS = (
+    64,
+    96,
+    128,
+    160,
+    192,
+    256,
+    384,
+    512,
+    768,
+    1024,
+    1280,
+    1536,
+    1792,
+    2048,
+    2560,
+    3072,
+    4096,
+)
 _CARRY_MS = 1_000
 _REOPEN_MS = 5_000
 _REOPEN_MS_MAX = 300_000
@@ -120,7 +138,9 @@ class Seal:
         key_id, key = self.peer_key
         state = {
             "roots": self.roots.encode(),
-            "receive_keys": [[k, private, since] for k, (private, since) in self.receive_keys.items()],
+            "receive_keys": [
+                [k, private, since] for k, (private, since) in self.receive_keys.items()
+            ],
             "peer_key_id": key_id.hex(),
             "peer_key": key.hex(),
             "epoch_own": self.epoch_own,
@@ -211,7 +231,9 @@ class Seal:
         running_s = self.running_s(now)
         self.runs[run_id] = run
         while len(self.runs) > limits.RUNS_MAX:
-            self._retire(min(self.runs, key=lambda r: self.runs[r].used_s if r != run_id else 1 << 62))
+            self._retire(
+                min(self.runs, key=lambda r: self.runs[r].used_s if r != run_id else 1 << 62)
+            )
         root = self.roots.find(opening.root_id)
         if root is not None:
             if self.roots.confirm(root, running_s):
@@ -378,13 +400,15 @@ class Seal:
         self.candidates, self.confirmed = self.candidates[at + 1 :], run
         self.events.append(("run.confirmed", {}))
 
-    def reopen(self, run_id: bytes, now: Now) -> None:
-        """The other side cannot read a run of ours (frame REOPEN, R11)."""
+    def reopen(self, run_id: bytes, now: Now) -> bool:
+        """The other side cannot read a run of ours (frame REOPEN, R11); whether that is one in use."""
         ours = [*self.candidates, *([self.confirmed] if self.confirmed else [])]
-        if any(run.run_id == run_id for run in ours):
-            self.roots.doubt()
-            self._dirty = True
-            self._give_up(now, to_card=True)
+        if not any(run.run_id == run_id for run in ours):
+            return False
+        self.roots.doubt()
+        self._dirty = True
+        self._give_up(now, to_card=True)
+        return True
 
     def renew(self, now: Now) -> None:
         """Nothing we send is answered: begin a new run, in case this one is not heard (R11)."""

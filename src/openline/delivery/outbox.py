@@ -1,22 +1,27 @@
-"""The outbound half of a line: records released and not yet held by the other machine.
+"""The outbox: records released and not yet held by the other machine.
 
-Theory of operation: a record waits in the queue of its precedence until a bearer asks; what is on the wire has a timer, and goes back to its
-queue when the timer runs out, the bearer reports its death, or an ACK names it missing (but never sooner than one round trip after it was
-sent: R27). Only numbers and sizes live here; the bytes are asked of the ledger when they are sent. Nothing here is durable: after a restart
-everything above the acknowledged number is queued again. What an ACK may claim is bounded by what was released (R25).
+Theory of operation: a record waits in the queue of its precedence until a bearer asks; what is on the wire has a
+timer, and goes back to its queue when the timer runs out, the bearer reports its death, or an ACK names it
+missing (but never sooner than one round trip after it was sent: R27). Only numbers and sizes live here; the bytes
+are asked of the ledger when they are sent. Nothing here is durable: after a restart everything above the
+acknowledged number is queued again. What an ACK may claim is bounded by what was released (R25).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import takewhile
 
-from . import limits
-from .envelope import Ack
-from .events import BearerUp, Serial
-from .gaps import RangeSet
-from .precedence import Precedence
-from .states import OUTBOUND, Event, Outbound
+from ..core import limits
+from ..core.envelope import Ack, Refusal
+from ..core.events import Serial
+from ..core.gaps import RangeSet
+from ..core.precedence import Precedence
+from ..core.states import OUTBOUND, Event, Outbound
+from ..inputs import BearerUp
+
+_TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
 
 
 @dataclass(slots=True)
@@ -55,7 +60,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
-        self.acked = 0
+        """By number, ascending."""
+        self.channels: dict[str, Channel] = {}
         self.unanswered = 0
         """Repeats by timer since the other side was last heard (R11)."""
         self.refused: dict[int, int] = {}
@@ -72,12 +78,12 @@ class Outbox:
         self.entries[serial.number] = Entry(serial, precedence, size)
         heappush(self._queues[precedence], serial.number)
 
-    def pick(self, channels: dict[str, Channel], bearer: str) -> Entry | None:
+    def pick(self, bearer: str) -> Entry | None:
         """The next record for this bearer, or None.
 
         FLASH goes over every bearer; the rest over the cheapest that is up, and over any other once it was repeated.
         """
-        preferred = self._preferred(channels) == bearer
+        preferred = self._preferred() == bearer
         for precedence in reversed(Precedence):
             if precedence is Precedence.FLASH:
                 spread = self._spread(bearer)
@@ -112,9 +118,8 @@ class Outbox:
                 return self.entries[number]
         return None
 
-    @staticmethod
-    def _preferred(channels: dict[str, Channel]) -> str | None:
-        up = [(c.up.cost, name) for name, c in channels.items() if c.up]
+    def _preferred(self) -> str | None:
+        up = [(c.up.cost, name) for name, c in self.channels.items() if c.up]
         return min(up)[1] if up else None
 
     def sent(self, entry: Entry, channel: Channel, now_ms: int) -> None:
@@ -186,14 +191,13 @@ class Outbox:
             self._flight_bytes -= entry.size
             self._flash.pop(entry.serial.number, None)
 
-    def acknowledge(
-        self, ack: Ack, end: int, channels: dict[str, Channel], now_ms: int
-    ) -> list[Entry]:
-        """Take what the other machine holds, clipped to `end`; the entries newly held.
+    def acknowledge(self, ack: Ack, end: int, now_ms: int) -> list[int]:
+        """Take what the other machine holds, clipped to `end`; the numbers newly known to be held.
 
-        Entries up to the contiguous number leave the outbox; held ones beyond stay, in case the other side loses them (R23).
+        Entries up to the contiguous number leave the outbox; held ones beyond stay, in case the other side loses
+        them (R23).
         """
-        news: list[Entry] = []
+        news: list[int] = []
         contiguous = min(ack.contiguous, end)
         highest = contiguous
         for first, last in ack.held:
@@ -203,47 +207,45 @@ class Outbox:
         for number in sorted(self._flights):
             entry = self.entries[number]
             if number <= contiguous or number in self._held:
-                self._measure(entry, channels, now_ms)
+                self._measure(entry, now_ms)
                 self._settle(entry, news)
-            elif number < highest and now_ms - entry.sent_ms >= self._patience(entry, channels):
+            elif number < highest and now_ms - entry.sent_ms >= self._patience(entry):
                 self._requeue(entry)
-        while contiguous > self.acked:
-            self.acked += 1
-            left = self.entries.pop(self.acked, None)
-            self.refused.pop(self.acked, None)
-            if left is not None and left.state is not Outbound.HELD:
+        for number in list(takewhile(lambda n: n <= contiguous, self.entries)):
+            left = self.entries.pop(number)
+            self.refused.pop(number, None)
+            if left.state is not Outbound.HELD:
                 self._settle(left, news)
-        self._held.take_following(self.acked)
+        self._held.take_following(contiguous)
         return news
 
-    def _settle(self, entry: Entry, news: list[Entry]) -> None:
+    def _settle(self, entry: Entry, news: list[int]) -> None:
         self._land(entry)
         entry.state = OUTBOUND.next(entry.state, Event.ACK)
-        news.append(entry)
+        news.append(entry.serial.number)
 
-    @staticmethod
-    def _measure(entry: Entry, channels: dict[str, Channel], now_ms: int) -> None:
-        """A round-trip time, from a record that was sent once and over one bearer (Karn's rule)."""
+    def _measure(self, entry: Entry, now_ms: int) -> None:
+        """A round-trip time, from a record sent once and over one bearer (Karn's rule)."""
         if entry.attempts == 1 and len(entry.bearers) == 1:
-            channel = channels.get(next(iter(entry.bearers)))
+            channel = self.channels.get(next(iter(entry.bearers)))
             if channel is not None:
                 taken = now_ms - entry.sent_ms
                 known = channel.rtt_ms
                 channel.rtt_ms = taken if known is None else (7 * known + taken) // 8
 
-    @staticmethod
-    def _patience(entry: Entry, channels: dict[str, Channel]) -> int:
-        return max(
-            (channels[b].round_trip_ms() for b in entry.bearers if b in channels), default=0
-        )
+    def _patience(self, entry: Entry) -> int:
+        known = (self.channels[b] for b in entry.bearers if b in self.channels)
+        return max((channel.round_trip_ms() for channel in known), default=0)
 
-    def refuse(self, number: int, code: int, *, final: bool) -> bool:
-        """The other side did not take a record; `final` stops the repeats. Whether the record was ours and open."""
-        entry = self.entries.get(number)
-        if entry is None or entry.state in (Outbound.HELD, Outbound.REFUSED):
+    def refuse(self, serial: Serial, code: int) -> bool:
+        """The other side did not take a record, for good or for now (R29); whether it was on its way."""
+        entry = self.entries.get(serial.number)
+        if entry is None or entry.serial != serial:
             return False
-        self.refused[number] = code
-        if final:
+        if entry.state in (Outbound.HELD, Outbound.REFUSED):
+            return False
+        self.refused[serial.number] = code
+        if code not in _TEMPORARY:
             self._land(entry)
             entry.state = OUTBOUND.next(entry.state, Event.REFUSE)
         return True
@@ -255,3 +257,7 @@ class Outbox:
             if entry.state is Outbound.HELD:
                 entry.state = OUTBOUND.next(entry.state, Event.FORGET)
                 heappush(self._queues[entry.precedence], entry.serial.number)
+
+    def waiting(self) -> int:
+        """How many records are on their way."""
+        return len(self.entries)

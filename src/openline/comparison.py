@@ -1,19 +1,20 @@
 """Do our records agree? One exchange says yes; a few more name the first difference (docs/protocol.md §7).
 
-Theory of operation: who asks sends a CLAIM for a point of both chains; the other answers with its own digest at the same point. If they differ,
-the asker narrows the first differing number of each chain with LOOK, sixteen ways at a time, against its own heads. All of it is
-read-only: a false claim can only be shown to people (R28). Answering is rationed, since it costs lookups.
+Theory of operation: who asks sends a CLAIM for a point of both chains; the other answers with its own digest at the
+same point. If they differ, the asker narrows the first differing number of each chain with LOOK, sixteen ways at a
+time, against its own heads. All of it only reads: a false claim can only be shown to people (R28), which is why it
+need not be part of the core. Answering is rationed, since it costs lookups.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import RemoteError
-from . import limits
-from .envelope import Frame, FrameType, Reader, malformed, varint
-from .events import Now, Serial
-from .transcript import OURS, THEIRS, Ledger, digest
+from .core import limits
+from .core.envelope import Frame, FrameType, Reader, malformed, varint
+from .core.events import Now, Serial
+from .core.transcript import OURS, THEIRS, Ledger, digest
+from .errors import RemoteError
 
 _ANSWERS_PER_S_MAX = 20
 _BLANK = bytes(16)
@@ -67,7 +68,15 @@ class Comparer:
         self._span = None
         return _claim(1, own, peer, ours[:16])
 
-    def claim(self, payload: bytes, now: Now) -> list[Frame]:
+    def take(self, frame: Frame, now: Now) -> list[Frame]:
+        """Take a CLAIM, LOOK or HEADS; the frames that answer. Raises RemoteError."""
+        if frame.type == FrameType.CLAIM:
+            return self._claimed(frame.payload, now)
+        if frame.type == FrameType.LOOK:
+            return self._look_at(frame.payload, now)
+        return self._heads(frame.payload)
+
+    def _claimed(self, payload: bytes, now: Now) -> list[Frame]:
         """Take a CLAIM; the frames that answer."""
         reader = Reader(payload)
         asks = reader.uint(1)
@@ -101,7 +110,7 @@ class Comparer:
         numbers = [low + (high - low) * (i + 1) // parts for i in range(parts)]
         return Frame(FrameType.LOOK, bytes((side,)) + b"".join(map(varint, numbers)))
 
-    def look(self, payload: bytes, now: Now) -> list[Frame]:
+    def _look_at(self, payload: bytes, now: Now) -> list[Frame]:
         """Answer a LOOK with our heads."""
         reader = Reader(payload)
         whose = reader.uint(1)
@@ -118,7 +127,7 @@ class Comparer:
             out += varint(number) + (head[:16] if head else _BLANK)
         return [Frame(FrameType.HEADS, out)]
 
-    def heads(self, payload: bytes) -> list[Frame]:
+    def _heads(self, payload: bytes) -> list[Frame]:
         """Narrow the difference by the other side's heads."""
         if self._span is None or self.latest is None:
             return []

@@ -1,0 +1,1 @@
+"""When and over what our records travel: the outbox and the filling of datagrams."""

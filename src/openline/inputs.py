@@ -1,0 +1,129 @@
+"""What goes into a step of the post: plain values, no behaviour.
+
+Theory of operation: the runner (or the simulator) gathers inputs, `Post.step` takes them as one batch with one commit, and gives
+one result for each; each input says what its result is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .core.events import Reference, Serial
+from .core.precedence import Precedence
+
+
+class Arrived(NamedTuple):
+    """Datagrams that a bearer of a line handed in, in order of arrival. Result: None."""
+
+    line: int
+    bearer: str
+    datagrams: Sequence[bytes]
+
+
+class BearerUp(NamedTuple):
+    """A bearer of a line can carry. Costs, times and sizes are those of its profile. Result: None."""
+
+    line: int
+    bearer: str
+    mtu_bytes: int
+    latency_ms: int
+    retry_ms_min: int
+    retry_ms_max: int
+    cost: int
+    padded: bool
+
+
+class BearerDown(NamedTuple):
+    """A bearer of a line cannot carry, with a code that says why. Result: None."""
+
+    line: int
+    bearer: str
+    code: str
+
+
+class Release(NamedTuple):
+    """A person releases a text. Result: its Serial."""
+
+    line: int
+    actor: str
+    precedence: Precedence
+    language: str
+    subject: str
+    body: str
+    dtg_s: int | None = None
+    due_s: int | None = None
+    references: Sequence[Reference] = ()
+
+
+class Receive(NamedTuple):
+    """A person of ours did something with record `serial` of the other side. Result: the Serial of the receipt, or None if it was already said.
+
+    `kind` is one of core.receipts (DELIVERED, OPENED, SHOWN, DECLINED, HOLDING); HOLDING needs `due_s`.
+    """
+
+    line: int
+    actor: str
+    kind: int
+    serial: Serial
+    due_s: int | None = None
+    note: str = ""
+
+
+class Compare(NamedTuple):
+    """Ask the other side whether the records agree. Result: None; the outcome appears in LineStatus.comparison."""
+
+    line: int
+    actor: str
+
+
+class ClearAlarm(NamedTuple):
+    """A person has checked by voice what the continuity alarm asked. Result: None."""
+
+    line: int
+    actor: str
+
+
+class Revoke(NamedTuple):
+    """End a line: its keys are erased, its record stays readable. Result: None."""
+
+    line: int
+    actor: str
+
+
+class Initialise(NamedTuple):
+    """Make the identity of an empty post. Result: its card (bytes)."""
+
+    actor: str
+
+
+class Pair(NamedTuple):
+    """Pair with the other side's card. Result: the line's number.
+
+    `tape` is the hand-carried tape, or None for cards alone (weaker); `said` are the twelve words heard from the other side.
+    """
+
+    line_label: str
+    actor: str
+    card: bytes
+    tape: bytes | None
+    said: Sequence[str]
+
+
+class Tick(NamedTuple):
+    """Time has passed. Result: None."""
+
+
+Input = (
+    Arrived
+    | BearerUp
+    | BearerDown
+    | Release
+    | Receive
+    | Compare
+    | ClearAlarm
+    | Revoke
+    | Initialise
+    | Pair
+    | Tick
+)
