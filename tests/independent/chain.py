@@ -131,7 +131,7 @@ class Chain:
         path: list[tuple[int, int, int]] = []
         floors: list[tuple[int, bytes]] = []
         inc, last = self.tip, ENDLESS
-        while inc in self.begins:
+        while inc in self.begins and self.begins[inc][0] <= last:
             first, begin = self.begins[inc]
             path.append((inc, first, last))
             floors.append((begin.floor, begin.head))
