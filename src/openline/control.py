@@ -1,0 +1,367 @@
+"""The control socket: how our own people's programs ask the running post.
+
+Theory of operation: a local Unix socket whose mode lets in its owner (and one group, if
+configured); the kernel names the user at the other end, `rights` says what that user may ask, and
+`_Conversation._ask` checks it at one place before anything is done. One JSON object per line each
+way, many requests under way at a time, answers matched by id:
+
+    {"id": 7, "verb": "send", "args": {...}}
+    {"id": 7, "ok": {...}}    or    {"id": 7, "error": {"code": "line.unknown", "details": {...}}}
+
+`watch` answers {"id": 7, "ok": {}} and from then on {"id": 7, "event": {"name", "line", "label",
+"values"}}. What verbs of the record mean is in verbs.py; here are only those that need a running
+post:
+
+ping -    bearers -    bearer_add line kind (address | url [tokens] …)    bearer_remove line name
+watch -   stop -       inbox … seen: true    (marks what is listed as delivered) show … open: true
+(marks it as opened)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import json
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from . import config, verbs, views
+from .clock import Now
+from .core import receipts
+from .core.events import Serial
+from .errors import InvariantError, LocalError, OpenlineError
+from .inputs import Receive
+from .logs import log
+from .post import Post
+from .rights import RIGHTS, rights_of
+from .runner import Runner, Watching
+from .store.base import Store
+from .switchboard import Switchboard
+
+LINE_BYTES_MAX = 256 * 1024
+"""Longest request."""
+
+CHUNK_BYTES = 64 * 1024
+
+CONVERSATIONS_MAX = 64
+"""Connections at a time; one more is closed at once."""
+
+OUTSTANDING_MAX = 512
+"""Requests of one connection not yet answered; beyond it nothing more is read."""
+
+_PEER = struct.Struct("3i")
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A post that runs, as the control socket acts on it."""
+
+    store: Store
+    post: Post
+    runner: Runner
+    switchboard: Switchboard
+    now: Callable[[], Now]
+    stop: Callable[[], None]
+
+
+class ControlSocket:
+    """Listens at `path` while in its block: `async with ControlSocket(path, running): …`."""
+
+    def __init__(self, path: Path, running: Running) -> None:
+        self._path = path
+        self._running = running
+        self._server: asyncio.Server | None = None
+        self._conversations: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> ControlSocket:
+        listening = _bound(self._path, self._running.switchboard.config.control_group)
+        self._server = await asyncio.start_unix_server(self._accept, sock=listening)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+        for task in self._conversations:
+            task.cancel()
+        if self._conversations:
+            await asyncio.wait(self._conversations)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._conversations) >= CONVERSATIONS_MAX:
+            writer.close()
+            return
+        self._conversations.add(task)
+        try:
+            await _Conversation(self._running, writer).run(reader)
+        finally:
+            self._conversations.discard(task)
+            writer.close()
+
+
+class _Conversation:
+    """One connection: who it is, what it may ask, what it waits for."""
+
+    def __init__(self, running: Running, writer: asyncio.StreamWriter) -> None:
+        self._running = running
+        self._writer = writer
+        uid = _user_of(writer)
+        self._actor = f"uid:{uid}"
+        self._rights = rights_of(uid, os.getuid(), running.switchboard.config.roles)
+        self._outstanding = 0
+        self._room = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slow: dict[str, Callable[[verbs.Args], Awaitable[Any]]] = {
+            "bearer_add": self._bearer_add,
+            "bearer_remove": self._bearer_remove,
+        }
+
+    async def run(self, reader: asyncio.StreamReader) -> None:
+        """Answer until the other end closes or breaks the rules."""
+        rest = b""
+        try:
+            while chunk := await reader.read(CHUNK_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if max(map(len, [rest, *lines])) > LINE_BYTES_MAX:
+                    self._fail(None, LocalError("control.too_long", bytes_max=LINE_BYTES_MAX))
+                    break
+                for line in lines:
+                    await self._settled(OUTSTANDING_MAX - 1)
+                    self._request(line)
+                await self._writer.drain()
+            await self._settled(0)
+        except OSError:
+            # The other end is gone; what it asked is done, and nobody is left to tell.
+            return
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def _settled(self, left: int) -> None:
+        """Wait until no more than `left` requests are without an answer."""
+        while self._outstanding > left:
+            self._room.clear()
+            await self._room.wait()
+
+    def _answered(self) -> None:
+        self._outstanding -= 1
+        self._room.set()
+
+    # -- one request --------------------------------------------------------------------------
+
+    def _request(self, line: bytes) -> None:
+        number: object = None
+        try:
+            try:
+                request = json.loads(line)
+            except (ValueError, RecursionError):
+                raise LocalError("control.malformed") from None
+            if not isinstance(request, dict):
+                raise LocalError("control.malformed")
+            number, verb, args = request.get("id"), request.get("verb"), request.get("args", {})
+            if not isinstance(number, int | str) or not isinstance(args, dict):
+                raise LocalError("control.malformed")
+            self._ask(number, verb, args)
+        except Exception as error:  # the edge of one request: our mistake in it ends nothing else
+            self._fail(number, error)
+
+    def _ask(self, number: int | str, verb: object, args: verbs.Args) -> None:
+        """Check the right, here and nowhere else, then do it."""
+        if not isinstance(verb, str) or verb not in RIGHTS:
+            raise LocalError("control.verb")
+        self._need(RIGHTS[verb], verb)
+        running = self._running
+        if verb in verbs.ACTS:
+            given = verbs.act(running.store, running.post, self._actor, verb, args)
+            self._outstanding += 1
+            running.runner.give(given).add_done_callback(partial(self._acted, number, verb))
+        elif verb in verbs.READINGS:
+            found = verbs.read(running.store, running.post, verb, args, running.now())
+            marks = self._marks(verb, args, found)
+            if marks:
+                self._background(number, self._marked(found, marks))
+            else:
+                self._answer(number, found)
+        elif verb == "watch":
+            self._answer(number, {})
+            self._beside(self._watch(number, running.runner.watch()))
+        elif verb in self._slow:
+            self._background(number, self._slow[verb](args))
+        else:
+            self._answer(number, self._at_once(verb))
+
+    def _need(self, right: str, verb: str) -> None:
+        if right not in self._rights:
+            log().warning("control.refused", verb=verb, right=right)
+            raise LocalError("control.no_right", verb=verb, right=right)
+
+    def _acted(self, number: int | str, verb: str, future: asyncio.Future[object]) -> None:
+        self._answered()
+        if future.cancelled():
+            return
+        if (error := future.exception()) is not None:
+            self._fail(number, error)
+        elif verb in ("pair", "revoke"):
+            self._background(number, self._lines_changed(future.result()))
+        else:
+            self._answer(number, verbs.acted(future.result()))
+
+    def _at_once(self, verb: str) -> Any:
+        if verb == "stop":
+            self._running.stop()
+            return {}
+        if verb == "bearers":
+            return self._running.switchboard.view(self._running.now())
+        return {"lines": len(self._running.post.lines())}
+
+    # -- what takes longer --------------------------------------------------------------------
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside the other requests, until it ends or the connection does."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _background(self, number: int | str, work: Awaitable[Any]) -> None:
+        self._outstanding += 1
+        self._beside(self._finish(number, work))
+
+    async def _finish(self, number: int | str, work: Awaitable[Any]) -> None:
+        try:
+            self._answer(number, await work)
+        except Exception as error:  # the edge of one request, as in _request
+            self._fail(number, error)
+        finally:
+            self._answered()
+
+    async def _lines_changed(self, result: object) -> Any:
+        await self._running.switchboard.apply()
+        return verbs.acted(result)
+
+    async def _bearer_add(self, args: verbs.Args) -> Any:
+        views.find_line(self._running.post, str(args.get("line", "")))
+        board = self._running.switchboard
+        changed = config.add_bearer(board.directory, args)
+        await board.apply(changed)
+        return {"name": changed.bearer[-1].name}
+
+    async def _bearer_remove(self, args: verbs.Args) -> Any:
+        board = self._running.switchboard
+        line, name = str(args.get("line", "")), str(args.get("name", ""))
+        await board.apply(config.remove_bearer(board.directory, line, name))
+        return {}
+
+    def _marks(self, verb: str, args: verbs.Args, found: Any) -> list[Receive]:
+        """The receipts that this reading is, if it says so: what a duty desk lists stands before a
+        person on watch.
+        """
+        kind, states = receipts.DELIVERED, {"arrived"}
+        if verb == "inbox" and args.get("seen") is True:
+            listed = found
+        elif verb == "show" and args.get("open") is True:
+            kind, states, listed = receipts.OPENED, {"arrived", "delivered"}, [found]
+        else:
+            return []
+        self._need("receive", verb)
+        return [
+            Receive(view["line"], self._actor, kind, Serial(view["incarnation"], view["number"]))
+            for view in listed
+            if view["type"] == "message" and view["side"] == "theirs" and not view["service"]
+            if view["state"] in states and not view["variant"]
+        ]
+
+    async def _marked(self, found: Any, marks: list[Receive]) -> Any:
+        """The reading, once its receipts are on disk; one that cannot be written does not hide the
+        text.
+        """
+        given = [self._running.runner.give(mark) for mark in marks]
+        for mark in given:
+            with suppress(OpenlineError):
+                await mark
+        return found
+
+    async def _watch(self, number: int | str, watching: Watching) -> None:
+        post = self._running.post
+        try:
+            while True:
+                for event in await watching.more():
+                    label = post.label(event.line) if event.line in post.lines() else ""
+                    shown = {"name": event.name, "line": event.line, "label": label}
+                    self._write({"id": number, "event": {**shown, "values": event.values}})
+                await self._writer.drain()
+        finally:
+            watching.close()
+
+    # -- answering ----------------------------------------------------------------------------
+
+    def _answer(self, number: object, found: Any) -> None:
+        self._write({"id": number, "ok": found})
+
+    def _fail(self, number: object, error: BaseException) -> None:
+        if not isinstance(error, OpenlineError):
+            log().error("control.fault", kind=type(error).__name__)
+            error = InvariantError("internal.fault", kind=type(error).__name__)
+        self._write({"id": number, "error": {"code": error.code, "details": error.details}})
+
+    def _write(self, answer: Answer) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(answer, default=str).encode() + b"\n")
+
+
+def _user_of(writer: asyncio.StreamWriter) -> int:
+    """The Unix user at the other end, as the kernel knows it."""
+    peer = writer.get_extra_info("socket")
+    if not hasattr(socket, "SO_PEERCRED"):
+        # Other systems: the mode of the socket has let in its owner and nobody else.
+        return os.getuid()
+    _, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return int(uid)
+
+
+def _bound(path: Path, group: str | None) -> socket.socket:
+    """A listening socket at `path`, there with its rights set or not at all.
+
+    Raises LocalError: control.in_use (a process answers there), control.group, control.path (too
+    long, or no such directory).
+    """
+    if _answers(path):
+        raise LocalError("control.in_use", path=str(path))
+    new = path.with_name(path.name + ".new")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        new.unlink(missing_ok=True)
+        listening.bind(str(new))
+        new.chmod(0o600)
+        if group is not None:
+            os.chown(new, -1, grp.getgrnam(group).gr_gid)
+            new.chmod(0o660)
+        listening.listen(CONVERSATIONS_MAX)
+        listening.setblocking(False)
+        os.replace(new, path)
+    except OSError as error:
+        listening.close()
+        raise LocalError("control.path", path=str(path), reason=error.strerror or "") from error
+    except KeyError:
+        listening.close()
+        raise LocalError("control.group") from None
+    return listening
+
+
+def _answers(path: Path) -> bool:
+    """Whether a process listens at `path`; a socket without one is what a killed one left."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        try:
+            asking.connect(str(path))
+        except OSError:
+            return False
+        return True

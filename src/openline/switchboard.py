@@ -1,0 +1,187 @@
+"""Which bearers run for which lines: what `post.toml` asks, brought about.
+
+Theory of operation: `apply` compares what is wanted (the entries of the configuration whose line is
+paired and not revoked) with what runs, ends what is no longer wanted or has changed, and starts
+what is new; it is called at the start and after every change of the configuration or of the lines.
+An entry for a line that does not exist yet waits for it. The listening socket serves all lines
+under one name. How bearers carry does not live here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .bearers import relay, tcp
+from .bearers.base import Bearer, BearerProfile
+from .bearers.framing import LineKey
+from .bearers.mailbox import Relay
+from .config import LISTENER, BearerEntry, Config, RelayEntry, TcpEntry
+from .core.events import Now
+from .errors import LocalError
+from .logs import log
+from .post import Post
+from .runner import Runner
+
+_TOKEN_BYTES = 32
+
+
+class FileTokens:
+    """Admission tokens in a file, one in hex per line; a spent one is removed before anything else
+    happens.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def next(self) -> bytes | None:
+        """The first token of the file; None if there is none."""
+        for line in self._lines():
+            with suppress(ValueError):
+                token = bytes.fromhex(line)
+                if len(token) == _TOKEN_BYTES:
+                    return token
+        return None
+
+    def spent(self, token: bytes) -> None:
+        """Take a token out of the file, for good."""
+        if self._path is None:
+            return
+        left = [line for line in self._lines() if line.strip() != token.hex()]
+        new = self._path.with_name(self._path.name + ".new")
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.writelines(line + "\n" for line in left)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(new, self._path)
+
+    def _lines(self) -> list[str]:
+        if self._path is None:
+            return []
+        try:
+            return self._path.read_text(encoding="ascii", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+
+
+class Switchboard:
+    """The bearers of a post. Every method is called in the event loop of its runner."""
+
+    def __init__(
+        self,
+        directory: Path,
+        post: Post,
+        runner: Runner,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.directory = directory
+        self.config = Config()
+        self._post = post
+        self._runner = runner
+        self._entropy = entropy
+        self._running: dict[tuple[int, str], BearerEntry] = {}
+        self._listener: tcp.TcpListener | None = None
+        self._callers: dict[int, tcp.ListeningLine] = {}
+
+    def listen(self, config: Config) -> str | None:
+        """Open the listening socket, if one is wanted; "host:port" as bound. BearerError if it
+        cannot be had.
+        """
+        if config.listen is None:
+            return None
+        self._listener = tcp.TcpListener(
+            config.listen, lambda: list(self._callers.values()), self._entropy
+        )
+        host, port = self._listener.open()
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def run_listener(self) -> None:
+        """Answer callers until cancelled."""
+        if self._listener is not None:
+            await self._runner.guarded(self._listener.run)
+
+    async def apply(self, config: Config | None = None) -> None:
+        """Make what runs what is wanted; without an argument, because the lines have changed."""
+        if config is not None:
+            self.config = config
+        lines = {self._post.label(line): line for line in self._post.open_lines()}
+        wanted = {
+            (lines[entry.line], entry.name): entry
+            for entry in self.config.bearer
+            if entry.line in lines
+        }
+        for place, entry in [*self._running.items()]:
+            if wanted.get(place) != entry:
+                del self._running[place]
+                await self._runner.stop(*place)
+        for place, entry in wanted.items():
+            if place not in self._running:
+                self._running[place] = entry
+                self._start(*place, entry)
+        waiting = sum(entry.line not in lines for entry in self.config.bearer)
+        if waiting:
+            log().warning("bearers.without_line", count=waiting)
+        if self._listener is not None:
+            self._admit(set(lines.values()), self._listener)
+
+    def _admit(self, lines: set[int], listener: tcp.TcpListener) -> None:
+        """Let these lines call us, and no others."""
+        for line in set(self._callers) - lines:
+            del self._callers[line]
+            listener.drop(line)
+            self._runner.close_port(line, LISTENER)
+        for line in lines - set(self._callers):
+            profile = replace(tcp.PROFILE, name=LISTENER, padded=self.config.padding)
+            port = self._runner.port(line, LISTENER, profile)
+            self._callers[line] = tcp.ListeningLine(self._key(line), port)
+
+    def _start(self, line: int, name: str, entry: BearerEntry) -> None:
+        padded = self.config.padding if entry.padding is None else entry.padding
+        bearer = self._dialer(line, entry) if entry.kind == "tcp" else self._relay(line, entry)
+        profile: BearerProfile = replace(bearer.profile, name=name, padded=padded)
+        self._runner.start(line, name, bearer, profile)
+
+    def _dialer(self, line: int, entry: TcpEntry) -> Bearer:
+        return tcp.TcpBearer(entry.address, self._key(line), self._entropy)
+
+    def _relay(self, line: int, entry: RelayEntry) -> Bearer:
+        ca_file = None if entry.ca_file is None else self.directory / entry.ca_file
+        tokens = FileTokens(None if entry.tokens is None else self.directory / entry.tokens)
+        where = Relay(entry.url, ca_file, entry.proxy, entry.streams)
+        return relay.RelayBearer(where, lambda: self._post.mailboxes(line), tokens)
+
+    def _key(self, line: int) -> LineKey:
+        channel = self._post.channel(line)
+        return LineKey(line, channel.bk, channel.direction)
+
+    def view(self, now: Now) -> list[dict[str, Any]]:
+        """Every bearer configured, and how it stands; "up" None while its line does not exist."""
+        lines = {self._post.label(line): line for line in self._post.open_lines()}
+        found = []
+        for entry in self.config.bearer:
+            shown: Mapping[str, Any] = entry.model_dump(
+                mode="json", exclude_none=True, exclude={"proxy"}
+            )
+            shown = dict(shown)
+            if entry.kind == "tcp":
+                shown["address"] = f"{entry.address.host}:{entry.address.port}"
+            found.append({**shown, **self._standing(lines.get(entry.line), entry.name, now)})
+        for line in self._callers:
+            label = self._post.label(line)
+            standing = self._standing(line, LISTENER, now)
+            found.append({"line": label, "kind": "tcp", "name": LISTENER, **standing})
+        return found
+
+    def _standing(self, line: int | None, name: str, now: Now) -> dict[str, Any]:
+        if line is None:
+            return {"up": None, "code": "line.unknown", "rtt_ms": None}
+        with suppress(LocalError, KeyError):
+            status = self._post.status(line, now).bearers[name]
+            return {"up": status.up, "code": status.code, "rtt_ms": status.rtt_ms}
+        return {"up": False, "code": "", "rtt_ms": None}
