@@ -19,6 +19,7 @@ import click
 import pytest
 
 from openline.cli import openline
+from openline.diagrams import diagrams
 from tests import house_rules as rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,11 +78,20 @@ BAD: list[tuple[rules.Rule, str, str]] = [
         "2: f has 71 lines",
     ),
     (rules.no_clock_and_no_entropy, "import time", "1: imports time"),
-    (rules.no_clock_and_no_entropy, "def f():\n from random import random", "2: imports random"),
+    (
+        rules.no_clock_and_no_entropy,
+        "def f():\n from random import random",
+        "2: imports random.random",
+    ),
     (rules.no_clock_and_no_entropy, "from os import urandom", "1: imports os.urandom"),
     (rules.no_clock_and_no_entropy, "import os\nos.urandom(1)", "2: os.urandom"),
     (rules.no_clock_and_no_entropy, "datetime.datetime.now(UTC)", "1: datetime.now"),
     (rules.no_clock_and_no_entropy, "K.generate()", "1: generate() takes entropy of its own"),
+    (
+        rules.no_clock_and_no_entropy,
+        "from random import Random\nRandom()",
+        "2: Random() takes entropy of its own",
+    ),
     (core_imports, "import cryptography", "1: imports cryptography"),
     (sealing_imports, "def f():\n import sqlalchemy.sql", "2: imports sqlalchemy.sql"),
     (rules.public_names_documented, "x = 1", "1: the module has no docstring"),
@@ -111,6 +121,7 @@ GOOD: list[tuple[rules.Rule, str]] = [
     (rules.lines_of_file, "x = 1\n" * 500),
     (rules.lines_of_functions, "def f():\n" + " x\n" * 69),
     (rules.no_clock_and_no_entropy, "from ..clock import entropy\nentropy(1)\nloop.time()"),
+    (rules.no_clock_and_no_entropy, "from random import Random\nRandom(7).random()"),
     (core_imports, "import struct\nfrom openline.errors import LocalError\nfrom . import gaps"),
     (sealing_imports, "from cryptography.hazmat.primitives import hashes"),
     (rules.public_names_documented, '"""M."""\ndef _f(): ...\nclass _A:\n def f(self): ...'),
@@ -141,7 +152,7 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_files_are_named_in_the_words_of_the_house() -> None:
-    names = "\n".join(f"{path.stem} = 1" for path in python_files(*TREES))
+    names = "\n".join(f"_{path.stem} = 1" for path in python_files(*TREES))
     assert list(rules.words_of_the_house(names)) == []
 
 
@@ -260,6 +271,10 @@ but `./dev test --forever` is.
 """
     unknown = [unknown_words(words, dev) for words in rules.commands_shown(text)]
     assert unknown == [[], ["conquer"], ["--loudly"], ["shout"], ["--forever"]]
+
+
+def test_diagrams_show_the_tables_of_the_code() -> None:
+    assert (ROOT / "docs" / "states.md").read_text(encoding="utf-8") == diagrams()
 
 
 def test_lock_names_the_public_index_only() -> None:
