@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from .wire import VARINT_MAX, Cursor, RefusedError, need
 
-TIMES_MAX = 316_224_000
+TIMES_MAX = 3_162_240_000
 BODY_MAX = 65_536
 SUBJECT_MAX = 512
 RECORD_MAX = 66_304
