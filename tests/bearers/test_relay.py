@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from openline.bearers.base import Bearer
-from openline.bearers.mailbox import Relay
+from openline.bearers.mailbox import Box, Relay
 from openline.bearers.relay import MailboxSet, RelayBearer
-from openline.errors import LocalError
+from openline.errors import BearerError, LocalError
+from openline.relay.mailbox import Quota
 
 from ..relay.process import RelayProcess, mailbox
 from .contract import CustodyContract, End
@@ -118,7 +125,7 @@ class TestOverStreams(OverRelay):
 
         async def scene() -> None:
             narrow = mailbox(9)
-            tokens = await asyncio.to_thread(self.relay.tokens, 1, "--datagrams-max", "3")
+            tokens = await asyncio.to_thread(self.relay.tokens, 1, Quota(datagrams_max=3))
             self.purse.unspent[:0] = tokens
             self.near_boxes = self.near_boxes._replace(deposit=narrow)
             for number in range(4):
@@ -157,6 +164,58 @@ class TestOverPolls(OverRelay):
     """By long polls, as behind a proxy that does not know WebSockets."""
 
     streams = False
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and its key, as files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a relay under test")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2120, 1, 1, tzinfo=UTC))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    pem = serialization.Encoding.PEM
+    cert_file, key_file = directory / "cert.pem", directory / "key.pem"
+    cert_file.write_bytes(made.public_bytes(pem))
+    key_file.write_bytes(key.private_bytes(pem, form, plain))
+    return cert_file, key_file
+
+
+def test_tls_is_checked_against_the_pinned_authority(tmp_path: Path) -> None:
+    """With it, datagrams cross; without it, nothing goes out and the code says tls."""
+    cert_file, key_file = certificate(tmp_path)
+    options = ("--tls-cert", str(cert_file), "--tls-key", str(key_file))
+
+    async def scene(relay: RelayProcess) -> None:
+        purse = Purse(relay.tokens(8))
+        near_boxes, far_boxes = both_sides()
+        pinned = Relay(relay.url, ca_file=cert_file)
+        near = End(RelayBearer(pinned, lambda: near_boxes, purse))
+        far = End(RelayBearer(pinned, lambda: far_boxes, purse))
+        stranger = Box(Relay(relay.url), Relay(relay.url).tls(), near_boxes.deposit, take=False)
+        near.start()
+        far.start()
+        try:
+            near.port.send(b"over TLS")
+            await far.port.until(lambda: far.port.arrived == [b"over TLS"])
+            with pytest.raises(BearerError) as refused:
+                await stranger.deposit(b"to whom?")
+            assert refused.value.code == "bearer.tls"
+        finally:
+            await stranger.close()
+            await near.stop()
+            await far.stop()
+
+    with RelayProcess(tmp_path, *options) as relay:
+        assert relay.url.startswith("https:")
+        asyncio.run(scene(relay))
 
 
 def test_a_url_that_is_none_is_refused_at_once() -> None:

@@ -16,10 +16,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from openline.bearers.base import Mailbox
 from openline.relay.interface import mailbox_name
-from openline.relay.mailbox import FILE_NAME
+from openline.relay.mailbox import FILE_NAME, Quota, add_tokens
 
 COMMAND = [sys.executable, "-m", "openline.relay.app"]
 
@@ -39,6 +40,15 @@ class RelayProcess:
         self._options = options
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self.stop()
 
     def start(self) -> None:
         """Start it and wait until it listens."""
@@ -72,11 +82,12 @@ class RelayProcess:
         assert self._process is not None
         return self._process.pid
 
-    def tokens(self, count: int, *options: str) -> list[bytes]:
-        """Have tokens issued, as the operator would."""
-        command = [*COMMAND, "token", "--data", str(self.data), "--count", str(count), *options]
-        ran = subprocess.run(command, check=True, capture_output=True, text=True)
-        return [bytes.fromhex(line) for line in ran.stdout.split()]
+    def tokens(self, count: int, quota: Quota | None = None) -> list[bytes]:
+        """Have tokens issued beside the running relay, as its command does."""
+        tokens = [os.urandom(32) for _ in range(count)]
+        hashes = [hashlib.sha256(token).digest() for token in tokens]
+        add_tokens(self.data, hashes, quota or Quota())
+        return tokens
 
     def held(self) -> int:
         """Datagrams in its database now."""

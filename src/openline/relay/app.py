@@ -46,6 +46,9 @@ HEAD_S = 10.0
 KEEP_ALIVE_S = 75
 """Seconds a connection may stay without a new request."""
 
+SEND_BUFFER_BYTES = 128 * 1024
+"""Kernel memory for bytes a peer has not taken yet."""
+
 USER_TIMEOUT_MS = 60_000
 """Milliseconds after which the kernel ends a connection whose peer takes no bytes."""
 
@@ -207,6 +210,8 @@ def _listener(listen: Listen) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What is set here is inherited by every connection accepted.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

@@ -191,7 +191,9 @@ class MailboxStore:
         self._jobs.put(_Job(self._keep_age))
         self._jobs.put(None)
         self._thread.join()
-        _shorten_log(self._connection)
+        with suppress(sqlite3.Error):
+            # On a full disk the log stays as it is, whole, and is read at the next start.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
         self._lock.close()
 
@@ -352,7 +354,7 @@ class MailboxStore:
             if group:
                 self._commit(group)
 
-    def _commit(self, group: list[_Job[Any]], *, again: bool = True) -> None:
+    def _commit(self, group: list[_Job[Any]]) -> None:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -361,13 +363,11 @@ class MailboxStore:
         except Exception as error:
             # The edge of the thread: whatever one operation met, the next ones are served.
             _abandon(connection)
-            if again:
-                # On a full disk the log's room is what acknowledgements need to free more.
-                _shorten_log(connection)
-                for job in group:
-                    self._commit([job], again=False)
-            else:
+            if len(group) == 1:
                 group[0].settle(_translated(error))
+            else:
+                for job in group:
+                    self._commit([job])
             return
         self.commits += 1
         for job, outcome in zip(group, outcomes, strict=True):
@@ -453,12 +453,6 @@ def _abandon(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
-
-
-def _shorten_log(connection: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):
-        # Where that cannot be written the log stays as it is, whole, and is read at the next start.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _translated(error: Exception) -> OpenlineError:
