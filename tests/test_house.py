@@ -18,7 +18,6 @@ from types import ModuleType
 import click
 import pytest
 
-from openline.cli import openline
 from openline.diagrams import diagrams
 from tests import house_rules as rules
 
@@ -226,6 +225,8 @@ def unknown_words(words: list[str], dev: ModuleType) -> list[str]:
         named = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)][:1]
         options = {word for word in words[1:] if word.startswith("--") and f'"{word}"' not in text}
         return [*(word for word in named if word not in known), *sorted(options)]
+    from openline.cli import openline
+
     return unknown_to(openline, words[1:])
 
 
