@@ -6,10 +6,10 @@ import random
 from collections.abc import Sequence
 
 from openline.core.events import Now, Serial
-from openline.inputs import Arrived, BearerUp, Initialise, Input, Pair, Release, Tick
 from openline.core.precedence import Precedence
+from openline.enrolment import new_tape, words
+from openline.inputs import Arrived, BearerUp, Initialise, Input, Pair, Release, Tick
 from openline.post import Post
-from openline.sealing.keys import new_tape, words
 from openline.sim.disk import MemoryStore
 
 

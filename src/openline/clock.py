@@ -1,7 +1,8 @@
 """The sole callers of time and entropy.
 
-Everything that decides is given a `Now` and a source of random bytes; this module is where production gets them. The
-simulator passes its own. A test forbids the clock and the entropy modules everywhere else.
+Everything that decides is given a `Now` and a source of random bytes; this module is where
+production gets them. The simulator passes its own. A test forbids the clock and the entropy modules
+everywhere else.
 """
 
 from __future__ import annotations

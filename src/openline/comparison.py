@@ -1,9 +1,11 @@
-"""Do our records agree? One exchange says yes; a few more name the first difference (docs/protocol.md §7).
+"""Do our records agree? One exchange says yes; a few more name the first difference
+(docs/protocol.md §7).
 
-Theory of operation: who asks sends a CLAIM for a point of both chains; the other answers with its own digest at the
-same point. If they differ, the asker narrows the first differing number of each chain with LOOK, sixteen ways at a
-time, against its own heads. All of it only reads: a false claim can only be shown to people (R28), which is why it
-need not be part of the core. Answering is rationed, since it costs lookups.
+Theory of operation: who asks sends a CLAIM for a point of both chains; the other answers with its
+own digest at the same point. If they differ, the asker narrows the first differing number of each
+chain with LOOK, sixteen ways at a time, against its own heads. All of it only reads: a false claim
+can only be shown to people (R28), which is why it need not be part of the core. Answering is
+rationed, since it costs lookups.
 """
 
 from __future__ import annotations
@@ -160,7 +162,7 @@ class Comparer:
             self._span = (THEIRS, 0, latest.peer.number)
             return [self._look()] if latest.peer.number else []
         if high - low <= 1:
-            # Equal heads throughout after a differing digest: the claim was false, there is no difference to name.
+            # Equal heads after a differing digest: the claim was false, nothing to name.
             latest.first_difference = (side, high) if low < high else None
             self._span = None
             return []

@@ -1,7 +1,7 @@
 """What goes into a step of the post: plain values, no behaviour.
 
-Theory of operation: the runner (or the simulator) gathers inputs, `Post.step` takes them as one batch with one commit, and gives
-one result for each; each input says what its result is.
+Theory of operation: the runner (or the simulator) gathers inputs, `Post.step` takes them as one
+batch with one commit, and gives one result for each; each input says what its result is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Arrived(NamedTuple):
 
 
 class BearerUp(NamedTuple):
-    """A bearer of a line can carry. Costs, times and sizes are those of its profile. Result: None."""
+    """A bearer of a line can carry; the rest is its profile. Result: None."""
 
     line: int
     bearer: str
@@ -57,9 +57,11 @@ class Release(NamedTuple):
 
 
 class Receive(NamedTuple):
-    """A person of ours did something with record `serial` of the other side. Result: the Serial of the receipt, or None if it was already said.
+    """A person of ours did something with record `serial` of the other side. Result: the Serial of
+    the receipt, or None if it was already said.
 
-    `kind` is one of core.receipts (DELIVERED, OPENED, SHOWN, DECLINED, HOLDING); HOLDING needs `due_s`.
+    `kind` is one of core.receipts (DELIVERED, OPENED, SHOWN, DECLINED, HOLDING); HOLDING needs
+    `due_s`.
     """
 
     line: int
@@ -71,7 +73,8 @@ class Receive(NamedTuple):
 
 
 class Compare(NamedTuple):
-    """Ask the other side whether the records agree. Result: None; the outcome appears in LineStatus.comparison."""
+    """Ask the other side whether the records agree. Result: None; the outcome appears in
+    LineStatus.comparison."""
 
     line: int
     actor: str
@@ -100,7 +103,8 @@ class Initialise(NamedTuple):
 class Pair(NamedTuple):
     """Pair with the other side's card. Result: the line's number.
 
-    `tape` is the hand-carried tape, or None for cards alone (weaker); `said` are the twelve words heard from the other side.
+    `tape` is the hand-carried tape, or None for cards alone (weaker); `said` are the twelve words
+    heard from the other side.
     """
 
     line_label: str

@@ -1,7 +1,8 @@
 """A lane: one line of the post with its sealing and its ledger, made from what the store holds.
 
-Theory of operation: the line says frames, the seal makes datagrams of them; what sealing wants said (RUN, REOPEN), what rekeying asks (OFFER,
-ANSWER) and what receipts mark passes between the two here. The lane never commits: it gathers its changes into the batch of the step, and after a failed
+Theory of operation: the line says frames, the seal makes datagrams of them; what sealing wants said
+(RUN, REOPEN), what rekeying asks (OFFER, ANSWER) and what receipts mark passes between the two
+here. The lane never commits: it gathers its changes into the batch of the step, and after a failed
 commit a new lane is made from the store.
 """
 
@@ -9,27 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 from .bearers.base import Mailbox, Outgoing
-from .core import receipts
 from .comparison import Comparer
+from .core import limits, receipts
 from .core.envelope import Frame, FrameType, Record, decode_record, encode_frames, malformed
 from .core.events import Now, Reference, Serial
-from .inputs import Receive, Release
 from .core.inbound import Taken
 from .core.line import Line
 from .core.transcript import OURS, THEIRS
 from .delivery.dispatch import Dispatch
 from .delivery.outbox import Outbox
 from .errors import LocalError, RemoteError, SealError
+from .inputs import Receive, Release
 from .ledger import LineLedger
+from .quota import Quota
 from .sealing.keys import Card, Entropy, Identity, Kit
+from .sealing.openings import CARD_KEY
 from .sealing.seal import Seal, Unreadable
-from .status import BearerStatus, Channel, LineStatus, Mailboxes, PostEvent
+from .status import KIND_NAMES, BearerStatus, Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Batch, Mark, Store
 
 _TAKE_BYTES = 32 * 1024
 _RENEW_AFTER = 3
+_RENEW_MS = 30_000
+_REOPEN_MS = 5_000
+_REOPEN_MS_MAX = 300_000
 _ASIDE = ("abandoned", "fork")
 
 
@@ -49,12 +56,17 @@ class Lane:
         self.seal = Seal(self.kit, saved, entropy, now)
         own = self.kit.direction
         self.outbox = Outbox()
+        self.quota = Quota(store.bytes_used(number, OURS), store.bytes_used(number, THEIRS))
         genesis = (self.kit.genesis(own), self.kit.genesis(3 - own))
-        self.line = Line(self.ledger, self.outbox, genesis, entropy, saved.get("line"))
+        self.line = Line(
+            self.ledger, self.outbox, genesis, entropy, self.quota.admit, saved.get("line")
+        )
         self.dispatch = Dispatch(self.line, self.outbox)
+        self.heard_s: int | None = None
+        self._renewed_ms = now.mono_ms - _RENEW_MS
+        self._reopened: tuple[int, int] | None = None
+        """When REOPEN was last said, and how long to wait before saying it again (R10)."""
         self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
-        self.line.used_bytes = store.bytes_used(number, OURS)
-        self.line.reception.used_bytes = store.bytes_used(number, THEIRS)
 
     # -- the step -----------------------------------------------------------------------------
 
@@ -66,13 +78,34 @@ class Lane:
         """Let time pass and put what changed into the batch."""
         self.line.tick(now)
         self.outbox.expire(now.mono_ms)
-        if self.outbox.unanswered >= _RENEW_AFTER:
+        silent = self.outbox.unanswered >= _RENEW_AFTER
+        if silent and now.mono_ms - self._renewed_ms >= _RENEW_MS:
+            self._renewed_ms = now.mono_ms
             self.seal.renew(now)
-        if self.seal.rekey_due(now):
+        if self._rekey_due(now):
             self.line.release(Line.service(receipts.OFFER, self.seal.offer(now), now), now)
         if self.line.dirty:
             batch.state[self.number, "line"] = self.line.save()
         self.save_seal(batch, now)
+
+    def _rekey_due(self, now: Now) -> bool:
+        """Whether we, as the first party, should offer a rekey now (§9)."""
+        seal, roots = self.seal, self.seal.roots
+        if not self.kit.first or seal.confirmed is None or seal.state.peer_key_id == CARD_KEY.hex():
+            return False
+        running_s = seal.running_s(now)
+        if roots.offer is not None and running_s - roots.offer.made_s < limits.REKEY_RETRY_S:
+            return False
+        made_s = roots.made_s
+        return roots.usable is None or made_s is None or running_s - made_s >= limits.REKEY_S
+
+    def _reopen(self, run_id: bytes, now: Now) -> None:
+        """Answer what we cannot read with REOPEN, at a pace that replays cannot drive."""
+        last_ms, wait_ms = self._reopened or (0, 0)
+        if self._reopened is None or now.mono_ms - last_ms >= wait_ms:
+            self._reopened = (now.mono_ms, min(max(2 * wait_ms, _REOPEN_MS), _REOPEN_MS_MAX))
+            self.seal.show(now)
+            self.line.answer(Frame(FrameType.REOPEN, run_id))
 
     def save_seal(self, batch: Batch, now: Now) -> None:
         """Put what sealing changed into a batch."""
@@ -99,14 +132,15 @@ class Lane:
             try:
                 opened = self.seal.open(datagram, now)
             except Unreadable as unreadable:
-                if self.seal.unreadable(now):
-                    self.line.answer(Frame(FrameType.REOPEN, unreadable.run_id))
+                self._reopen(unreadable.run_id, now)
                 continue
             except SealError as error:
                 self.line.fault(RemoteError(error.code))
                 continue
             if opened is None:
                 continue
+            self._reopened = None
+            self.heard_s = now.wall_s
             if opened.confirm is not None:
                 self.line.answer(Frame(FrameType.RUN, opened.confirm))
             for taken in self.line.hear(opened.inner, now):
@@ -135,7 +169,8 @@ class Lane:
         self.line.tell("compared", told=self.comparer.told, agree=latest.agree if latest else None)
 
     def compare(self, now: Now) -> None:
-        """Ask the other side whether the records agree up to what both are known to hold. Raises LocalError."""
+        """Ask the other side whether the records agree up to what both are known to hold. Raises
+        LocalError."""
         frame = self.comparer.ask(*self.line.held_serials(), now)
         if frame is None:
             raise LocalError("compare.nothing")
@@ -146,12 +181,15 @@ class Lane:
         self.line.resume(before.line)
         self.outbox.channels = before.outbox.channels
         self.comparer.latest = before.comparer.latest
-        peer, peer_before = self.line.reception, before.line.reception
-        peer.quota_bytes, peer.reserve_bytes = peer_before.quota_bytes, peer_before.reserve_bytes
+        self.heard_s = before.heard_s
+        self.quota.quota_bytes = before.quota.quota_bytes
+        self.quota.reserve_bytes = before.quota.reserve_bytes
 
     def _take(self, taken: Taken, now: Now) -> None:
         """What a new record means beyond the chain."""
-        record, place = taken
+        record, place, _ = taken
+        if place == "fork":
+            self._tell_fork(taken, now)
         if place in _ASIDE:
             return
         if record.kind in receipts.RECEIPTS:
@@ -163,6 +201,15 @@ class Lane:
                 self.line.release(Line.service(receipts.ANSWER, body, now, [reference]), now)
         elif record.kind == receipts.ANSWER:
             self.seal.complete(record.body, now)
+
+    def _tell_fork(self, taken: Taken, now: Now) -> None:
+        """R24: tell the author, once for each differing text, what we hold."""
+        serial = taken.record.serial
+        held = self.ledger.get(THEIRS, serial) or b""
+        body = sha256(held).digest() + sha256(taken.data).digest()
+        self.line.tell("fork", number=serial.number)
+        reference = Reference(False, serial)
+        self.line.release(Line.service(receipts.FORK, body, now, [reference]), now)
 
     def _mark(self, record: Record, side: int, now: Now) -> None:
         """Note what people did with the one record that a receipt names."""
@@ -186,7 +233,7 @@ class Lane:
                 record.incarnation,
             )
         )
-        name = receipts.NAMES[record.kind]
+        name = KIND_NAMES[record.kind]
         values: dict[str, object] = {"number": serial.number, "kind": name, "side": side}
         self.line.events.append(("receipt", values))
 
@@ -209,10 +256,12 @@ class Lane:
             act.subject,
             act.body.encode(),
         )
+        self.quota.release(record, self.outbox.waiting())
         return self.line.release(record, now)
 
     def receive(self, act: Receive, now: Now) -> Serial | None:
-        """Release a receipt for a record of theirs, unless the same was said before. Raises LocalError."""
+        """Release a receipt for a record of theirs, unless the same was said before. Raises
+        LocalError."""
         data = self.ledger.get(THEIRS, act.serial)
         if data is None:
             raise LocalError("message.unknown", number=act.serial.number)
@@ -238,6 +287,7 @@ class Lane:
             "",
             act.note.encode(),
         )
+        self.quota.release(receipt, self.outbox.waiting())
         serial = self.line.release(receipt, now)
         self._mark(
             replace(receipt, number=serial.number, incarnation=serial.incarnation), THEIRS, now
@@ -256,7 +306,8 @@ class Lane:
     # -- sending ------------------------------------------------------------------------------
 
     def take(self, bearer: str, now: Now) -> list[Outgoing]:
-        """Datagrams for a bearer to send now. Everything they rest on is durable, or StoreError is raised."""
+        """Datagrams for a bearer to send now. Everything they rest on is durable, or StoreError is
+        raised."""
         channel = self.outbox.channels.get(bearer)
         taken: list[Outgoing] = []
         size = 0
@@ -284,9 +335,9 @@ class Lane:
 
     def mailboxes(self) -> Mailboxes:
         """Where a relay bearer takes and deposits now (§11)."""
-        own, peer, epoch = self.kit.direction, 3 - self.kit.direction, self.seal.epoch_own
+        own, peer, epoch = self.kit.direction, 3 - self.kit.direction, self.seal.state.epoch_own
         take = [Mailbox(*self.kit.mailbox(peer, n)) for n in sorted({0, epoch - 1, epoch})]
-        deposit = Mailbox(*self.kit.mailbox(own, self.seal.epoch_peer))
+        deposit = Mailbox(*self.kit.mailbox(own, self.seal.state.epoch_peer))
         return Mailboxes(take, deposit, Mailbox(*self.kit.mailbox(own, 0)))
 
     def status(self, now: Now) -> LineStatus:
@@ -312,9 +363,9 @@ class Lane:
             gaps=list(peer.waiting.missing(peer.contiguous)),
             lost=list(peer.lost),
             bearers=bearers,
-            heard_s=seal.heard_s,
-            alarm=seal.alarm,
-            flood=peer.flooded(now.mono_ms),
+            heard_s=self.heard_s,
+            alarm=seal.state.alarm,
+            flood=self.quota.flooded(now.mono_ms),
             faults=dict(line.faults),
             forks=peer.forks,
             differs_at=peer.differs_at,

@@ -1,7 +1,9 @@
-"""The durable record of one line as the line sees it within a step: the store, and what the step has changed so far.
+"""The durable record of one line as the line sees it within a step: the store, and what the step
+has changed so far.
 
-Theory of operation: changes gather in the step's `Batch`; an overlay of the changed rows makes them visible to what comes later in the same step. `settle` is
-called when the batch is durable, `forget` never: after a failed commit the whole ledger is made anew. Decides nothing.
+Theory of operation: changes gather in the step's `Batch`; an overlay of the changed rows makes them
+visible to what comes later in the same step. `settle` is called when the batch is durable, `forget`
+never: after a failed commit the whole ledger is made anew. Decides nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from heapq import merge
 
 from .core.envelope import Record
 from .core.events import Serial
-from .core.transcript import CHAINED, FORKED, OURS, Waiting
+from .core.transcript import CHAINED, FORKED, OURS
 from .store.base import Batch, Row, Store
 
 _RECENT_BYTES_MAX = 4 << 20
@@ -76,7 +78,7 @@ class LineLedger:
                 return
             number = page[-1].number
 
-    def following(self, side: int, number: int) -> Iterator[Waiting]:
+    def following(self, side: int, number: int) -> Iterator[tuple[Serial, bytes]]:
         """Records on the branch numbered above `number`, ascending."""
         changed = {
             (row.number, row.incarnation): row
@@ -93,7 +95,7 @@ class LineLedger:
         news = sorted(changed.values(), key=lambda row: row.number)
         for row in merge(news, stored, key=lambda row: row.number):
             if row.standing == CHAINED:
-                yield Waiting(Serial(row.incarnation, row.number), row.record)
+                yield Serial(row.incarnation, row.number), row.record
 
     def variants(self, side: int, serial: Serial) -> list[bytes]:
         """The other texts (forks) held for a serial."""

@@ -1,9 +1,10 @@
 """The post: synchronous; every step is taken, committed, and only then may anything of it be sent.
 
-Theory of operation: the runner or the simulator gives a batch of inputs and the time; all they change goes into one transaction. If the commit fails, nothing
-happened: lines are made anew from the store, and every input of the step has the error for its result. `take` gives a bearer its
-datagrams afterwards. The post knows no sockets, no asyncio, no clock. What one line does is in lane.py, what a record means in core, how it is sealed in
-sealing.
+Theory of operation: the runner or the simulator gives a batch of inputs and the time; all they
+change goes into one transaction. If the commit fails, nothing happened: lines are made anew from
+the store, and every input of the step has the error for its result. `take` gives a bearer its
+datagrams afterwards. The post knows no sockets, no asyncio, no clock. What one line does is in
+lane.py, what a record means in core, how it is sealed in sealing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 from .bearers.base import Outgoing
 from .core.events import Now
+from .enrolment import check_words, tape_pages
+from .errors import InvariantError, LocalError, StoreError
 from .inputs import (
     Arrived,
     BearerDown,
@@ -27,9 +30,8 @@ from .inputs import (
     Release,
     Revoke,
 )
-from .errors import InvariantError, LocalError, StoreError
 from .lane import Lane
-from .sealing.keys import Card, Entropy, Identity, Kit, check_words, tape_pages
+from .sealing.keys import Card, Entropy, Identity, Kit
 from .status import Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Audit, Batch, Store
 
@@ -249,9 +251,11 @@ class Post:
     # -- what bearers and timers ask ----------------------------------------------------------
 
     def take(self, line: int, bearer: str, now: Now) -> list[Outgoing]:
-        """Datagrams that a bearer of a line should send now: about 32 KiB at most, [] if there are none.
+        """Datagrams that a bearer of a line should send now: about 32 KiB at most, [] if there are
+        none.
 
-        A StoreError here means that nothing may be sent until the disk takes writes again; the caller asks again later.
+        A StoreError here means that nothing may be sent until the disk takes writes again; the
+        caller asks again later.
         """
         lane = self._lanes.get(line)
         if lane is None:

@@ -1,6 +1,8 @@
-"""What a post says of itself: frozen views of its lines, and the events that logs and live displays follow.
+"""What a post says of itself: frozen views of its lines, and the events that logs and live displays
+follow.
 
-Theory of operation: plain values made by post.py, read by views.py, the runner and the simulator. Nothing here holds text of messages.
+Theory of operation: plain values made by post.py, read by views.py, the runner and the simulator.
+Nothing here holds text of messages.
 """
 
 from __future__ import annotations
@@ -11,9 +13,32 @@ from typing import NamedTuple
 
 from .bearers.base import Mailbox
 from .comparison import Comparison
+from .core import receipts
 from .core.events import Serial
 
-__all__ = ["BearerStatus", "Channel", "Comparison", "LineStatus", "Mailboxes", "PostEvent"]
+__all__ = [
+    "KIND_NAMES",
+    "BearerStatus",
+    "Channel",
+    "Comparison",
+    "LineStatus",
+    "Mailboxes",
+    "PostEvent",
+]
+
+KIND_NAMES = {
+    receipts.TEXT: "text",
+    receipts.DELIVERED: "delivered",
+    receipts.OPENED: "opened",
+    receipts.SHOWN: "shown",
+    receipts.DECLINED: "declined",
+    receipts.HOLDING: "holding",
+    receipts.BEGIN: "begin",
+    receipts.FORK: "fork",
+    receipts.OFFER: "offer",
+    receipts.ANSWER: "answer",
+}
+"""Stable names of kinds, for listings; wording lives in the catalogues."""
 
 
 class PostEvent(NamedTuple):
@@ -25,14 +50,15 @@ class PostEvent(NamedTuple):
 
 
 class Channel(NamedTuple):
-    """What a connection-oriented bearer needs to know the other end: key `bk`, and our sending direction."""
+    """What a connection-oriented bearer needs to know the other end: key `bk`, and our sending
+    direction."""
 
     bk: bytes
     direction: int
 
 
 class Mailboxes(NamedTuple):
-    """The mailboxes of a line: those we take from, the one we deposit to, and the one for recovery."""
+    """The mailboxes of a line: those taken from, the one deposited to, and the recovery one."""
 
     take: Sequence[Mailbox]
     deposit: Mailbox
@@ -41,7 +67,8 @@ class Mailboxes(NamedTuple):
 
 @dataclass(frozen=True)
 class BearerStatus:
-    """One bearer of a line: `code` says why it is down; `rtt_ms` is measured, `heard_ms` is monotonic."""
+    """One bearer of a line: `code` says why it is down; `rtt_ms` is measured, `heard_ms` is
+    monotonic."""
 
     up: bool
     code: str

@@ -19,7 +19,7 @@ be left out where unique):
     show        line [side] number [incarnation]
     lines       -               status -                    card -
     transcript  line [ours] [theirs] [limit] [raw]          off_chain line
-    verify      line            audit [after] [limit]       audit_verify -
+    anchors     line            audit [after] [limit]
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import views
+from . import inputs, views
 from .clock import Now
-from .core import events, receipts
+from .core import receipts
 from .core.events import Reference, Serial
 from .core.precedence import Precedence
+from .enrolment import words
 from .errors import LocalError, OpenlineError
+from .sealing.keys import Card, Identity, Kit
+from .status import KIND_NAMES
 from .store.base import OURS, THEIRS, Store
 
 Args = Mapping[str, Any]
@@ -78,7 +81,7 @@ def _bytes(args: Args, name: str, default: Any = ...) -> Any:
 # -- acts ---------------------------------------------------------------------------------------
 
 
-def _send(store: Store, post: views.PostFace, actor: str, args: Args) -> events.Input:
+def _send(store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
     line = _line(post, args)
     name = _get(args, "precedence", str, "ROUTINE").upper()
     if name not in Precedence.__members__:
@@ -88,7 +91,7 @@ def _send(store: Store, post: views.PostFace, actor: str, args: Args) -> events.
         ours = _get(said, "ours", bool, False)
         serial = _serial(store, line, OURS if ours else THEIRS, said)
         references.append(Reference(ours, serial))
-    return events.Release(
+    return inputs.Release(
         line,
         actor,
         Precedence[name],
@@ -101,43 +104,52 @@ def _send(store: Store, post: views.PostFace, actor: str, args: Args) -> events.
     )
 
 
-RECEIPT_KINDS = {receipts.NAMES[kind]: kind for kind in sorted(receipts.RECEIPTS)}
+RECEIPT_KINDS = {KIND_NAMES[kind]: kind for kind in sorted(receipts.RECEIPTS)}
 """Receipts by their stable names."""
 
 
-def _receipt(store: Store, post: views.PostFace, actor: str, args: Args) -> events.Input:
+def _receipt(store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
     line = _line(post, args)
     kind = RECEIPT_KINDS.get(_get(args, "kind", str))
     if kind is None:
         raise LocalError("control.argument", name="kind")
     due_s = _get(args, "due_s", int, None)
     serial = _serial(store, line, THEIRS, args)
-    return events.Receive(line, actor, kind, serial, due_s, _get(args, "note", str, ""))
+    return inputs.Receive(line, actor, kind, serial, due_s, _get(args, "note", str, ""))
 
 
-def _compare(_store: Store, post: views.PostFace, actor: str, args: Args) -> events.Input:
-    return events.Compare(_line(post, args), actor)
+def _compare(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    return inputs.Compare(_line(post, args), actor)
 
 
-def _clear_alarm(_store: Store, post: views.PostFace, actor: str, args: Args) -> events.Input:
-    return events.ClearAlarm(_line(post, args), actor)
+def _clear_alarm(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    return inputs.ClearAlarm(_line(post, args), actor)
 
 
-def _revoke(_store: Store, post: views.PostFace, actor: str, args: Args) -> events.Input:
-    return events.Revoke(_line(post, args), actor)
+def _revoke(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    return inputs.Revoke(_line(post, args), actor)
 
 
-ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], events.Input]] = {
+def _pair(_store: Store, _post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    said = _get(args, "words", list)
+    if not all(isinstance(word, str) for word in said):
+        raise LocalError("control.argument", name="words")
+    tape = _bytes(args, "tape", None)
+    return inputs.Pair(_get(args, "label", str), actor, _bytes(args, "card"), tape, said)
+
+
+ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "send": _send,
     "receipt": _receipt,
     "compare": _compare,
     "clear_alarm": _clear_alarm,
     "revoke": _revoke,
+    "pair": _pair,
 }
 """Verbs that change the record: each makes one input for `Post.step`."""
 
 
-def act(store: Store, post: views.PostFace, actor: str, verb: str, args: Args) -> events.Input:
+def act(store: Store, post: views.PostFace, actor: str, verb: str, args: Args) -> inputs.Input:
     """The input for `Post.step` that a verb of ACTS means; raises LocalError."""
     return ACTS[verb](store, post, actor, args)
 
@@ -201,6 +213,28 @@ def _audit(store: Store, _post: views.PostFace, args: Args, _now: Now) -> Any:
     return views.audit(store, _count(args, "after", 0), limit)
 
 
+def _card(_store: Store, post: views.PostFace, _args: Args, _now: Now) -> Any:
+    card = post.card()
+    if card is None:
+        raise LocalError("post.not_initialised")
+    return {"card": card.hex(), "words": list(words(card))}
+
+
+def _anchors(store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
+    """What both chains start from; None for a revoked line, whose keys are gone."""
+    saved, own = store.state(_line(post, args)), store.state(0)
+    if "kit" not in saved:
+        return None
+    identity, peer = Identity.decode(own["identity"]), Card.decode(saved["card"])
+    kit = Kit(saved["kit"][1:], identity, peer, saved["kit"][0] == 1)
+    genesis = (kit.genesis(kit.direction), kit.genesis(3 - kit.direction))
+    return {
+        "line_id": kit.line_id.hex(),
+        "first": kit.first,
+        "genesis": dict(zip(views.SIDES, (head.hex() for head in genesis), strict=True)),
+    }
+
+
 READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "inbox": _inbox,
     "show": _show,
@@ -209,6 +243,8 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "transcript": _transcript,
     "off_chain": _off_chain,
     "audit": _audit,
+    "card": _card,
+    "anchors": _anchors,
 }
 """Verbs that only read."""
 

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from . import display, dtg
 from .clock import Now
 from .core import receipts
-from .core.envelope import Record, decode_record
+from .core.envelope import Record, Refusal, decode_record
 from .core.events import Serial
 from .errors import LocalError
+from .status import KIND_NAMES, BearerStatus, Comparison, LineStatus
 from .store.base import CHAINED, FORKED, OURS, THEIRS, AuditEntry, Mark, Row, Store
 
 View = dict[str, Any]
@@ -46,30 +48,27 @@ class PostFace(Protocol):
     def label(self, line: int) -> str:
         """The local name of a line."""
 
-    def status(self, line: int, now: Now) -> Any:
-        """The LineStatus of a line."""
+    def status(self, line: int, now: Now) -> LineStatus:
+        """How a line stands."""
+
+    def card(self) -> bytes | None:
+        """Our card; None before the post has an identity."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Context:
     """What is known of a line beyond its rows, read once for a whole listing."""
 
     line: int
     label: str
     acked: int
-    refused: dict[tuple[int, int], str]
-    waiting: dict[int, str]
+    refused: dict[Serial, str]
 
     @classmethod
     def of(cls, post: PostFace, line: int, now: Now) -> _Context:
         status = post.status(line, now)
-        return cls(
-            line,
-            post.label(line),
-            status.acked_number,
-            {(serial.number, serial.incarnation): str(code) for serial, code in status.refused},
-            {},
-        )
+        refused = {serial: _refusal(code) for serial, code in status.refused}
+        return cls(line, post.label(line), status.acked_number, refused)
 
 
 def find_line(post: PostFace, label: str) -> int:
@@ -82,7 +81,7 @@ def find_line(post: PostFace, label: str) -> int:
 
 def kind_name(kind: int) -> str:
     """The stable name of a kind, or "unknown 37"."""
-    return receipts.NAMES.get(kind, f"unknown {kind}")
+    return KIND_NAMES.get(kind, f"unknown {kind}")
 
 
 def _moments(name: str, at_s: int | None) -> View:
@@ -113,11 +112,15 @@ def _state(context: _Context, row: Row, marks: Sequence[View]) -> str:
             return step
     if row.side == THEIRS:
         return "arrived"
-    if refusal := context.refused.get((row.number, row.incarnation)):
-        return "held" if row.number <= context.acked else f"refused {refusal}"
     if row.number <= context.acked:
         return "held"
-    return context.waiting.get(row.number, "queued")
+    refusal = context.refused.get(Serial(row.incarnation, row.number))
+    return f"refused {refusal}" if refusal else "queued"
+
+
+def _refusal(code: int) -> str:
+    """The stable name of a refusal (docs/protocol.md §8), or its number."""
+    return {refusal.value: refusal.name.lower() for refusal in Refusal}.get(code, str(code))
 
 
 def _standing(row: Row) -> str:
@@ -270,7 +273,7 @@ def inbox(
 
 
 def unopened(store: Store, post: PostFace, line: int, now: Now) -> dict[str, int]:
-    """How many of the newest messages of a line no duty officer of ours has opened, by precedence."""
+    """How many of its newest messages no duty officer of ours has opened, by precedence."""
     counts: dict[str, int] = {}
     for view in inbox(store, post, line, now, limit=PAGE):
         if view["type"] == "message" and view["state"] in ("arrived", "delivered"):
@@ -294,40 +297,46 @@ def line_view(post: PostFace, line: int, now: Now) -> View:
         "peer_highest": status.peer_highest,
         "gaps": [list(gap) for gap in status.gaps],
         "lost": [list(gap) for gap in status.lost],
+        "own_serial": str(status.own_serial) if status.own_serial else None,
+        "peer_serial": str(status.peer_serial) if status.peer_serial else None,
+        "digest": status.digest or None,
+        "differs_at": status.differs_at,
         "heard": display.moment(status.heard_s),
         "heard_age_s": None if status.heard_s is None else max(0, now.wall_s - status.heard_s),
-        "bearers": [
-            {
-                "name": name,
-                "up": bearer.up,
-                "code": bearer.code,
-                "rtt_ms": bearer.rtt_ms,
-                "heard": display.moment(bearer.heard_s),
-            }
-            for name, bearer in sorted(status.bearers.items())
-        ],
+        "bearers": [_bearer(name, b, now) for name, b in sorted(status.bearers.items())],
+        "flood": status.flood,
         "faults": dict(status.faults),
         "forks": status.forks,
         "refused": [
-            {**_serial(serial.number, serial.incarnation), "code": str(code)}
+            {**_serial(serial.number, serial.incarnation), "refusal": _refusal(code)}
             for serial, code in status.refused
         ],
-        "comparison": _comparison(status.comparison),
+        "comparison": None if status.comparison is None else _comparison(status.comparison),
     }
 
 
-def _comparison(found: Any) -> View | None:
-    if found is None:
-        return None
-    view = asdict(found)
+def _bearer(name: str, bearer: BearerStatus, now: Now) -> View:
+    heard_ms = bearer.heard_ms
+    age_s = None if heard_ms is None else max(0, now.mono_ms - heard_ms) // 1000
+    return {
+        "name": name,
+        "up": bearer.up,
+        "code": bearer.code,
+        "rtt_ms": bearer.rtt_ms,
+        "heard_age_s": age_s,
+    }
+
+
+def _comparison(found: Comparison) -> View:
+    difference = found.first_difference
     return {
         "asked": display.moment(found.asked_s),
         "answered": display.moment(found.answered_s),
         "agree": found.agree,
         "own": str(found.own),
         "peer": str(found.peer),
-        "digest": view["digest"],
-        "first_difference": found.first_difference,
+        "digest": found.digest.hex(),
+        "first_difference": difference and {"side": SIDES[difference[0]], "number": difference[1]},
     }
 
 
@@ -343,27 +352,36 @@ def status(post: PostFace, now: Now) -> View:
         "now": display.moment(now.wall_s),
         "alarms": [view["label"] for view in views if view["alarm"]],
         "forked": [view["label"] for view in views if view["forks"]],
-        "silent": [view["label"] for view in views if not any(b["up"] for b in view["bearers"])],
-        "differing": [
-            view["label"] for view in views if (view["comparison"] or {}).get("agree") is False
+        "differing": [view["label"] for view in views if _differs(view)],
+        "flooded": [view["label"] for view in views if view["flood"]],
+        "silent": [
+            view["label"]
+            for view in views
+            if view["state"] != "revoked" and not any(b["up"] for b in view["bearers"])
         ],
         "lines": views,
     }
 
 
+def _differs(view: View) -> bool:
+    compared = view["comparison"]
+    return view["differs_at"] is not None or bool(compared and compared["agree"] is False)
+
+
 def audit(store: Store, after: int = 0, limit: int = 100) -> list[View]:
     """Up to `limit` entries of the audit log after a position."""
-    return [audit_view(entry) for entry, _ in zip(store.audit(after), range(limit), strict=False)]
+    return [_audited(entry) for entry in islice(store.audit(after), limit)]
 
 
-def audit_view(entry: AuditEntry) -> View:
-    """One entry of the audit log."""
+def _audited(entry: AuditEntry) -> View:
     return {
         "position": entry.position,
+        "wall_s": entry.entry.wall_s,
         **_moments("at", entry.entry.wall_s),
         "actor": entry.entry.actor,
         "act": entry.entry.act,
         "details": json.loads(entry.entry.details or "{}"),
+        "details_text": entry.entry.details,
         "hash": entry.hash.hex(),
     }
 

@@ -1,8 +1,9 @@
 """The wire inside the seal: varints, records, frames (docs/protocol.md §1, §5, §6).
 
-Theory of operation: fixed layouts by `struct`, nothing self-describing. A record's bytes are made once, at release, and are what chains
-hash; decoding is strict so that no two byte strings mean the same record. Every decoder raises RemoteError with a stable
-code and never allocates by a length it was told before checking it against what is there. No state lives here.
+Theory of operation: fixed layouts by `struct`, nothing self-describing. A record's bytes are made
+once, at release, and are what chains hash; decoding is strict so that no two byte strings mean the
+same record. Every decoder raises RemoteError with a stable code and never allocates by a length it
+was told before checking it against what is there. No state lives here.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def unpack_language(value: int) -> str:
     return letters
 
 
-def encode_record(record: Record, *, deflate: bool = False) -> bytes:
+def encode_record(record: Record) -> bytes:
     """The bytes of a record; raises LocalError if a field is out of bounds (R17)."""
     body = record.body
     subject = record.subject.encode()
@@ -205,12 +206,6 @@ def encode_record(record: Record, *, deflate: bool = False) -> bytes:
     if subject:
         flags |= HAS_SUBJECT
         tail += varint(len(subject)) + subject
-    if deflate:
-        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-        shorter = packer.compress(body) + packer.flush()
-        if len(shorter) < len(body):
-            flags |= DEFLATED
-            body = shorter
     head = record.incarnation.to_bytes(3, "big") + varint(record.number)
     fixed = struct.pack(">BBHI", flags, record.kind, pack_language(record.language), record.filed_s)
     return head + fixed + bytes(tail) + body
@@ -321,7 +316,8 @@ def frame_bytes(payload_bytes: int) -> int:
 
 
 def decode_frames(inner: bytes) -> Iterator[Frame]:
-    """The frames of an inner, padding skipped; raises RemoteError at the first that is malformed (R16)."""
+    """The frames of an inner, padding skipped; raises RemoteError at the first that is malformed
+    (R16)."""
     reader = Reader(inner)
     reader.at = len(inner) - len(inner.lstrip(b"\0"))
     while reader.more():
@@ -332,38 +328,9 @@ def decode_frames(inner: bytes) -> Iterator[Frame]:
             yield Frame(kind, reader.take(reader.varint()))
 
 
-class Piece(NamedTuple):
-    """A part of a record that does not fit one datagram."""
-
-    serial: Serial
-    total: int
-    offset: int
-    data: bytes
-
-    def encode(self) -> bytes:
-        """The payload of a PIECE frame."""
-        return (
-            self.serial.incarnation.to_bytes(3, "big")
-            + varint(self.serial.number)
-            + varint(self.total)
-            + varint(self.offset)
-            + self.data
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Piece:
-        """Read a PIECE; raises RemoteError if it does not lie inside its total."""
-        reader = Reader(payload)
-        serial = Serial(reader.uint(3), reader.varint())
-        total, offset = reader.varint(), reader.varint()
-        data = reader.rest()
-        if not data or offset + len(data) > total or total > limits.RECORD_BYTES_MAX:
-            raise malformed("piece")
-        return cls(serial, total, offset, data)
-
-
 class Ack(NamedTuple):
-    """What a machine holds on disk of the other's chain: all up to `contiguous`, and `held` ranges beyond."""
+    """What a machine holds on disk of the other's chain: all up to `contiguous`, and `held` ranges
+    beyond."""
 
     incarnation: int
     contiguous: int

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Now(NamedTuple):
-    """An instant: `mono_ms` decides (monotonic milliseconds), `wall_s` only labels (unix seconds)."""
+    """An instant: monotonic `mono_ms` decides, unix time `wall_s` only labels."""
 
     mono_ms: int
     wall_s: int

@@ -1,6 +1,8 @@
-"""Sets of whole numbers kept as ranges: what is held beyond the contiguous number, and so what is missing.
+"""Sets of whole numbers kept as ranges: what is held beyond the contiguous number, and so what is
+missing.
 
-A set costs memory by its gaps, never by its numbers, so that a peer who jumps far ahead costs nothing. Nothing here knows what is counted.
+A set costs memory by its gaps, never by its numbers, so that a peer who jumps far ahead costs
+nothing. Nothing here knows what is counted.
 """
 
 from __future__ import annotations

@@ -1,23 +1,21 @@
 """The inbound half of a line: what arrives of the other side's chain, in any order, once.
 
-Theory of operation: records are judged by their serial against the branch followed (§7): the next one joins the chain, one further on waits
-on disk behind the gap, one aside of the branch is kept as abandoned, one with a serial already held is a duplicate or a fork. A BEGIN may
-leave the branch at an earlier number or pass over numbers that the author will not send again. Everything a hostile author can do
-is bounded here or in limits.py. `Taken` tells the line what happened; nothing here sends.
+Theory of operation: records are judged by their serial against the branch followed (§7): the next
+one joins the chain, one further on waits on disk behind the gap, one aside of the branch is kept as
+abandoned, one with a serial already held is a duplicate or a fork. A BEGIN may leave the branch at
+an earlier number or pass over numbers that the author will not send again. Everything a hostile
+author can do is bounded here or in limits.py. Nothing here sends.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ..errors import RemoteError
 from . import limits, receipts
 from .envelope import (
     Ack,
-    Piece,
     Reader,
     Record,
     Refusal,
@@ -28,7 +26,6 @@ from .envelope import (
 )
 from .events import Serial
 from .gaps import RangeSet
-from .precedence import Precedence
 from .states import INBOUND, Event, Inbound
 from .transcript import (
     ABANDONED,
@@ -42,14 +39,13 @@ from .transcript import (
     segment_end,
 )
 
-_PIECES_STALE_MS = 60_000
-
 
 class Taken(NamedTuple):
     """A record that is new to us, and where it went: "chained", "waiting", "abandoned", "fork"."""
 
     record: Record
     place: str
+    data: bytes
 
 
 class Begin(NamedTuple):
@@ -97,20 +93,16 @@ class Refused(RemoteError):
         return serial + bytes((self.refusal,))
 
 
-@dataclass(slots=True)
-class Assembly:
-    """A record in pieces."""
-
-    data: bytearray
-    have: RangeSet = field(default_factory=RangeSet)
-    touched_ms: int = 0
+Admit = Callable[[Record, int, int], bool]
+"""Whether there is room for a record of so many bytes at so many milliseconds (R30)."""
 
 
 class Reception:
     """Follows the other side's chain; all numbers are theirs."""
 
-    def __init__(self, ledger: Ledger, genesis: bytes) -> None:
+    def __init__(self, ledger: Ledger, genesis: bytes, admit: Admit) -> None:
         self.ledger = ledger
+        self.admit = admit
         self.branch: list[Segment] = []
         self.contiguous = 0
         self.head = genesis
@@ -118,16 +110,9 @@ class Reception:
         """Incarnations left for another branch."""
         self.lost = RangeSet()
         self.waiting = RangeSet()
-        self.used_bytes = 0
-        self.quota_bytes = limits.QUOTA_BYTES
-        self.reserve_bytes = limits.RESERVE_BYTES
         self.forks = 0
         self.differs_at: int | None = None
         """A number whose head the author gives otherwise than we hold it."""
-        self._assemblies: dict[Serial, Assembly] = {}
-        self._flash_ms: deque[int] = deque()
-
-    # -- durable state ------------------------------------------------------------------------
 
     def save(self) -> list[Any]:
         """What a restart needs beyond the records themselves, ready for JSON."""
@@ -142,8 +127,6 @@ class Reception:
         self.lost = RangeSet([(first, last) for first, last in lost])
         for serial, _ in self.ledger.following(THEIRS, self.contiguous):
             self.waiting.add(serial.number)
-
-    # -- what we hold -------------------------------------------------------------------------
 
     @property
     def highest(self) -> int:
@@ -160,41 +143,9 @@ class Reception:
         held = tuple(self.waiting)[: limits.ACK_RANGES_MAX]
         return Ack(self.incarnation, self.contiguous, held)
 
-    # -- pieces -------------------------------------------------------------------------------
-
-    def piece(self, piece: Piece, now_ms: int) -> bytes | None:
-        """Put a piece in its place; the whole record when it is complete. Raises Refused, RemoteError."""
-        if self.ledger.get(THEIRS, piece.serial) is not None:
-            return self.ledger.get(THEIRS, piece.serial)
-        assembly = self._assemblies.get(piece.serial)
-        if assembly is None:
-            self._make_room(piece.serial, now_ms)
-            assembly = self._assemblies[piece.serial] = Assembly(bytearray(piece.total))
-        if len(assembly.data) != piece.total:
-            raise malformed("piece")
-        assembly.data[piece.offset : piece.offset + len(piece.data)] = piece.data
-        assembly.have.add(piece.offset, piece.offset + len(piece.data) - 1)
-        assembly.touched_ms = now_ms
-        if list(assembly.have) != [(0, piece.total - 1)]:
-            return None
-        del self._assemblies[piece.serial]
-        whole = bytes(assembly.data)
-        if peek_serial(whole) != piece.serial:
-            raise malformed("piece")
-        return whole
-
-    def _make_room(self, serial: Serial, now_ms: int) -> None:
-        if len(self._assemblies) < limits.OPEN_PIECES_MAX:
-            return
-        oldest = min(self._assemblies, key=lambda s: self._assemblies[s].touched_ms)
-        if now_ms - self._assemblies[oldest].touched_ms < _PIECES_STALE_MS:
-            raise Refused(Refusal.PIECES, serial)
-        del self._assemblies[oldest]
-
-    # -- records ------------------------------------------------------------------------------
-
     def arrive(self, data: bytes, now_ms: int) -> Iterable[Taken]:
-        """Judge a record's bytes; what is new, or nothing for a duplicate. Raises Refused, RemoteError."""
+        """Judge a record's bytes; what is new, or nothing for a duplicate. Raises Refused,
+        RemoteError."""
         serial = peek_serial(data)
         newest = bool(self.branch) and serial.incarnation == self.branch[-1].incarnation
         if not newest or serial.number <= self.highest:
@@ -202,7 +153,7 @@ class Reception:
             if held == data:
                 return ()
             if held is not None:
-                return self._fork(serial, data, held)
+                return self._fork(serial, data, now_ms)
         if len(data) > limits.RECORD_BYTES_MAX:
             raise Refused(Refusal.TOO_LONG, serial)
         try:
@@ -214,64 +165,36 @@ class Reception:
         if known is None and serial.incarnation not in self.former:
             if begin is None:
                 raise RemoteError("begin.missing", number=serial.number)
-            self._room(record, len(data), now_ms)
+            self._admit(record, len(data), now_ms)
             return self._begin(record, data, begin)
-        self._room(record, len(data), now_ms)
+        self._admit(record, len(data), now_ms)
         if known is not None and begin is not None:
             self._split(known, record, begin)
             known = find_segment(self.branch, record.incarnation)
         return self._place(record, data, known)
 
-    def _room(self, record: Record, size: int, now_ms: int) -> None:
-        """R30: what may use the last of the disk."""
-        ceiling = self.quota_bytes
-        if record.precedence is Precedence.FLASH and not self._flood(record, now_ms):
-            ceiling += self.reserve_bytes
-        elif receipts.is_machinery(record.kind):
-            ceiling += self.reserve_bytes
-        elif record.precedence in (Precedence.PRIORITY, Precedence.IMMEDIATE):
-            ceiling += self.reserve_bytes // 2
-        if self.used_bytes + size > ceiling:
-            raise Refused(Refusal.NO_ROOM, record.serial)
-        self.used_bytes += size
-
-    def _flood(self, record: Record, now_ms: int) -> bool:
-        if receipts.is_machinery(record.kind):
-            return False
-        while self._flash_ms and now_ms - self._flash_ms[0] > 3_600_000:
-            self._flash_ms.popleft()
-        if len(self._flash_ms) >= limits.FLASH_PER_HOUR_MAX:
-            return True
-        self._flash_ms.append(now_ms)
-        return False
-
-    def flooded(self, now_ms: int) -> bool:
-        """Whether FLASH has come too often in the last hour."""
-        recent = sum(now_ms - at <= 3_600_000 for at in self._flash_ms)
-        return recent >= limits.FLASH_PER_HOUR_MAX
-
-    def _fork(self, serial: Serial, data: bytes, held: bytes) -> Iterable[Taken]:
+    def _fork(self, serial: Serial, data: bytes, now_ms: int) -> Iterable[Taken]:
         variants = self.ledger.variants(THEIRS, serial)
         if data in variants:
             return ()
         full = len(variants) >= limits.FORK_VARIANTS_MAX or self.forks >= limits.FORKS_MAX
-        if full or self.used_bytes + len(data) > self.quota_bytes:
+        if full:
             raise RemoteError("fork.too_many", number=serial.number)
         try:
             record = decode_record(data)
         except RemoteError:
             raise Refused(Refusal.MALFORMED, serial) from None
+        self._admit(record, len(data), now_ms)
         waiting = serial.number > self.contiguous
         INBOUND.next(Inbound.WAITING if waiting else Inbound.CHAINED, Event.DIFFER)
         self.forks += 1
-        self.used_bytes += len(data)
         self.ledger.put(THEIRS, record, data, None, FORKED)
-        return (Taken(record, "fork"),)
+        return (Taken(record, "fork", data),)
 
     def _aside(self, record: Record, data: bytes, before: Inbound) -> Iterable[Taken]:
         INBOUND.next(before, Event.ARRIVE_ASIDE)
         self.ledger.put(THEIRS, record, data, None, ABANDONED)
-        return (Taken(record, "abandoned"),)
+        return (Taken(record, "abandoned", data),)
 
     def _place(self, record: Record, data: bytes, at: int | None) -> Iterable[Taken]:
         number = record.number
@@ -285,7 +208,7 @@ class Reception:
             self._join(record.serial, data)
             self.ledger.put(THEIRS, record, data, self.head, CHAINED)
             self._fill()
-            return (Taken(record, "chained"),)
+            return (Taken(record, "chained", data),)
         if number - self.contiguous > limits.SERIAL_JUMP_MAX:
             raise Refused(Refusal.SERIAL_JUMP, record.serial)
         touches = number - 1 in self.waiting or number + 1 in self.waiting
@@ -294,7 +217,7 @@ class Reception:
         INBOUND.next(Inbound.MISSING, Event.ARRIVE_AHEAD)
         self.ledger.put(THEIRS, record, data, None, CHAINED)
         self.waiting.add(number)
-        return (Taken(record, "waiting"),)
+        return (Taken(record, "waiting", data),)
 
     def _join(self, serial: Serial, data: bytes) -> None:
         INBOUND.next(Inbound.MISSING, Event.ARRIVE_NEXT)
@@ -314,7 +237,10 @@ class Reception:
             self.contiguous = serial.number
             self.ledger.rehead(THEIRS, serial, self.head, CHAINED)
 
-    # -- branches -----------------------------------------------------------------------------
+    def _admit(self, record: Record, size: int, now_ms: int) -> None:
+        """R30, as the post decides it."""
+        if not self.admit(record, size, now_ms):
+            raise Refused(Refusal.NO_ROOM, record.serial)
 
     def _begin(self, record: Record, data: bytes, begin: Begin) -> Iterable[Taken]:
         """R21: a new incarnation continues the branch, perhaps from an earlier number."""
@@ -345,7 +271,8 @@ class Reception:
         return taken
 
     def _split(self, at: int, record: Record, begin: Begin) -> None:
-        """A BEGIN inside a segment known only from a later BEGIN: what is before it is another incarnation's."""
+        """A BEGIN inside a segment known only from a later BEGIN: what is before it is another
+        incarnation's."""
         first = self.branch[at].first
         if first < record.number and find_segment(self.branch, begin.previous) is None:
             self.branch[at] = Segment(record.incarnation, record.number)
@@ -376,7 +303,7 @@ class Reception:
         return head
 
     def _pass_floor(self, begin: Begin) -> None:
-        """Skip what the author will not send again; hold its head against ours where we have one."""
+        """Skip what the author will not send again; else hold its head against ours."""
         if begin.floor > self.contiguous:
             first = self.contiguous + 1
             for gap_first, gap_last in [*self.waiting.missing(self.contiguous)]:

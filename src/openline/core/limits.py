@@ -1,7 +1,7 @@
 """Every bound in one place: the paired peer may be the attacker.
 
-Each bound names its unit last. What happens at a bound is said in docs/protocol.md (the rule numbers) and shown by a test of the
-same name in tests/test_limits.py.
+Each bound names its unit last. What happens at a bound is said in docs/protocol.md (the rule
+numbers) and shown by a test of the same name in tests/test_limits.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SUBJECT_BYTES_MAX = 512
 """R17: longest subject."""
 REFERENCES_MAX = 16
 """R17: references of one record."""
-OFFSET_S_MAX = 10 * 366 * 86_400
+OFFSET_S_MAX = 100 * 366 * 86_400
 """R17: how far DTG and reply-due may lie from the filing time."""
 RECORD_BYTES_MAX = BODY_BYTES_MAX + SUBJECT_BYTES_MAX + 256
 """Longest record: body, subject and the longest possible header."""
@@ -28,8 +28,6 @@ HEADS_PER_LOOK_MAX = 16
 """Numbers in one LOOK."""
 OPEN_PIECES_MAX = 8
 """Messages of one line in reassembly at a time."""
-PIECES_BYTES_MAX = OPEN_PIECES_MAX * RECORD_BYTES_MAX
-"""Memory of reassembly per line."""
 FORK_VARIANTS_MAX = 4
 """Differing texts kept for one serial."""
 FORKS_MAX = 256

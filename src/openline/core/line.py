@@ -1,11 +1,12 @@
 """The line: the one public machine of the core, synchronous and pure.
 
-Theory of operation: frames that were opened go in through `hear`, acts of our people through `release`, time
-through `tick`; what to answer gathers in `answers` and `owes_ack`. Everything durable goes through the
-ledger and `save`, within the step that the post commits before anything is sent; so an ACK is composed only
-when what it names is on disk, and a record only when its release is. After a failed commit the line is
-thrown away and loaded again. When and over what a record travels is the business of `Delivery`, which the
-line only tells what is released, held, refused or forgotten. Sealing, bearers and stores are not known here.
+Theory of operation: frames that were opened go in through `hear`, acts of our people through
+`release`, time through `tick`; what to answer gathers in `answers` and `owes_ack`. Everything
+durable goes through the ledger and `save`, within the step that the post commits before anything is
+sent; so an ACK is composed only when what it names is on disk, and a record only when its release
+is. After a failed commit the line is thrown away and loaded again. When and over what a record
+travels is the business of `Delivery`, which the line only tells what is released, held, refused or
+forgotten. Sealing, bearers and stores are not known here.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ..errors import LocalError, RemoteError
+from ..errors import RemoteError
 from . import limits, receipts
 from .envelope import (
     Ack,
     Frame,
     FrameType,
-    Piece,
     Reader,
     Record,
     decode_frames,
@@ -31,7 +31,7 @@ from .envelope import (
     varint,
 )
 from .events import Now, Reference, Serial
-from .inbound import Begin, Reception, Refused, Taken
+from .inbound import Admit, Begin, Reception, Refused, Taken
 from .precedence import Precedence
 from .transcript import (
     CHAINED,
@@ -64,14 +64,15 @@ class Delivery(Protocol):
     def forget(self) -> None:
         """The other side lost what it held beyond the acknowledged number."""
 
-    def waiting(self) -> int:
-        """How many records are on their way."""
+    def piece(self, payload: bytes, now_ms: int) -> bytes | None:
+        """A PIECE of a record of theirs; the record when it is whole. Raises RemoteError."""
 
 
 class Line:
     """One line, from our side. Numbers, not names; bytes, not meaning.
 
-    `genesis` holds head(0) of our chain and of theirs; `saved` is what `save` gave last, None for a new line.
+    `genesis` holds head(0) of our chain and of theirs; `saved` is what `save` gave last, None for a
+    new line.
     """
 
     def __init__(
@@ -80,13 +81,14 @@ class Line:
         delivery: Delivery,
         genesis: tuple[bytes, bytes],
         entropy: Callable[[int], bytes],
+        admit: Admit,
         saved: bytes | None,
     ) -> None:
         self.ledger = ledger
         self.delivery = delivery
         self.entropy = entropy
-        self.reception = Reception(ledger, genesis[THEIRS])
-        self.number = self.acked = self.used_bytes = 0
+        self.reception = Reception(ledger, genesis[THEIRS], admit)
+        self.number = self.acked = 0
         self.head = genesis[OURS]
         self.branch: list[Segment] = []
         self.faults: Counter[str] = Counter()
@@ -106,8 +108,6 @@ class Line:
         if saved is not None:
             self._load(json.loads(saved))
 
-    # -- durable state ------------------------------------------------------------------------
-
     def save(self) -> bytes:
         """What a restart needs beyond the records themselves."""
         self.dirty = False
@@ -124,8 +124,6 @@ class Line:
             precedence = Precedence(data[3 + len(varint(serial.number))] >> 6)
             self.delivery.add(serial, precedence, len(data))
 
-    # -- our side -----------------------------------------------------------------------------
-
     def start(self, now: Now) -> None:
         """A process begins: say so, unless the last thing said was just that (R20)."""
         if not self._ends_with_begin:
@@ -138,29 +136,22 @@ class Line:
         if before.begun and self.branch and self.branch[-1] in before.branch[-1:]:
             self.begun, self._begun_ms = True, before._begun_ms
 
-    def release(self, record: Record, now: Now, *, deflate: bool = False) -> Serial:
+    def release(self, record: Record, now: Now) -> Serial:
         """Give a record its serial and put it in the chain. Raises LocalError and changes nothing.
 
         The serial and filing time of `record` are filled in here.
         """
-        urgent = record.precedence is Precedence.FLASH or receipts.is_machinery(record.kind)
-        if self.delivery.waiting() >= limits.OUTBOX_RECORDS_MAX and not urgent:
-            raise LocalError("outbox.full", records_max=limits.OUTBOX_RECORDS_MAX)
-        ceiling = self.reception.quota_bytes + (self.reception.reserve_bytes if urgent else 0)
-        if self.used_bytes + len(record.body) > ceiling:
-            raise LocalError("store.no_room", bytes_max=ceiling)
         encode_record(replace(record, incarnation=1, number=1, filed_s=now.wall_s))
         if not self.begun:
             self._begin(now)
-        return self._append(record, now, deflate=deflate)
+        return self._append(record, now)
 
-    def _append(self, record: Record, now: Now, *, deflate: bool = False) -> Serial:
+    def _append(self, record: Record, now: Now) -> Serial:
         self.number += 1
         incarnation = self.branch[-1].incarnation
         record = replace(record, incarnation=incarnation, number=self.number, filed_s=now.wall_s)
-        data = encode_record(record, deflate=deflate)
+        data = encode_record(record)
         self.head = next_head(self.head, data)
-        self.used_bytes += len(data)
         self.ledger.put(OURS, record, data, self.head, CHAINED)
         self.delivery.add(record.serial, record.precedence, len(data))
         self._ends_with_begin = record.kind == receipts.BEGIN
@@ -193,8 +184,6 @@ class Line:
         at = now.wall_s
         return Record(0, 0, Precedence.FLASH, kind, "", at, at, None, tuple(references), "", body)
 
-    # -- their side ---------------------------------------------------------------------------
-
     def hear(self, inner: bytes, now: Now) -> list[Taken]:
         """Take the frames of a datagram that opened; the records that are new.
 
@@ -224,7 +213,7 @@ class Line:
             return self._arrive(payload, now)
         if kind == FrameType.PIECE:
             self.owes_ack = True
-            whole = self.reception.piece(Piece.decode(payload), now.mono_ms)
+            whole = self.delivery.piece(payload, now.mono_ms)
             return self._arrive(whole, now) if whole is not None else ()
         if kind == FrameType.ACK:
             self._acknowledged(Ack.decode(payload), now)
@@ -237,28 +226,18 @@ class Line:
     def _arrive(self, data: bytes, now: Now) -> Sequence[Taken]:
         self.owes_ack = True
         taken = tuple(self.reception.arrive(data, now.mono_ms))
-        for record, place in taken:
+        for record, place, _ in taken:
             self.dirty = True
             self.tell(
                 "arrived", number=record.number, precedence=record.precedence.name, place=place
             )
-            if place == "fork":
-                self._tell_fork(record, data, now)
-            elif record.kind == receipts.BEGIN and place != "abandoned":
+            if record.kind == receipts.BEGIN and place in ("chained", "waiting"):
                 self._begun_there(record, now)
         if not self.reception.waiting:
             self._gap_ms = None
         elif self._gap_ms is None:
             self._gap_ms = now.mono_ms
         return taken
-
-    def _tell_fork(self, record: Record, data: bytes, now: Now) -> None:
-        """R24: tell the author, once for each differing text, what we hold."""
-        held = self.ledger.get(THEIRS, record.serial) or b""
-        body = next_head(b"", held) + next_head(b"", data)
-        self.tell("fork", number=record.number)
-        reference = Reference(False, record.serial)
-        self.release(self.service(receipts.FORK, body, now, [reference]), now)
 
     def _begun_there(self, record: Record, now: Now) -> None:
         """R23: what the other side says it holds of ours, against what it had acknowledged."""
@@ -315,10 +294,9 @@ class Line:
         """Note something that happened, for logs and displays."""
         self.events.append((name, values))
 
-    # -- time and views -----------------------------------------------------------------------
-
     def tick(self, now: Now) -> None:
-        """A gap that stays makes a process that has not begun begin, and so say what it holds (R22)."""
+        """A gap that stays makes a process that has not begun begin, and so say what it holds
+        (R22)."""
         if self._gap_ms is not None and now.mono_ms - self._gap_ms >= _PATIENCE_MS:
             self._gap_ms = now.mono_ms
             if not self.begun:

@@ -1,7 +1,9 @@
-"""Kinds of records: what people say, what people did with what was said, and what machines must record.
+"""Kinds of records: what people say, what people did with what was said, and what machines must
+record.
 
-A receipt is an open ladder: kinds come in any order, add up, and new ones may be added; an unknown kind is kept and shown as such (R19).
-An *ack* is not a receipt: it says that a machine holds a record, a receipt that people did something.
+A receipt is an open ladder: kinds come in any order, add up, and new ones may be added; an unknown
+kind is kept and shown as such (R19). An *ack* is not a receipt: it says that a machine holds a
+record, a receipt that people did something.
 """
 
 from __future__ import annotations
@@ -16,20 +18,6 @@ BEGIN = 32
 FORK = 33
 OFFER = 34
 ANSWER = 35
-
-NAMES = {
-    TEXT: "text",
-    DELIVERED: "delivered",
-    OPENED: "opened",
-    SHOWN: "shown",
-    DECLINED: "declined",
-    HOLDING: "holding",
-    BEGIN: "begin",
-    FORK: "fork",
-    OFFER: "offer",
-    ANSWER: "answer",
-}
-"""Stable names of kinds, for listings; wording lives in the catalogues."""
 
 RECEIPTS = frozenset({DELIVERED, OPENED, SHOWN, DECLINED, HOLDING})
 SERVICE = frozenset({BEGIN, FORK, OFFER, ANSWER})

@@ -1,9 +1,10 @@
 """Transition tables: what may become of a record, of a run and of a line, as data.
 
-Theory of operation: each machine is a table (state, event) → state. Code that changes such a state goes through `Machine.next`, which
-knows no other way, so a table is the whole truth about its machine; `./dev diagrams` draws docs/states.md from it, and the simulator
-demands that every row is taken. A pair that is not in the table is a fault of Openline itself (InvariantError): remote input is judged
-before it becomes an event.
+Theory of operation: each machine is a table (state, event) → state. Code that changes such a state
+goes through `Machine.next`, which knows no other way, so a table is the whole truth about its
+machine; `./dev diagrams` draws docs/states.md from it, and the simulator demands that every row is
+taken. A pair that is not in the table is a fault of Openline itself (InvariantError): remote input
+is judged before it becomes an event.
 """
 
 from __future__ import annotations
@@ -11,18 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import InvariantError
-
-
-class Outbound(Enum):
-    """A record of ours on its way to the other machine."""
-
-    QUEUED = "queued"
-    SENT = "sent"
-    HELD = "held"
-    REFUSED = "refused"
 
 
 class Inbound(Enum):
@@ -63,6 +55,8 @@ class Event(Enum):
 
 
 S = TypeVar("S", bound=Enum)
+MACHINES: list[Machine[Any]] = []
+"""Every machine there is, in the order their modules are loaded."""
 
 
 class Machine(Generic[S]):
@@ -72,6 +66,7 @@ class Machine(Generic[S]):
         self.name = name
         self.table = table
         self.hits: Counter[tuple[S, Event]] = Counter()
+        MACHINES.append(self)
 
     def next(self, state: S, event: Event) -> S:
         """The state after `event`; raises InvariantError for a pair that is not in the table."""
@@ -83,22 +78,6 @@ class Machine(Generic[S]):
         self.hits[state, event] += 1
         return after
 
-
-OUTBOUND = Machine(
-    "outbound",
-    {
-        (Outbound.QUEUED, Event.SEND): Outbound.SENT,
-        (Outbound.QUEUED, Event.ACK): Outbound.HELD,
-        (Outbound.SENT, Event.SEND): Outbound.SENT,
-        (Outbound.SENT, Event.LOSE): Outbound.QUEUED,
-        (Outbound.SENT, Event.ACK): Outbound.HELD,
-        (Outbound.SENT, Event.REFUSE): Outbound.REFUSED,
-        (Outbound.QUEUED, Event.REFUSE): Outbound.REFUSED,
-        (Outbound.REFUSED, Event.ACK): Outbound.HELD,
-        (Outbound.HELD, Event.FORGET): Outbound.QUEUED,
-    },
-)
-"""FORGET: the other side lost what it held. LOSE: a timer, a report of the bearer, or an ACK that names it missing."""
 
 INBOUND = Machine(
     "inbound",
@@ -115,7 +94,8 @@ INBOUND = Machine(
         (Inbound.CHAINED, Event.BRANCH_LEFT): Inbound.ABANDONED,
     },
 )
-"""DIFFER: another text for a serial held; BRANCH_LEFT: a BEGIN continues from before it; SKIP: a BEGIN's floor passes over it."""
+"""DIFFER: another text for a serial held; BRANCH_LEFT: a BEGIN continues from before it; SKIP: a
+BEGIN's floor passes over it."""
 
 SENDING = Machine(
     "sending",
@@ -125,6 +105,5 @@ SENDING = Machine(
         (Sending.CONFIRMED, Event.REPLACE): Sending.ENDED,
     },
 )
-"""A run is replaced by a newer one confirmed (R12), or given up because the other side cannot read it (R11)."""
-
-MACHINES = (OUTBOUND, INBOUND, SENDING)
+"""A run is replaced by a newer one confirmed (R12), or given up because the other side cannot read
+it (R11)."""

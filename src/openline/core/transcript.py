@@ -1,8 +1,9 @@
 """Chains and the digest: how two sides know that they hold the same record (docs/protocol.md §7).
 
-Theory of operation: every author's records form one hash chain; the digest binds a point of both. `Ledger` is what the line may ask of and
-put into the durable record; the post implements it over its store and the batch of the step, so that a record that came earlier in
-the same step is seen. No state lives here.
+Theory of operation: every author's records form one hash chain; the digest binds a point of both.
+`Ledger` is what the line may ask of and put into the durable record; the post implements it over
+its store and the batch of the step, so that a record that came earlier in the same step is seen. No
+state lives here.
 """
 
 from __future__ import annotations
@@ -18,13 +19,6 @@ OURS = 0
 THEIRS = 1
 
 
-class Waiting(NamedTuple):
-    """A record on disk beyond the contiguous number."""
-
-    serial: Serial
-    data: bytes
-
-
 class Ledger(Protocol):
     """The durable record of one line, as the line sees it within a step."""
 
@@ -34,7 +28,7 @@ class Ledger(Protocol):
     def head(self, side: int, number: int) -> bytes | None:
         """The head after `number` on the branch followed, if held."""
 
-    def following(self, side: int, number: int) -> Iterator[Waiting]:
+    def following(self, side: int, number: int) -> Iterator[tuple[Serial, bytes]]:
         """Records on the branch numbered above `number`, ascending."""
 
     def variants(self, side: int, serial: Serial) -> list[bytes]:

@@ -1,19 +1,21 @@
 """Filling datagrams: what a bearer carries next (answers, an ACK, records, pieces of a long one).
 
-Theory of operation: a bearer asks for one datagram at a time, so that what is not yet on the wire can still be
-overtaken. Answers go first, then an ACK if one is owed, then records as the outbox picks them; a record longer
-than a datagram goes in pieces, between which a more urgent record may slip in. Call `compose` only when
-everything the line knows is on disk. Nothing here is durable, and nothing here can make a record wrong, only late.
+Theory of operation: a bearer asks for one datagram at a time, so that what is not yet on the wire
+can still be overtaken. Answers go first, then an ACK if one is owed, then records as the outbox
+picks them; a record longer than a datagram goes in pieces, between which a more urgent record may
+slip in. Call `compose` only when everything the line knows is on disk. Nothing here is durable, and
+nothing here can make a record wrong, only late.
 """
 
 from __future__ import annotations
 
 from ..core import limits
-from ..core.envelope import Frame, FrameType, Piece, frame_bytes
+from ..core.envelope import Frame, FrameType, frame_bytes
 from ..core.events import Now
 from ..core.line import Line
 from ..core.transcript import OURS
 from ..inputs import BearerDown, BearerUp
+from .assembly import Piece
 from .outbox import Channel, Entry, Outbox
 
 
@@ -62,7 +64,8 @@ class Dispatch:
             self.outbox.bearer_down(bearer)
 
     def compose(self, bearer: str, room: int, now: Now) -> list[Frame]:
-        """Frames for one datagram with `room` bytes on this bearer; empty if there is nothing to say."""
+        """Frames for one datagram with `room` bytes on this bearer; empty if there is nothing to
+        say."""
         channel = self.outbox.channels.get(bearer)
         if channel is None or channel.up is None:
             return []

@@ -1,15 +1,17 @@
 """The outbox: records released and not yet held by the other machine.
 
-Theory of operation: a record waits in the queue of its precedence until a bearer asks; what is on the wire has a
-timer, and goes back to its queue when the timer runs out, the bearer reports its death, or an ACK names it
-missing (but never sooner than one round trip after it was sent: R27). Only numbers and sizes live here; the bytes
-are asked of the ledger when they are sent. Nothing here is durable: after a restart everything above the
-acknowledged number is queued again. What an ACK may claim is bounded by what was released (R25).
+Theory of operation: a record waits in the queue of its precedence until a bearer asks; what is on
+the wire has a timer, and goes back to its queue when the timer runs out, the bearer reports its
+death, or an ACK names it missing (but never sooner than one round trip after it was sent: R27).
+Only numbers and sizes live here; the bytes are asked of the ledger when they are sent. Nothing here
+is durable: after a restart everything above the acknowledged number is queued again. What an ACK
+may claim is bounded by what was released (R25).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from heapq import heappop, heappush
 from itertools import takewhile
 
@@ -18,10 +20,38 @@ from ..core.envelope import Ack, Refusal
 from ..core.events import Serial
 from ..core.gaps import RangeSet
 from ..core.precedence import Precedence
-from ..core.states import OUTBOUND, Event, Outbound
+from ..core.states import Event, Machine
 from ..inputs import BearerUp
+from .assembly import Assembly, Piece
 
 _TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
+
+
+class Outbound(Enum):
+    """A record of ours on its way to the other machine."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    HELD = "held"
+    REFUSED = "refused"
+
+
+OUTBOUND = Machine(
+    "outbound",
+    {
+        (Outbound.QUEUED, Event.SEND): Outbound.SENT,
+        (Outbound.QUEUED, Event.ACK): Outbound.HELD,
+        (Outbound.SENT, Event.SEND): Outbound.SENT,
+        (Outbound.SENT, Event.LOSE): Outbound.QUEUED,
+        (Outbound.SENT, Event.ACK): Outbound.HELD,
+        (Outbound.SENT, Event.REFUSE): Outbound.REFUSED,
+        (Outbound.QUEUED, Event.REFUSE): Outbound.REFUSED,
+        (Outbound.REFUSED, Event.ACK): Outbound.HELD,
+        (Outbound.HELD, Event.FORGET): Outbound.QUEUED,
+    },
+)
+"""FORGET: the other side lost what it held. LOSE: a timer, a report of the bearer, or an ACK that
+names it missing."""
 
 
 @dataclass(slots=True)
@@ -65,6 +95,7 @@ class Outbox:
         self.unanswered = 0
         """Repeats by timer since the other side was last heard (R11)."""
         self.refused: dict[int, int] = {}
+        self._assembly = Assembly()
         self._held = RangeSet()
         self._queues: dict[Precedence, list[int]] = {p: [] for p in Precedence}
         self._timers: list[tuple[int, int]] = []
@@ -81,7 +112,8 @@ class Outbox:
     def pick(self, bearer: str) -> Entry | None:
         """The next record for this bearer, or None.
 
-        FLASH goes over every bearer; the rest over the cheapest that is up, and over any other once it was repeated.
+        FLASH goes over every bearer; the rest over the cheapest that is up, and over any other once
+        it was repeated.
         """
         preferred = self._preferred() == bearer
         for precedence in reversed(Precedence):
@@ -194,8 +226,8 @@ class Outbox:
     def acknowledge(self, ack: Ack, end: int, now_ms: int) -> list[int]:
         """Take what the other machine holds, clipped to `end`; the numbers newly known to be held.
 
-        Entries up to the contiguous number leave the outbox; held ones beyond stay, in case the other side loses
-        them (R23).
+        Entries up to the contiguous number leave the outbox; held ones beyond stay, in case the
+        other side loses them (R23).
         """
         news: list[int] = []
         contiguous = min(ack.contiguous, end)
@@ -238,7 +270,8 @@ class Outbox:
         return max((channel.round_trip_ms() for channel in known), default=0)
 
     def refuse(self, serial: Serial, code: int) -> bool:
-        """The other side did not take a record, for good or for now (R29); whether it was on its way."""
+        """The other side did not take a record, for good or for now (R29); whether it was on its
+        way."""
         entry = self.entries.get(serial.number)
         if entry is None or entry.serial != serial:
             return False
@@ -257,6 +290,10 @@ class Outbox:
             if entry.state is Outbound.HELD:
                 entry.state = OUTBOUND.next(entry.state, Event.FORGET)
                 heappush(self._queues[entry.precedence], entry.serial.number)
+
+    def piece(self, payload: bytes, now_ms: int) -> bytes | None:
+        """A PIECE of a record of theirs; the record when it is whole. Raises RemoteError."""
+        return self._assembly.take(Piece.decode(payload), now_ms)
 
     def waiting(self) -> int:
         """How many records are on their way."""

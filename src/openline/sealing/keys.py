@@ -1,13 +1,13 @@
-"""Identities, cards, tapes and the kit: what is made once and carried by hand (docs/protocol.md §2, §3).
+"""Identities, cards and the kit: what is made once (docs/protocol.md §2, §3).
 
-Theory of operation: an identity is a party's private keys; its card is what the other side is given; two cards, one Diffie–Hellman and page 0 of
-a tape make the kit, from which every permanent secret of the line is derived under its own label. Randomness is passed in. Nothing
-here seals or stores.
+Theory of operation: an identity is a party's private keys; its card is what the other side is
+given; two cards, one Diffie–Hellman and page 0 of a tape make the kit, from which every permanent
+secret of the line is derived under its own label. Nothing here seals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -26,11 +26,6 @@ from .noise import exchange, mac
 
 MAGIC = b"OL\x01"
 CARD_BYTES = 3 + 32 + 1568 + 32
-PAGE_BYTES = 32
-WORDS = 12
-CONSONANTS = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "ch", "sh")
-VOWELS = ("a", "i", "o", "u")
-
 Entropy = Callable[[int], bytes]
 
 
@@ -48,7 +43,8 @@ def label(key: bytes, name: str, context: bytes = b"", count: int = 32) -> bytes
 
 @dataclass(frozen=True)
 class Identity:
-    """A party's private keys: X25519, ML-KEM-1024 seed, and the disclosure keys (Ed25519, ML-DSA-65 seed)."""
+    """A party's private keys: X25519, ML-KEM-1024 seed, and the disclosure keys (Ed25519, ML-DSA-65
+    seed)."""
 
     agreement: bytes
     kem: bytes
@@ -114,43 +110,10 @@ class Card(NamedTuple):
         return cls(data[3:35], data[35:1603], data)
 
 
-def words(card: bytes) -> tuple[str, ...]:
-    """The twelve words of a card: 144 bits of its SHA-256, speakable in any language."""
-    bits = int.from_bytes(sha256(card).digest()[:18], "big")
-    groups = [bits >> (12 * (WORDS - 1 - i)) & 0xFFF for i in range(WORDS)]
-    return tuple(
-        CONSONANTS[g >> 8] + VOWELS[g >> 6 & 3] + CONSONANTS[g >> 2 & 15] + VOWELS[g & 3]
-        for g in groups
-    )
-
-
-def check_words(card: bytes, said: Sequence[str]) -> None:
-    """Compare the words heard from the other side; raises LocalError with the first wrong position."""
-    if len(said) != WORDS:
-        raise LocalError("enrolment.word_count", count=len(said), count_right=WORDS)
-    for position, (right, heard) in enumerate(zip(words(card), said, strict=True), 1):
-        if right != heard.strip().lower():
-            raise LocalError("enrolment.wrong_word", position=position)
-
-
-def new_tape(pages: int, entropy: Entropy) -> bytes:
-    """A tape of random pages; at least two (page 0 and the reserve). Raises LocalError."""
-    if not 2 <= pages <= 10_000:
-        raise LocalError("enrolment.tape_pages", pages_min=2, pages_max=10_000)
-    return b"".join(entropy(PAGE_BYTES) for _ in range(pages))
-
-
-def tape_pages(tape: bytes) -> list[bytes]:
-    """The pages of a tape; raises LocalError for a damaged one."""
-    pages, rest = divmod(len(tape), PAGE_BYTES)
-    if rest or pages < 2:
-        raise LocalError("enrolment.damaged_tape")
-    return [tape[i * PAGE_BYTES : (i + 1) * PAGE_BYTES] for i in range(pages)]
-
-
 @dataclass(frozen=True)
 class Kit:
-    """The permanent secrets of a line from one side's point of view; the only thing ever backed up of a line."""
+    """The permanent secrets of a line from one side's point of view; the only thing ever backed up
+    of a line."""
 
     secret: bytes
     identity: Identity

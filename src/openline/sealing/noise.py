@@ -1,8 +1,8 @@
-"""One message of Noise_Kpsk0_25519_ChaChaPoly_SHA256 (Noise Protocol Framework, revision 34), and nothing more of Noise.
+"""One message of Noise_Kpsk0_25519_ChaChaPoly_SHA256 (Noise revision 34), nothing more of it.
 
-Theory of operation: K is the one-way pattern in which both static keys are known beforehand; psk0 mixes the root in first. Both
-parties compute the same symmetric state; the sender's message is its ephemeral key and the sealed payload. The names follow the Noise
-specification so that a reviewer can lay the two side by side.
+Theory of operation: K is the one-way pattern in which both static keys are known beforehand; psk0
+mixes the root in first. Both parties compute the same symmetric state; the sender's message is its
+ephemeral key and the sealed payload. Names follow the specification.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Openings: the bytes that begin a run (docs/protocol.md §4).
 
-Theory of operation: an opening travels inside the sealed header. Its outer fields say with which root and which receive key it was made; its inner
-payload, sealed by Noise, announces the sender's newest receive key. Layout only; the keys are in seal.py.
+Theory of operation: an opening travels inside the sealed header. Its outer fields say with which
+root and which receive key it was made; its inner payload, sealed by Noise, announces the sender's
+newest receive key. Layout only; the keys are in seal.py.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _PAYLOAD = struct.Struct(">BI8sI2s32s")
 
 
 class Opening(NamedTuple):
-    """The outer fields; `message` is the Noise message (e ‖ sealed payload), `ciphertext` is empty if light."""
+    """The outer fields; `message` is the Noise message (e ‖ sealed payload), `ciphertext` is empty
+    if light."""
 
     version: int
     root_id: bytes
@@ -37,9 +39,10 @@ class Opening(NamedTuple):
         return _OUTER.pack(self.version, self.root_id, self.key_id, self.message) + self.ciphertext
 
     @classmethod
-    def decode(cls, data: bytes, kind: int) -> Opening:
+    def decode(cls, data: bytes) -> Opening:
         """Read the opening of a header of kind 1 or 2."""
-        return cls(*_OUTER.unpack_from(data), data[_OUTER.size :])
+        version, root_id, key_id, message = _OUTER.unpack_from(data)
+        return cls(version, root_id, key_id, message, data[_OUTER.size :])
 
 
 class Payload(NamedTuple):
@@ -58,7 +61,8 @@ class Payload(NamedTuple):
 
     @classmethod
     def decode(cls, data: bytes) -> Payload:
-        """Read the payload; raises SealError if it announces the card key's id or speaks no version."""
+        """Read the payload; raises SealError if it announces the card key's id or speaks no
+        version."""
         payload = cls(*_PAYLOAD.unpack(data)) if len(data) == _PAYLOAD.size else None
         if payload is None or payload.key_id == CARD_KEY or payload.top_version < VERSION:
             raise SealError

@@ -1,9 +1,11 @@
-"""Roots and rekeys: the secrets under which openings are made, and how a new one comes about (docs/protocol.md §9).
+"""Roots and rekeys: the secrets under which openings are made (docs/protocol.md §9).
 
-Theory of operation: the permanent root always lets either side open again. Later roots come from a rekey: the first party offers a fresh ML-KEM key,
-the second answers with a ciphertext, a tape page may be burned into it. A root is *confirmed* to us by an opening of the other side on it; only then do we
-open on it ourselves, except that the first party may use the root it has just made. When the other side may have lost its roots, ours
-are unconfirmed again, not forgotten: they still prove continuity.
+Theory of operation: the permanent root always lets either side open again. Later roots come from a
+rekey: the first party offers a fresh ML-KEM key, the second answers with a ciphertext, a tape page
+may be burned into it. A root is *confirmed* to us by an opening of the other side on it; only then
+do we open on it ourselves, except that the first party may use the root it has just made. When the
+other side may have lost its roots, ours are unconfirmed again, not forgotten: they still prove
+continuity.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ class Roots:
         return news
 
     def doubt(self) -> None:
-        """The other side may have lost its roots: open on the permanent one until it shows a later one."""
+        """The other side may have lost its roots: open on the permanent one until it shows a later
+        one."""
         for root in self.later:
             root.usable = False
 
@@ -101,20 +104,13 @@ class Roots:
         self.later = kept[: limits.ROOTS_MAX]
 
     def continuity(self, ephemeral: bytes) -> bytes:
-        """What an opening says to prove that we are not a restored backup; zeros if there is no later root."""
+        """What an opening says to prove that we are not a restored backup; zeros if there is no
+        later root."""
         return _continuity(self.later[0].key, ephemeral) if self.later else bytes(8)
 
     def continues(self, said: bytes, ephemeral: bytes) -> bool:
         """Whether an opening on the permanent root proves continuity with any root held (R14)."""
         return any(hmac.compare_digest(said, _continuity(r.key, ephemeral)) for r in self.later)
-
-    def due(self, running_s: int) -> bool:
-        """Whether the first party should offer a rekey now."""
-        if self.offer is not None and running_s - self.offer.made_s < limits.REKEY_RETRY_S:
-            return False
-        return (
-            self.usable is None or self.made_s is None or running_s - self.made_s >= limits.REKEY_S
-        )
 
     def make_offer(self, page: int, entropy: Entropy, running_s: int) -> bytes:
         """The body of an OFFER, with tape page number `page` (0: none)."""
@@ -128,7 +124,8 @@ class Roots:
     def answer(
         self, offer: bytes, permanent: bytes, pages: dict[int, bytes], running_s: int
     ) -> bytes | None:
-        """The body of the ANSWER to an OFFER, and the new root taken; None if it cannot be answered."""
+        """The body of the ANSWER to an OFFER, and the new root taken; None if it cannot be
+        answered."""
         base = self.key(offer[:2], permanent)
         page = int.from_bytes(offer[2:4], "big")
         if len(offer) != OFFER_BYTES or base is None:

@@ -1,8 +1,9 @@
-"""Runs: one direction's key schedule, on the receiving side on disk, on the sending side in memory alone (docs/protocol.md §4).
+"""Runs: one direction's key schedule (docs/protocol.md §4, Runs).
 
-Theory of operation: an HMAC chain gives one key per datagram; the receiver walks it forward and keeps the keys it passes over, so that any order of
-arrival opens; a key is gone once used. A receiving run is changed only after a body has opened with the key in question. Sending runs are never
-stored: a process that starts opens afresh, so no restart and no restored disk can use a key twice.
+Theory of operation: an HMAC chain gives one key per datagram; the receiver walks it forward and
+keeps the keys it passes over, so that any order of arrival opens; a key is gone once used. A
+receiving run is changed only after a body has opened with the key in question. Sending runs are
+never stored: a process that starts opens afresh, so no restart uses a key twice.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..core import limits
 from ..core.states import SENDING, Event, Sending
 from .noise import mac
 
@@ -89,11 +89,6 @@ class SendingRun:
     def to_card(self) -> bool:
         """Whether it was opened to the peer's card key."""
         return self.key_id == b"\0\0"
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether no index is left."""
-        return self.index >= limits.RUN_DATAGRAMS_MAX
 
     def step(self) -> tuple[int, bytes]:
         """The next index and its key; the chain moves on."""

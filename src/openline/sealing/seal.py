@@ -1,16 +1,18 @@
 """Sealing one line: datagrams to frames and back (docs/protocol.md §4).
 
-Theory of operation: `open` tries a datagram and changes nothing unless its body opens; `choose` gives the run the next datagram goes in, opening a new one
-where the rules ask for it, and `seal` seals frames in it. What must survive a restart (receiving runs, receive keys, roots) is collected in
-`changes` and committed by the post with the step; sending runs live in memory alone. Receiving only ever adds: no datagram, and no loss of one, can
-close a line. Nothing here reads frames or decides what is sent.
+Theory of operation: `open` tries a datagram and changes nothing unless its body opens; `choose`
+gives the run the next datagram goes in, opening a new one where the rules ask for it, and `seal`
+seals frames in it. What must survive a restart (receiving runs, receive keys, roots) is collected
+in `changes` and committed by the post with the step; sending runs live in memory alone. Receiving
+only ever adds: no datagram, and no loss of one, can close a line. Frames are not read here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PublicKey
@@ -51,9 +53,6 @@ BUCKETS = (
     4096,
 )
 _CARRY_MS = 1_000
-_REOPEN_MS = 5_000
-_REOPEN_MS_MAX = 300_000
-_RENEW_MS = 30_000
 _CANDIDATES_MAX = 4
 
 
@@ -72,6 +71,22 @@ class Opened(NamedTuple):
     confirm: bytes | None
 
 
+@dataclass
+class State:
+    """What sealing remembers beside runs, roots and tape; hex strings, as it is stored."""
+
+    peer_key: str
+    """The receive key that the peer announced last; its card key before that."""
+    peer_key_id: str = "0000"
+    receive_keys: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    """Id → (private key, running time since it was superseded), oldest first."""
+    epoch_own: int = 1
+    epoch_peer: int = 0
+    alarm: bool = False
+    next_page: int = 1
+    running_s: int = 0
+
+
 class Seal:
     """The sealing of one line. `saved` are the named blobs that `changes` gave, all of them."""
 
@@ -81,25 +96,13 @@ class Seal:
         own = kit.direction
         self._own_header = AESSIV(kit.header_key(own))
         self._peer_header = AESSIV(kit.header_key(3 - own))
-        state: dict[str, Any] = json.loads(saved["seal"]) if "seal" in saved else {}
-        self.roots = Roots.decode(state["roots"]) if state else Roots()
-        self.receive_keys: dict[str, tuple[str, int | None]] = {
-            key_id: (private, since) for key_id, private, since in state.get("receive_keys", [])
-        }
-        """Key id → (private key, running time since it was superseded), oldest first."""
-        self.peer_key: tuple[bytes, bytes] = (
-            bytes.fromhex(state.get("peer_key_id", "0000")),
-            bytes.fromhex(state.get("peer_key", kit.peer.identity.hex())),
-        )
-        self.epoch_own = int(state.get("epoch_own", 1))
-        self.epoch_peer = int(state.get("epoch_peer", 0))
-        self.alarm = bool(state.get("alarm", False))
-        self.heard_s: int | None = state.get("heard_s")
+        state = json.loads(saved["seal"]) if "seal" in saved else {}
+        self.roots = Roots.decode(state.pop("roots")) if state else Roots()
+        self.state = State(**(state or {"peer_key": kit.peer.identity.hex()}))
         self.pages = {
             int(name[5:]): page for name, page in saved.items() if name.startswith("tape/")
         }
-        self.next_page = int(state.get("next_page", 1))
-        self._running_base_s = int(state.get("running_s", 0))
+        self._running_base_s = self.state.running_s
         self._started_ms = now.mono_ms
         self.runs = {
             bytes.fromhex(name[4:]): ReceivingRun.decode(data)
@@ -109,13 +112,9 @@ class Seal:
         self._retired = _split(saved.get("retired", b""))
         self.confirmed: SendingRun | None = None
         self.candidates: list[SendingRun] = []
-        self._renewed_ms: int | None = None
-        self._reopened: tuple[int, int] | None = None
         self._changed: dict[str, bytes | None] = {}
         self._dirty = not state
         self.events: list[tuple[str, dict[str, object]]] = []
-
-    # -- what must be durable -----------------------------------------------------------------
 
     def running_s(self, now: Now) -> int:
         """Seconds this line has been running, over all processes; no clock can turn it back."""
@@ -131,31 +130,14 @@ class Seal:
         changed, self._changed = self._changed, {}
         if self._dirty:
             self._dirty = False
-            changed["seal"] = self._encode(now)
+            self.state.running_s = self.running_s(now)
+            state = vars(self.state) | {"roots": self.roots.encode()}
+            changed["seal"] = json.dumps(state, separators=(",", ":")).encode()
         return changed
 
-    def _encode(self, now: Now) -> bytes:
-        key_id, key = self.peer_key
-        state = {
-            "roots": self.roots.encode(),
-            "receive_keys": [
-                [k, private, since] for k, (private, since) in self.receive_keys.items()
-            ],
-            "peer_key_id": key_id.hex(),
-            "peer_key": key.hex(),
-            "epoch_own": self.epoch_own,
-            "epoch_peer": self.epoch_peer,
-            "alarm": self.alarm,
-            "heard_s": self.heard_s,
-            "next_page": self.next_page,
-            "running_s": self.running_s(now),
-        }
-        return json.dumps(state, separators=(",", ":")).encode()
-
-    # -- opening ------------------------------------------------------------------------------
-
     def open(self, datagram: bytes, now: Now) -> Opened | None:
-        """Open a datagram; None for a duplicate. Raises Unreadable (R10), SealError for what is foreign or damaged."""
+        """Open a datagram; None for a duplicate. Raises Unreadable (R10), SealError for what is
+        foreign or damaged."""
         kind, plain, size = self._header(datagram)
         run_id = plain[:4]
         index = int.from_bytes(plain[4:6], "big") & 0xFFF
@@ -165,7 +147,7 @@ class Seal:
                 return None
             if kind == PLAIN:
                 raise Unreadable(run_id)
-            opening = Opening.decode(plain[6:], kind)
+            opening = Opening.decode(plain[6:])
             if run_id_of(opening.ephemeral) != run_id:
                 raise SealError
             payload, chain_key = self._read(opening, run_id)
@@ -182,8 +164,6 @@ class Seal:
         if opening is not None and payload is not None:
             self._take(run_id, run, opening, payload, now)
         self._changed["run/" + run_id.hex()] = run.encode()
-        self._reopened = None
-        self.heard_s = now.wall_s
         return Opened(inner, run_id if kind != PLAIN else None)
 
     def _header(self, datagram: bytes) -> tuple[int, bytes, int]:
@@ -203,12 +183,13 @@ class Seal:
         raise SealError
 
     def _read(self, opening: Opening, run_id: bytes) -> tuple[Payload, bytes]:
-        """The payload and first chain key of an opening; raises Unreadable if we lack what it was made with."""
+        """The payload and first chain key of an opening; raises Unreadable if we lack what it was
+        made with."""
         root = self.roots.key(opening.root_id, self.kit.root)
         if opening.key_id == CARD_KEY:
             private: X25519PrivateKey | None = self.kit.identity.agreement_key
         else:
-            kept = self.receive_keys.get(opening.key_id.hex())
+            kept = self.state.receive_keys.get(opening.key_id.hex())
             private = X25519PrivateKey.from_private_bytes(bytes.fromhex(kept[0])) if kept else None
         weak = opening.root_id == PERMANENT and not self.kit.tape and not opening.ciphertext
         if root is None or private is None or weak or opening.version != VERSION:
@@ -240,14 +221,14 @@ class Seal:
                 self.events.append(("rekeyed", {}))
         elif self.roots.later and not self.roots.continues(payload.continuity, opening.ephemeral):
             self.roots.doubt()
-            self.alarm = True
+            self.state.alarm = True
             self.events.append(("alarm", {}))
-        self.peer_key = (payload.key_id, payload.key)
-        self.epoch_peer = payload.epoch
-        newest = next(reversed(self.receive_keys), None)
+        self.state.peer_key_id, self.state.peer_key = payload.key_id.hex(), payload.key.hex()
+        self.state.epoch_peer = payload.epoch
+        newest = next(reversed(self.state.receive_keys), None)
         if opening.key_id.hex() == newest:
-            private, _ = self.receive_keys[newest]
-            self.receive_keys[newest] = (private, running_s)
+            private, _ = self.state.receive_keys[newest]
+            self.state.receive_keys[newest] = (private, running_s)
         self._age(running_s)
         self._dirty = True
         self.events.append(("run.opened", {"full": bool(opening.ciphertext)}))
@@ -263,49 +244,31 @@ class Seal:
         self.roots.age(running_s)
         old = [
             key_id
-            for key_id, (_, since) in self.receive_keys.items()
+            for key_id, (_, since) in self.state.receive_keys.items()
             if since is not None and running_s - since >= limits.KEEP_S
         ]
-        for key_id in old + list(self.receive_keys)[: -limits.RECEIVE_KEYS_MAX]:
-            self.receive_keys.pop(key_id, None)
+        for key_id in old + list(self.state.receive_keys)[: -limits.RECEIVE_KEYS_MAX]:
+            self.state.receive_keys.pop(key_id, None)
         newest = max(self.runs, key=lambda r: self.runs[r].used_s)
         for run_id in [r for r in self.runs if r != newest]:
             if running_s - self.runs[run_id].used_s >= limits.KEEP_S:
                 self._retire(run_id)
-
-    def unreadable(self, now: Now) -> bool:
-        """Whether to answer an unreadable datagram with REOPEN now (R10); if so the answer's run is opened."""
-        if self._reopened is not None:
-            last_ms, wait_ms = self._reopened
-            if now.mono_ms - last_ms < wait_ms:
-                return False
-            self._reopened = (now.mono_ms, min(2 * wait_ms, _REOPEN_MS_MAX))
-        else:
-            self._reopened = (now.mono_ms, _REOPEN_MS)
-        self._open_run(now, to_card=True)
-        return True
-
-    # -- sending ------------------------------------------------------------------------------
 
     def choose(self, now: Now) -> SendingRun:
         """The run for the next datagram; a new one is opened where the rules ask for it.
 
         When `dirty` afterwards, commit `changes` before anything sealed in it is sent.
         """
-        if self.confirmed is None:
-            if not self.candidates or self.candidates[-1].exhausted:
+        if self.confirmed is None or self.confirmed.index >= limits.RUN_DATAGRAMS_MAX:
+            if not self.candidates or self.candidates[-1].index >= limits.RUN_DATAGRAMS_MAX:
                 self._open_run(now)
             return self.candidates[-1]
         if self._ratchet_due(self.confirmed, now) and not self.candidates:
             self._open_run(now)
-        if self.candidates:
-            newest = self.candidates[-1]
+        for newest in self.candidates[-1:]:
             waited = newest.carried_ms is None or now.mono_ms - newest.carried_ms >= _CARRY_MS
-            if not newest.exhausted and (waited or self.confirmed.exhausted):
+            if waited and newest.index < limits.RUN_DATAGRAMS_MAX:
                 return newest
-        if self.confirmed.exhausted:
-            self._open_run(now)
-            return self.candidates[-1]
         return self.confirmed
 
     def _ratchet_due(self, run: SendingRun, now: Now) -> bool:
@@ -314,7 +277,7 @@ class Seal:
             return True
         usable = self.roots.usable
         newer_root = usable is not None and usable.id != run.root_id.hex()
-        if run.key_id == self.peer_key[0] and not newer_root:
+        if run.key_id.hex() == self.state.peer_key_id and not newer_root:
             return False
         old = now.mono_ms - run.born_ms >= limits.RATCHET_S * 1000
         return newer_root or run.to_card or run.index >= limits.RATCHET_DATAGRAMS or old
@@ -323,7 +286,10 @@ class Seal:
         root = None if to_card else self.roots.usable
         root_id = bytes.fromhex(root.id) if root else PERMANENT
         root_key = bytes.fromhex(root.key) if root else self.kit.root
-        key_id, key = (CARD_KEY, self.kit.peer.identity) if to_card else self.peer_key
+        key_id, key = CARD_KEY, self.kit.peer.identity
+        if not to_card:
+            key_id = bytes.fromhex(self.state.peer_key_id)
+            key = bytes.fromhex(self.state.peer_key)
         shared = ciphertext = b""
         if root is None and not self.kit.tape:
             recipient = MLKEM1024PublicKey.from_public_bytes(self.kit.peer.kem)
@@ -331,9 +297,8 @@ class Seal:
         ephemeral, public, run_id = self._ephemeral(root_key + key)
         own_id, own_public = self._receive_key()
         opening = Opening(VERSION, root_id, key_id, public + bytes(67), ciphertext)
-        payload = Payload(
-            VERSION, now.wall_s, self.roots.continuity(public), self.epoch_own, own_id, own_public
-        )
+        proof, epoch = self.roots.continuity(public), self.state.epoch_own
+        payload = Payload(VERSION, now.wall_s, proof, epoch, own_id, own_public)
         message, chain_key = write(
             prologue(self.kit.line_id, self.kit.direction, opening),
             label(extract(root_key, shared), "psk"),
@@ -348,7 +313,8 @@ class Seal:
         self.candidates = [*self.candidates, run][-_CANDIDATES_MAX:]
 
     def _ephemeral(self, context: bytes) -> tuple[X25519PrivateKey, bytes, bytes]:
-        """A fresh key hedged with the identity and the purpose (RFC 8937): (private, public, run id)."""
+        """A fresh key hedged with the identity and the purpose (RFC 8937): (private, public, run
+        id)."""
         taken = {c.run_id for c in self.candidates}
         while True:
             seed = extract(self.kit.identity.agreement, self.entropy(32))
@@ -358,15 +324,18 @@ class Seal:
                 return private, public, run_id_of(public)
 
     def _receive_key(self) -> tuple[bytes, bytes]:
-        """(id, public key) of our newest receive key; a fresh one once the other side has used the last."""
-        newest = next(reversed(self.receive_keys), None)
-        if newest is None or self.receive_keys[newest][1] is not None:
+        """(id, public key) of our newest receive key; a fresh one once the other side has used the
+        last."""
+        newest = next(reversed(self.state.receive_keys), None)
+        if newest is None or self.state.receive_keys[newest][1] is not None:
             newest = CARD_KEY.hex()
-            while newest == CARD_KEY.hex() or newest in self.receive_keys:
+            while newest == CARD_KEY.hex() or newest in self.state.receive_keys:
                 newest = self.entropy(2).hex()
-            self.receive_keys[newest] = (self.entropy(32).hex(), None)
+            self.state.receive_keys[newest] = (self.entropy(32).hex(), None)
             self._dirty = True
-        private = X25519PrivateKey.from_private_bytes(bytes.fromhex(self.receive_keys[newest][0]))
+        private = X25519PrivateKey.from_private_bytes(
+            bytes.fromhex(self.state.receive_keys[newest][0])
+        )
         return bytes.fromhex(newest), private.public_key().public_bytes_raw()
 
     def room(self, run: SendingRun, mtu_bytes: int) -> int:
@@ -374,7 +343,7 @@ class Seal:
         return mtu_bytes - OVERHEAD_BYTES[run.kind]
 
     def seal(self, run: SendingRun, frames: bytes, now: Now, *, pad_to: int = 0) -> bytes:
-        """Seal frames in a run, brought to a bucket of at most `pad_to` bytes (R15; 0: no padding)."""
+        """Seal frames in a run, padded to a bucket of at most `pad_to` bytes (R15; 0: not)."""
         index, key = run.step()
         total = OVERHEAD_BYTES[run.kind] + len(frames)
         bucket = min(next((b for b in BUCKETS if b >= total), total), pad_to)
@@ -401,42 +370,34 @@ class Seal:
         self.events.append(("run.confirmed", {}))
 
     def reopen(self, run_id: bytes, now: Now) -> bool:
-        """The other side cannot read a run of ours (frame REOPEN, R11); whether that is one in use."""
+        """The other side cannot read a run of ours (REOPEN, R11); whether that is one in use."""
         ours = [*self.candidates, *([self.confirmed] if self.confirmed else [])]
         if not any(run.run_id == run_id for run in ours):
             return False
         self.roots.doubt()
         self._dirty = True
-        self._give_up(now, to_card=True)
+        self._give_up()
+        self.show(now)
         return True
 
     def renew(self, now: Now) -> None:
         """Nothing we send is answered: begin a new run, in case this one is not heard (R11)."""
-        if self._renewed_ms is None or now.mono_ms - self._renewed_ms >= _RENEW_MS:
-            self._renewed_ms = now.mono_ms
-            self._give_up(now, to_card=False)
+        self._give_up()
+        self._open_run(now)
 
-    def _give_up(self, now: Now, *, to_card: bool) -> None:
+    def show(self, now: Now) -> None:
+        """Open a run that the other side can read whatever it has lost (R10)."""
+        self._open_run(now, to_card=True)
+
+    def _give_up(self) -> None:
         if self.confirmed is not None:
             self.confirmed.move(Event.REPLACE)
             self.confirmed = None
-        self._open_run(now, to_card=to_card)
-
-    # -- rekey --------------------------------------------------------------------------------
-
-    def rekey_due(self, now: Now) -> bool:
-        """Whether we, as the first party, should release an OFFER now."""
-        return (
-            self.kit.first
-            and self.confirmed is not None
-            and self.peer_key[0] != CARD_KEY
-            and self.roots.due(self.running_s(now))
-        )
 
     def offer(self, now: Now) -> bytes:
         """The body of an OFFER; takes the next tape page, if there is one besides the reserve."""
-        page = self.next_page if self.next_page in self.pages else 0
-        self.next_page += bool(page)
+        page = self.state.next_page if self.state.next_page in self.pages else 0
+        self.state.next_page += bool(page)
         self._dirty = True
         return self.roots.make_offer(page, self.entropy, self.running_s(now))
 
@@ -464,7 +425,7 @@ class Seal:
 
     def clear_alarm(self) -> None:
         """A person has checked by voice."""
-        self.alarm, self._dirty = False, True
+        self.state.alarm, self._dirty = False, True
 
 
 def _split(data: bytes) -> list[bytes]:

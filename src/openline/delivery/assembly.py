@@ -1,0 +1,92 @@
+"""Putting together records that came in pieces (docs/protocol.md §5, R17).
+
+Theory of operation: each piece was authenticated by the seal before it came here, so only the
+paired peer can spend this memory, and it is bounded: a few open records, each of a bounded length
+known from its first piece. One that stands still makes room for another after a minute; nothing is
+lost by that, since pieces are not acknowledged, only records are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..core import limits
+from ..core.envelope import Reader, Refusal, malformed, peek_serial, varint
+from ..core.events import Serial
+from ..core.gaps import RangeSet
+from ..core.inbound import Refused
+
+_STALE_MS = 60_000
+
+
+class Piece(NamedTuple):
+    """A part of a record that does not fit one datagram."""
+
+    serial: Serial
+    total: int
+    offset: int
+    data: bytes
+
+    def encode(self) -> bytes:
+        """The payload of a PIECE frame."""
+        return (
+            self.serial.incarnation.to_bytes(3, "big")
+            + varint(self.serial.number)
+            + varint(self.total)
+            + varint(self.offset)
+            + self.data
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Piece:
+        """Read a PIECE; raises RemoteError if it does not lie inside its total."""
+        reader = Reader(payload)
+        serial = Serial(reader.uint(3), reader.varint())
+        total, offset = reader.varint(), reader.varint()
+        data = reader.rest()
+        if not data or offset + len(data) > total or total > limits.RECORD_BYTES_MAX:
+            raise malformed("piece")
+        return cls(serial, total, offset, data)
+
+
+@dataclass(slots=True)
+class _Open:
+    data: bytearray
+    have: RangeSet = field(default_factory=RangeSet)
+    touched_ms: int = 0
+
+
+class Assembly:
+    """The records of one line that are being put together."""
+
+    def __init__(self) -> None:
+        self._open: dict[Serial, _Open] = {}
+
+    def take(self, piece: Piece, now_ms: int) -> bytes | None:
+        """Put a piece in its place; the whole record when it is complete. Raises Refused,
+        RemoteError."""
+        found = self._open.get(piece.serial)
+        if found is None:
+            self._make_room(piece.serial, now_ms)
+            found = self._open[piece.serial] = _Open(bytearray(piece.total))
+        if len(found.data) != piece.total:
+            raise malformed("piece")
+        found.data[piece.offset : piece.offset + len(piece.data)] = piece.data
+        found.have.add(piece.offset, piece.offset + len(piece.data) - 1)
+        found.touched_ms = now_ms
+        if list(found.have) != [(0, piece.total - 1)]:
+            return None
+        del self._open[piece.serial]
+        whole = bytes(found.data)
+        if peek_serial(whole) != piece.serial:
+            raise malformed("piece")
+        return whole
+
+    def _make_room(self, serial: Serial, now_ms: int) -> None:
+        if len(self._open) < limits.OPEN_PIECES_MAX:
+            return
+        oldest = min(self._open, key=lambda s: self._open[s].touched_ms)
+        if now_ms - self._open[oldest].touched_ms < _STALE_MS:
+            raise Refused(Refusal.PIECES, serial)
+        del self._open[oldest]
