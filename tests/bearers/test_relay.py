@@ -126,7 +126,10 @@ class TestOverStreams(OverRelay):
         async def scene() -> None:
             narrow = mailbox(9)
             tokens = await asyncio.to_thread(self.relay.tokens, 1, Quota(datagrams_max=3))
-            self.purse.unspent[:0] = tokens
+            where = Relay(self.relay.url)
+            opener = Box(where, where.tls(), narrow, take=True)
+            await opener.open(Purse(tokens))
+            await opener.close()
             self.near_boxes = self.near_boxes._replace(deposit=narrow)
             for number in range(4):
                 self.near.port.send(b"%d" % number)
@@ -203,6 +206,7 @@ def test_tls_is_checked_against_the_pinned_authority(tmp_path: Path) -> None:
         near.start()
         far.start()
         try:
+            await near.port.until(lambda: near.port.is_up)
             near.port.send(b"over TLS")
             await far.port.until(lambda: far.port.arrived == [b"over TLS"])
             with pytest.raises(BearerError) as refused:
