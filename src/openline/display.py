@@ -164,6 +164,6 @@ PRECEDENCE_SHAPES = {"FLASH": "▲▲", "IMMEDIATE": "▲", "PRIORITY": "●", "
 """One shape for each precedence, so that it can be told without colour and before reading."""
 
 
-def precedence(name: str) -> str:
-    """Shape and word of a precedence; the words are those of ACP 121 in every language."""
-    return f"{PRECEDENCE_SHAPES.get(name, '?')} {safe(name)}"
+def precedence(name: str, catalogue: Catalogue) -> str:
+    """Shape and word of a precedence, one of core.precedence's names."""
+    return f"{PRECEDENCE_SHAPES.get(name, '?')} {catalogue.text(f'precedence.{name}')}"

@@ -1,0 +1,83 @@
+"""The client of the control socket: one question, one answer, over a Unix socket in the post's
+directory.
+
+Theory of operation: the daemon listens on DIR/control.sock; its file rights are the rights. A
+request is one line of JSON, {"id", "verb", "args"}, the answer one line with the same id and "ok"
+or "error". An error of the daemon is raised here as if it had happened here. Synchronous, standard
+library only, so that a command starts fast. What verbs mean lives in verbs.py.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .errors import LocalError
+
+SOCKET = "control.sock"
+"""Name of the control socket inside the post's directory."""
+
+ANSWER_S = 30.0
+"""How long an answer may take: a commit on a slow disk, not a peer."""
+
+_LINE_BYTES_MAX = 64 << 20
+
+
+class Client:
+    """A connection to the daemon of one post. Raises LocalError("post.not_running") if there is
+    none.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(ANSWER_S)
+        try:
+            self._socket.connect(str(directory / SOCKET))
+        except (FileNotFoundError, ConnectionRefusedError):
+            self._socket.close()
+            raise LocalError("post.not_running", directory=str(directory)) from None
+        except PermissionError:
+            self._socket.close()
+            raise LocalError("post.not_yours", directory=str(directory)) from None
+        except OSError as error:
+            self._socket.close()
+            raise LocalError("post.unreachable", reason=error.strerror or str(error)) from None
+        self._lines = self._socket.makefile("rb")
+        self._asked = 0
+
+    def call(self, verb: str, **args: object) -> Any:
+        """Ask a verb and wait for its answer; raises LocalError with the daemon's code and details."""
+        self._asked += 1
+        request = {"id": self._asked, "verb": verb, "args": args}
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            line = self._lines.readline(_LINE_BYTES_MAX)
+        except TimeoutError:
+            raise LocalError("post.slow", seconds=int(ANSWER_S)) from None
+        except OSError as error:
+            raise LocalError("post.unreachable", reason=error.strerror or str(error)) from None
+        if not line.endswith(b"\n"):
+            raise LocalError("post.went_away")
+        answer = json.loads(line)
+        if fault := answer.get("error"):
+            raise LocalError(str(fault["code"]), **fault.get("details", {}))
+        return answer.get("ok")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._lines.close()
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()

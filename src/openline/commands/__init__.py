@@ -1,0 +1,39 @@
+"""The commands of `openline`, one small file per group.
+
+Theory of operation: a command parses, calls a verb (through the daemon or on the opened post, see
+`shell`), and words the answer. `COMMANDS` says where each lives, so that only the module of the
+command that runs is imported. Help texts are not in the code: they are wordings under
+"help.<command>" and "help.<command>.<parameter>" (see `wording`).
+"""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "init": "post",
+    "serve": "post",
+    "card": "cards",
+    "tape": "cards",
+    "pair": "cards",
+    "send": "messages",
+    "receipt": "messages",
+    "inbox": "reading",
+    "show": "reading",
+    "transcript": "transcripts",
+    "lines": "lines",
+    "status": "lines",
+    "bearer": "bearers",
+    "clear-alarm": "lines",
+    "revoke": "lines",
+    "audit": "acts",
+    "zeroise": "post",
+}
+"""Command → module of this package; the function has the command's name (with _ for -)."""
+
+SECTIONS = {
+    "section.begin": ("init", "card", "tape", "pair", "bearer", "serve"),
+    "section.write": ("send", "receipt"),
+    "section.read": ("inbox", "show", "transcript"),
+    "section.watch": ("status", "lines", "clear-alarm", "audit"),
+    "section.end": ("revoke", "zeroise"),
+}
+"""How the commands are grouped in the help."""

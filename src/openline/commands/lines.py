@@ -1,0 +1,167 @@
+"""How the lines stand: `status`, `lines`, `clear-alarm`, `revoke`.
+
+Theory of operation: `status` says first what needs a person, then each line in a row; `lines` says
+everything about each line. What is said of the other side is what it claims or what a machine
+measured, and is worded so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import display
+from ..errors import LocalError
+from .shell import Shell, pass_shell
+from .wording import as_json, command
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+STALE_S = 24 * 3600
+"""A line not heard for so long looks louder than a calm one."""
+
+
+def age(shell: Shell, seconds: int | None) -> str:
+    """How long ago, in the largest unit that fits."""
+    if seconds is None:
+        return shell.text("age.never")
+    for key, unit_s in (("age.days", 86_400), ("age.hours", 3600), ("age.minutes", 60)):
+        if seconds >= 2 * unit_s:
+            return shell.words.count(key, seconds // unit_s)
+    return shell.words.count("age.seconds", seconds)
+
+
+def _ranges(ranges: list[list[int]]) -> str:
+    return ", ".join(str(a) if a == b else f"{a}–{b}" for a, b in ranges)
+
+
+@command("status")
+@as_json
+@pass_shell
+def status(shell: Shell, as_json: bool) -> None:
+    """What needs a person, then the lines at a glance."""
+    found = shell.call("status")
+    if as_json:
+        shell.json(found)
+        return
+    for name in ("alarms", "differing", "forked", "flooded", "silent"):
+        for label in found[name]:
+            shell.say(f"status.{name}", line=label)
+    if not found["lines"]:
+        shell.say("lines.none")
+        return
+    headings = ("head.line", "head.state", "head.sent", "head.received", "head.heard")
+    shell.table(headings, (_row(shell, line) for line in found["lines"]))
+
+
+def _row(shell: Shell, line: dict[str, Any]) -> tuple[str | Text, ...]:
+    from rich.text import Text
+
+    heard = line["heard_age_s"]
+    stale = line["state"] == "open" and (heard is None or heard > STALE_S)
+    missing = sum(last - first + 1 for first, last in line["gaps"])
+    received = str(line["peer_number"]) + (f" (− {missing})" if missing else "")
+    return (
+        display.brief(line["label"], 24),
+        shell.text(f"line.state_{line['state']}"),
+        f"{line['acked_number']}/{line['own_number']}",
+        received,
+        Text(age(shell, heard), "bold yellow" if stale else ""),
+    )
+
+
+@command("lines")
+@click.argument("line", required=False)
+@as_json
+@pass_shell
+def lines(shell: Shell, line: str | None, as_json: bool) -> None:
+    """Everything known of each line."""
+    found = shell.call("lines")
+    if line is not None:
+        found = [view for view in found if view["label"] == line]
+        if not found:
+            raise LocalError("line.unknown", label=line)
+    if as_json:
+        shell.json(found)
+        return
+    if not found:
+        shell.say("lines.none")
+    for at, view in enumerate(found):
+        if at:
+            shell.line()
+        shell.say(
+            "lines.title", line=view["label"], state=shell.text(f"line.state_{view['state']}")
+        )
+        shell.fields(_fields(shell, view))
+
+
+def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "field.paired", shell.text(f"paired.{view['paired_by']}")
+    if view["alarm"]:
+        yield "field.alarm", shell.text("lines.alarm")
+    own, acked = view["own_number"], view["acked_number"]
+    yield "field.sent", shell.words.count("lines.sent", view["outbox"], own=own, acked=acked)
+    yield "field.received", shell.text("lines.received", number=view["peer_number"])
+    if view["gaps"]:
+        yield "field.missing", _ranges(view["gaps"])
+    if view["lost"]:
+        yield "field.lost", _ranges(view["lost"])
+    yield "field.heard", age(shell, view["heard_age_s"])
+    for bearer in view["bearers"]:
+        rtt = "" if bearer["rtt_ms"] is None else f", {bearer['rtt_ms']} ms"
+        code = "" if bearer["up"] or not bearer["code"] else f" ({_reason(shell, bearer['code'])})"
+        up = shell.text("bearer.up" if bearer["up"] else "bearer.down")
+        yield "field.bearer", f"{bearer['name']}: {up}{rtt}{code}"
+    for refused in view["refused"]:
+        why = shell.text(f"refused.{refused['refusal']}")
+        yield "field.refused", f"{refused['serial']}: {why}"
+    if view["forks"]:
+        yield "field.forks", shell.words.count("lines.forks", view["forks"])
+    for code, count in view["faults"].items():
+        yield "field.faults", f"{count} × {_reason(shell, code)}"
+    if view["comparison"]:
+        yield "field.comparison", comparison(shell, view["comparison"])
+
+
+def _reason(shell: Shell, code: str) -> str:
+    """The wording of a code, if it needs no details, else the code itself."""
+    wording = shell.text(code)
+    return display.safe(code) if "{" in wording else wording
+
+
+def comparison(shell: Shell, found: dict[str, Any]) -> str:
+    """What came of asking the other side whether the records agree."""
+    values = {"own": found["own"], "peer": found["peer"], "digest": found["digest"][:32]}
+    if found["agree"] is None:
+        return shell.text("compare.unanswered", asked=found["asked"], **values)
+    if found["agree"]:
+        return shell.text("compare.agree", answered=found["answered"], **values)
+    if not found["first_difference"]:
+        return shell.text("compare.differ", **values)
+    whose = shell.text(f"compare.{found['first_difference']['side']}")
+    number = found["first_difference"]["number"]
+    return shell.text("compare.differ_at", number=number, whose=whose, **values)
+
+
+@command("clear-alarm")
+@click.argument("line")
+@pass_shell
+def clear_alarm(shell: Shell, line: str) -> None:
+    """A person has verified the line by voice."""
+    shell.call("clear_alarm", line=line)
+    shell.say("clear_alarm.done", line=line)
+
+
+@command("revoke")
+@click.argument("line")
+@click.option("--yes", is_flag=True)
+@pass_shell
+def revoke(shell: Shell, line: str, yes: bool) -> None:
+    """End a line for ever: its keys are erased, its record stays."""
+    if not yes and shell.ask("revoke.ask", line=line).strip() != line:
+        raise LocalError("revoke.not_confirmed")
+    shell.call("revoke", offline=True, line=line)
+    shell.say("revoke.done", line=line)

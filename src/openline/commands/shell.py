@@ -1,0 +1,216 @@
+"""Where a command speaks and listens: words, tables, JSON, questions, and the way to the post.
+
+Theory of operation: one Shell per run, made by `cli.main` before anything is parsed. Every word it
+prints comes from the catalogue or has gone through `display`; markup is off, so text cannot colour
+itself. JSON is ASCII with escapes, so even raw text cannot reach the terminal through it. Prose for
+people goes to standard output, questions to standard error. Rich is imported only when something is
+shown in a table or in colour, and obeys NO_COLOR and the absence of a terminal.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import display
+from ..errors import LocalError
+from ..i18n import Catalogue
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from ..store.keys import Secret
+    from .opened import OpenedPost
+
+STYLES = {"FLASH": "bold white on red", "IMMEDIATE": "bold red", "PRIORITY": "bold", "ROUTINE": ""}
+"""Colour of a precedence that nobody of ours has opened yet: red means unacknowledged urgency only.
+"""
+
+STATE_SHAPES = {
+    "queued": "○",
+    "sent": "◌",
+    "held": "●",
+    "arrived": "●",
+    "delivered": "◐",
+    "opened": "◑",
+    "shown": "◉",
+    "holding": "◔",
+    "declined": "✕",
+    "refused": "✕",
+}
+"""One shape for each state of a message."""
+
+
+@dataclass
+class Shell:
+    """What a command knows of its surroundings: words, the post's directory, how to open it."""
+
+    words: Catalogue
+    directory: Path
+    key_file: Path | None = None
+    _opened: OpenedPost | None = None
+
+    # -- speaking -----------------------------------------------------------------------------
+
+    @cached_property
+    def console(self) -> Console:
+        """Rich's console on standard output, without markup, highlighting or emoji."""
+        from rich.console import Console
+
+        return Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+
+    def say(self, key: str, **values: object) -> None:
+        """Print a wording; values that are text are made safe."""
+        click.echo(self.text(key, **values))
+
+    def say_count(self, key: str, count: int, **values: object) -> None:
+        """Print a wording in the plural form of `count`."""
+        click.echo(self.words.count(key, count, **_safe(values)))
+
+    def note(self, key: str, **values: object) -> None:
+        """Print a wording on standard error: a warning, or what to do now."""
+        click.echo(self.text(key, **values), err=True)
+
+    def text(self, key: str, **values: object) -> str:
+        """A wording with safe values."""
+        return self.words.text(key, **_safe(values))
+
+    def line(self, text: str = "") -> None:
+        """Print what is not prose: words, digests, names of files; made safe here."""
+        click.echo(display.safe(text))
+
+    def json(self, value: object) -> None:
+        """Print a value as JSON, ASCII only."""
+        click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+    def show(self, *shown: RenderableType) -> None:
+        """Print what rich renders."""
+        for each in shown:
+            self.console.print(each)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+        """Print a table; `columns` are keys of their headings ("" for none), the last column takes
+        what is left.
+        """
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+        for at, key in enumerate(columns):
+            last = at == len(columns) - 1
+            heading = self.text(key) if key else ""
+            table.add_column(heading, no_wrap=not last, overflow="fold", ratio=1 if last else None)
+        for row in rows:
+            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        self.show(table)
+
+    def fields(self, fields: Iterable[tuple[str, str]]) -> None:
+        """Print labelled values, one below the other; the labels are keys."""
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for key, value in fields:
+            grid.add_row(Text(self.text(key)), Text(display.safe(value, lines=True)))
+        self.show(grid)
+
+    def precedence(self, view: dict[str, Any]) -> Text:
+        """Shape, word and colour of a message's precedence; colour only while it waits for us."""
+        from rich.text import Text
+
+        waits = view["side"] == "theirs" and view["state"] in ("arrived", "delivered")
+        style = STYLES.get(view["precedence"], "") if waits else ""
+        return Text(display.precedence(view["precedence"], self.words), style)
+
+    def state(self, view: dict[str, Any]) -> str:
+        """Shape and words of what became of a message."""
+        state, _, why = str(view["state"]).partition(" ")
+        shape = STATE_SHAPES.get(state, "?")
+        wording = self.text(f"state.{view['side']}.{state}", why=why)
+        return f"{shape} {wording}"
+
+    # -- listening ----------------------------------------------------------------------------
+
+    def ask(self, key: str, *, hidden: bool = False, **values: object) -> str:
+        """Ask a person for one line; raises LocalError("usage.needs_answer") where nobody can
+        answer.
+        """
+        question = self.text(key, **values) + " "
+        try:
+            if hidden and sys.stdin.isatty():
+                return getpass.getpass(question)
+            click.echo(question, nl=False, err=True)
+            answer = sys.stdin.readline()
+        except (EOFError, OSError):
+            answer = ""
+        if not answer:
+            raise LocalError("usage.needs_answer")
+        return answer.rstrip("\r\n")
+
+    # -- the post -----------------------------------------------------------------------------
+
+    def call(self, verb: str, *, offline: bool = False, **args: Any) -> Any:
+        """Ask a verb of the running post, or with `offline` of the post opened here if none runs.
+
+        Raises LocalError, StoreError; LocalError("post.not_running") without `offline`.
+        """
+        given = {name: arg for name, arg in args.items() if arg is not None}
+        if self._opened is None:
+            from ..client import Client
+
+            try:
+                with Client(self.directory) as client:
+                    return client.call(verb, **given)
+            except LocalError as error:
+                if error.code != "post.not_running" or not offline:
+                    raise
+            from .opened import OpenedPost
+
+            self._opened = OpenedPost(self.directory, self.secret())
+        return self._opened.call(verb, given)
+
+    def secret(self) -> Secret:
+        """What opens the post: the key file, the service manager's credential, or the passphrase,
+        asked for.
+        """
+        from ..store import keys, opening
+
+        if self.key_file is not None:
+            return keys.KeyFile(self.key_file)
+        if (Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nowhere")) / keys.CREDENTIAL).exists():
+            return keys.Credential()
+        if not (self.directory / opening.KEY_DOCUMENT).exists():
+            raise LocalError("post.absent", directory=str(self.directory))
+        if "passphrase" not in opening.methods(self.directory):
+            raise LocalError("post.key_file_needed", directory=str(self.directory))
+        return keys.Passphrase(self.ask("ask.passphrase", hidden=True))
+
+    def close(self) -> None:
+        """Let go of a post opened here."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+
+def _safe(values: dict[str, object]) -> dict[str, object]:
+    return {
+        name: display.safe(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+pass_shell = click.make_pass_decorator(Shell)
+"""Gives a command its Shell as the first argument."""

@@ -1,0 +1,243 @@
+"""The record both sides hold: `transcript`, its export and its proof.
+
+Theory of operation: pages are asked of the post and written as they come, so that a record of any
+length fits. `--verify` recomputes both chains here from the bytes (verification.py), then asks the
+other side whether it holds the same; `--export jsonl` gives the bytes and heads of every record, so
+that an outsider can do the same with docs/protocol.md §7 in hand.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from .. import display, dtg
+from ..clock import now
+from ..core.events import Serial
+from ..errors import LocalError
+from ..verification import Anchors, RecordCheck
+from .lines import comparison
+from .reading import kind, mark_line
+from .shell import Shell, pass_shell
+from .wording import as_json, command
+
+PAPER_CELLS = 80
+"""Width of the readable export."""
+
+ANSWER_POLLS = 50
+ANSWER_POLL_S = 0.2
+"""How long the other side is given to answer: 10 s."""
+
+
+@command("transcript")
+@click.argument("line")
+@click.option("--verify", is_flag=True)
+@click.option("--export", "form", type=click.Choice(["text", "jsonl"]), default="text")
+@click.option("--out", type=click.Path(path_type=Path))
+@click.option("--all", "everything", is_flag=True)
+@as_json
+@pass_shell
+def transcript(
+    shell: Shell,
+    line: str,
+    verify: bool,
+    form: str,
+    out: Path | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """The record of a line for reading, for proof, for paper."""
+    if verify:
+        _verify(shell, line, as_json=as_json)
+        return
+    anchors = _anchors(shell.call("anchors", line=line))
+    opened = out.open("x", encoding="utf-8") if out else nullcontext(sys.stdout)
+    with opened as file:
+        if form == "jsonl" or as_json:
+            _write_jsonl(shell, line, anchors, file)
+        else:
+            _write_text(shell, line, anchors, file, everything=everything)
+    if out:
+        shell.say("transcript.written", path=str(out))
+
+
+def _anchors(said: dict[str, Any] | None) -> Anchors | None:
+    """What the post says both chains start from; None for a revoked line."""
+    if said is None:
+        return None
+    genesis = said["genesis"]
+    heads = bytes.fromhex(genesis["ours"]), bytes.fromhex(genesis["theirs"])
+    return Anchors(bytes.fromhex(said["line_id"]), bool(said["first"]), heads)
+
+
+def _records(shell: Shell, line: str, check: RecordCheck) -> Iterator[dict[str, Any]]:
+    """Every entry of the transcript in reading order, page by page, put through the check on the
+    way.
+    """
+    place: dict[str, Any] | None = {"ours": 0, "theirs": 0}
+    while place is not None:
+        page = shell.call("transcript", line=line, raw=True, **place)
+        for entry in page["records"]:
+            if entry["type"] == "message":
+                serial = Serial(entry["incarnation"], entry["number"])
+                head = bytes.fromhex(entry["head"]) if entry["head"] else None
+                chain = check.chains[("ours", "theirs").index(entry["side"])]
+                chain.take(serial, bytes.fromhex(entry["record"]), head)
+            yield entry
+        place = page["next"]
+
+
+# -- proof --------------------------------------------------------------------------------------
+
+
+def _verify(shell: Shell, line: str, *, as_json: bool) -> None:
+    check = RecordCheck(_anchors(shell.call("anchors", line=line)))
+    for _ in _records(shell, line, check):
+        pass
+    for side, chain in zip(("ours", "theirs"), check.chains, strict=True):
+        if (number := chain.finish()) is not None:
+            whose = shell.text(f"compare.{side}")
+            raise LocalError("record.broken", whose=whose, number=number)
+    found = _ask_other_side(shell, line)
+    if as_json:
+        shell.json({**_summary(check), "comparison": found})
+    else:
+        ours, theirs = (str(chain.serial.number) for chain in check.chains)
+        shell.say("transcript.sound", ours=ours, theirs=theirs)
+        for row in _digest_rows(check):
+            shell.line(row)
+        shell.line(comparison(shell, found))
+    if found["agree"] is False:
+        raise LocalError("record.differs", line=line)
+    if found["agree"] is None:
+        raise LocalError("compare.no_answer", line=line)
+
+
+def _ask_other_side(shell: Shell, line: str) -> dict[str, Any]:
+    """Ask, and wait until the other side has answered and a difference is found, or time is up."""
+    shell.call("compare", line=line)
+    pause = threading.Event()
+    found: dict[str, Any] = {}
+    for _ in range(ANSWER_POLLS):
+        views = {view["label"]: view for view in shell.call("lines")}
+        found = views[line]["comparison"] or {"agree": None, "first_difference": None}
+        if found["agree"] or found["first_difference"]:
+            break
+        pause.wait(ANSWER_POLL_S)
+    return found
+
+
+def _summary(check: RecordCheck) -> dict[str, Any]:
+    digest = check.digest()
+    summary: dict[str, Any] = {"digest": digest.hex() if digest else None}
+    for side, chain in zip(("ours", "theirs"), check.chains, strict=True):
+        head = chain.head.hex() if chain.head else None
+        summary[side] = {"serial": str(chain.serial), "records": chain.records, "head": head}
+    return summary
+
+
+def _digest_rows(check: RecordCheck) -> list[str]:
+    digest = check.digest()
+    shown = digest.hex() if digest else ""
+    groups = [shown[at : at + 4] for at in range(0, len(shown), 4)]
+    return ["  " + " ".join(groups[at : at + 8]) for at in range(0, len(groups), 8)]
+
+
+# -- for machines -------------------------------------------------------------------------------
+
+
+def _write_jsonl(shell: Shell, line: str, anchors: Anchors | None, file: TextIO) -> None:
+    """A first line with the anchors, one line per record or gap, a last line with the digest."""
+    check = RecordCheck(anchors)
+    first: dict[str, Any] = {"type": "openline transcript 1", "label": line}
+    if anchors is not None:
+        ours, theirs = (head.hex() for head in anchors.genesis)
+        first["line_id"] = anchors.line_id.hex()
+        first["first_party"] = "ours" if anchors.first else "theirs"
+        first["genesis"] = {"ours": ours, "theirs": theirs}
+    file.write(json.dumps(first) + "\n")
+    for entry in _records(shell, line, check):
+        file.write(json.dumps(entry) + "\n")
+    file.write(json.dumps({"type": "end", **_summary(check)}) + "\n")
+
+
+# -- for paper ----------------------------------------------------------------------------------
+
+
+def _write_text(
+    shell: Shell, line: str, anchors: Anchors | None, file: TextIO, *, everything: bool
+) -> None:
+    check = RecordCheck(anchors)
+    file.write(shell.text("paper.title", line=line, at=dtg.group(now().wall_s)) + "\n")
+    for entry in _records(shell, line, check):
+        rows = _entry_rows(shell, entry, everything=everything)
+        file.writelines(row.rstrip() + "\n" for row in rows)
+    aside = shell.call("off_chain", line=line)
+    if aside:
+        file.write("=" * PAPER_CELLS + "\n" + shell.words.count("paper.aside", len(aside)) + "\n")
+        for entry in aside:
+            file.writelines(row.rstrip() + "\n" for row in _message_rows(shell, entry))
+    ours, theirs = (str(chain.serial) for chain in check.chains)
+    file.write("=" * PAPER_CELLS + "\n")
+    file.write(shell.text("paper.digest", ours=ours, theirs=theirs) + "\n")
+    file.writelines(row + "\n" for row in _digest_rows(check))
+
+
+def _entry_rows(shell: Shell, entry: dict[str, Any], *, everything: bool) -> Iterator[str]:
+    if entry["type"] != "message":
+        first, last = entry["first"], entry["last"]
+        numbers = str(first) if first == last else f"{first}–{last}"
+        wording = shell.words.count(f"inbox.{entry['type']}", entry["count"], numbers=numbers)
+        yield "-" * PAPER_CELLS
+        yield wording.center(PAPER_CELLS)
+    elif not entry["service"] or (everything and entry["text"]):
+        yield from _message_rows(shell, entry)
+    else:
+        refs = " ".join(_reference(shell, ref) for ref in entry["references"])
+        whose = shell.text(f"side.{entry['side']}", line=entry["label"])
+        row = f"· {entry['arrived_group']}  {whose} {entry['serial']}  "
+        yield from _cut(row + kind(shell, entry["kind"]) + (f" → {refs}" if refs else ""))
+
+
+def _reference(shell: Shell, ref: dict[str, Any]) -> str:
+    return shell.text(f"ref.{ref['side']}", serial=ref["serial"])
+
+
+def _cut(row: str) -> Iterator[str]:
+    yield from display.wrap(row, PAPER_CELLS)
+
+
+def _message_rows(shell: Shell, entry: dict[str, Any]) -> Iterator[str]:
+    yield "-" * PAPER_CELLS
+    whose = shell.text(f"side.{entry['side']}", line=entry["label"])
+    heading = f"{whose} {entry['serial']}"
+    right = f"{display.precedence(entry['precedence'], shell.words)}  {entry['dtg_group']}"
+    room = PAPER_CELLS - display.cells(right) - 2
+    yield display.brief(heading, room).ljust(room) + "  " + right
+    arrived = shell.text(f"paper.{entry['side']}", at=entry["arrived_group"])
+    filed = shell.text("paper.filed", at=entry["filed_group"])
+    doubt = f"; {shell.text('show.doubtful')}" if entry["doubts"] else ""
+    yield from _cut(f"{filed}; {arrived}{doubt}")
+    notes = [_reference(shell, ref) for ref in entry["references"]]
+    if notes:
+        yield from _cut(shell.text("paper.references", refs=", ".join(notes)))
+    if entry["due"]:
+        yield shell.text("paper.due", at=entry["due_group"])
+    if entry["standing"] != "chained":
+        yield shell.text(f"standing.{entry['standing']}")
+    language = display.language(entry["language"], shell.words)
+    yield shell.text("paper.language", language=language)
+    if entry["subject"]:
+        yield from _cut(shell.text("paper.subject", subject=entry["subject"].replace("\n", " ")))
+    yield ""
+    yield from display.wrap(entry["text"], PAPER_CELLS)
+    yield ""
+    for mark in entry["marks"]:
+        yield f"  {mark_line(shell, entry, mark)}"
