@@ -141,16 +141,16 @@ class Line:
 
         The serial and filing time of `record` are filled in here.
         """
-        encode_record(replace(record, incarnation=1, number=1, filed_s=now.wall_s))
         if not self.begun:
+            encode_record(replace(record, incarnation=1, number=1, filed_s=now.wall_s))
             self._begin(now)
         return self._append(record, now)
 
     def _append(self, record: Record, now: Now) -> Serial:
-        self.number += 1
-        incarnation = self.branch[-1].incarnation
-        record = replace(record, incarnation=incarnation, number=self.number, filed_s=now.wall_s)
+        incarnation, number = self.branch[-1].incarnation, self.number + 1
+        record = replace(record, incarnation=incarnation, number=number, filed_s=now.wall_s)
         data = encode_record(record)
+        self.number = number
         self.head = next_head(self.head, data)
         self.ledger.put(OURS, record, data, self.head, CHAINED)
         self.delivery.add(record.serial, record.precedence, len(data))
