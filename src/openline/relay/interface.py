@@ -78,7 +78,7 @@ STATUS = {
 
 _HEX_32 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _WAIT = re.compile(r"[0-9]{1,4}", re.ASCII)
-_CLOSED_FOR_GOOD = 4404
+_REFUSED = 4400
 _DISPLACED = 4409
 
 Handler = Callable[[Request, bytes], Awaitable[Response]]
@@ -262,7 +262,7 @@ class Interface:
             return
         except OpenlineError as refusal:
             self.tally[refusal.code] += 1
-            code = _CLOSED_FOR_GOOD
+            code = _REFUSED
         with suppress(TimeoutError, WebSocketDisconnect):
             async with asyncio.timeout(1):
                 await socket.close(code)
