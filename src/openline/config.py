@@ -173,6 +173,8 @@ def add_bearer(directory: Path, entry: Mapping[str, Any]) -> Config:
     text = _read(path)
     before = _parse(text, path)
     said = {name: value for name, value in entry.items() if value is not None}
+    if not all(re.fullmatch("[a-z_]+", name) for name in said):
+        raise LocalError("config.unknown")
     taken = {each.name for each in before.bearer if each.line == said.get("line")}
     if "name" in said and said["name"] in taken:
         raise LocalError("config.bearer_exists", name=said["name"])
@@ -182,7 +184,7 @@ def add_bearer(directory: Path, entry: Mapping[str, Any]) -> Config:
     lines = [f"{name} = {_toml(value)}" for name, value in said.items()]
     text = text + ("\n" if text else "") + "\n".join(["[[bearer]]", *lines, ""])
     after = _parse(text, path)
-    if after.bearer[:-1] != before.bearer:
+    if after != before.model_copy(update={"bearer": (*before.bearer, after.bearer[-1])}):
         raise LocalError("config.cannot_change", path=str(path))
     _replace(path, text)
     return after

@@ -45,6 +45,9 @@ from .runner import Runner, Watching
 from .store.base import Store
 from .switchboard import Switchboard
 
+SOCKET_FILE = "control.sock"
+"""Where a client looks for the socket in the post's directory."""
+
 LINE_BYTES_MAX = 256 * 1024
 """Longest request."""
 
@@ -74,39 +77,45 @@ class Running:
 
 
 class ControlSocket:
-    """Listens at `path` while in its block: `async with ControlSocket(path, running): …`."""
+    """Listens while in its block: `async with ControlSocket(running) as control: …`.
 
-    def __init__(self, path: Path, running: Running) -> None:
-        self._path = path
+    If the configuration puts the socket elsewhere, a link in the post's directory leads to it.
+    """
+
+    def __init__(self, running: Running) -> None:
+        board = running.switchboard
+        self.path = board.directory / board.config.control
+        self._link = board.directory / SOCKET_FILE
         self._running = running
         self._server: asyncio.Server | None = None
         self._conversations: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> ControlSocket:
-        listening = _bound(self._path, self._running.switchboard.config.control_group)
+        listening = _bound(self.path, self._running.switchboard.config.control_group)
+        if self._link != self.path:
+            self._link.unlink(missing_ok=True)
+            self._link.symlink_to(self.path)
         self._server = await asyncio.start_unix_server(self._accept, sock=listening)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
-        self._path.unlink(missing_ok=True)
+        for path in (self.path, self._link):
+            path.unlink(missing_ok=True)
         for task in self._conversations:
             task.cancel()
         if self._conversations:
             await asyncio.wait(self._conversations)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._conversations) >= CONVERSATIONS_MAX:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._conversations) >= CONVERSATIONS_MAX:
             writer.close()
             return
+        task = asyncio.create_task(_Conversation(self._running, writer).run(reader))
         self._conversations.add(task)
-        try:
-            await _Conversation(self._running, writer).run(reader)
-        finally:
-            self._conversations.discard(task)
-            writer.close()
+        task.add_done_callback(self._conversations.discard)
+        task.add_done_callback(lambda _: writer.close())
 
 
 class _Conversation:

@@ -202,9 +202,13 @@ class Runner:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            for task in self._own:
+            for task in [*self._own, *self._bearers.values()]:
                 task.cancel()
-            await self._group.__aexit__(kind, error, at)
+            if isinstance(error, asyncio.CancelledError):
+                await self._group.__aexit__(kind, error, at)
+            else:
+                # What the block itself raised goes on as it is, not in an exception group.
+                await self._group.__aexit__(None, None, None)
 
     # -- what people and bearers give ---------------------------------------------------------
 

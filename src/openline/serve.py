@@ -52,12 +52,11 @@ async def serve(
             listen = board.listen(config)
             await board.apply(config)
             running = Running(store, post, runner, board, clock.now, stopping.set)
-            control = directory / config.control
-            async with ControlSocket(control, running), asyncio.TaskGroup() as group:
+            async with ControlSocket(running) as control, asyncio.TaskGroup() as group:
                 listening = group.create_task(board.run_listener())
                 took_ms = int((clock.precise_s() - began_s) * 1000)
                 log().info("serving", lines=len(post.open_lines()), took_ms=took_ms)
-                ready({"ready": True, "control": str(control), "listen": listen})
+                ready({"ready": True, "control": str(control.path), "listen": listen})
                 await stopping.wait()
                 _tell_systemd("STOPPING=1")
                 listening.cancel()

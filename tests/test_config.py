@@ -1,0 +1,196 @@
+"""post.toml: every fault told at once, and changes that keep what a person wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from openline.config import Address, Config, RelayEntry, TcpEntry, add_bearer, load, remove_bearer
+from openline.errors import LocalError
+
+WHOLE = """\
+# Kept by the duty engineer.
+listen = "[::1]:7100"   # where they dial us
+control_group = "duty"
+padding = false
+
+[roles]
+1000 = ["duty", "releaser"]
+
+[[bearer]]
+line = "moscow"         # the cable
+kind = "tcp"
+address = "post.example:7100"
+
+# and through the relay
+[[bearer]]
+line = "moscow"
+kind = "relay"
+url = "https://relay.example/x"
+tokens = "relay.tokens"
+streams = false
+padding = true
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "post.toml").write_text(WHOLE)
+    return tmp_path
+
+
+def refused(directory: Path, text: str) -> LocalError:
+    """The error that a file with this text gives."""
+    (directory / "post.toml").write_text(text)
+    with pytest.raises(LocalError) as caught:
+        load(directory)
+    return caught.value
+
+
+def test_a_post_without_a_file_has_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path) == Config()
+    assert Config().control == Path("control.sock")
+    assert Config().padding
+    assert Config().roles is None
+
+
+def test_a_whole_file_is_understood(directory: Path) -> None:
+    config = load(directory)
+    assert config.listen == Address("::1", 7100)
+    assert config.roles == {1000: ("duty", "releaser")}
+    assert not config.padding
+    cable, relay = config.bearer
+    assert isinstance(cable, TcpEntry)
+    assert (cable.name, cable.address) == ("tcp", Address("post.example", 7100))
+    assert isinstance(relay, RelayEntry)
+    assert (relay.name, relay.tokens, relay.streams) == ("relay", Path("relay.tokens"), False)
+    assert relay.padding is True
+
+
+def test_every_fault_is_told_at_once_with_its_place(tmp_path: Path) -> None:
+    error = refused(
+        tmp_path,
+        """
+        listen = "nowhere"
+        colour = "red"
+        [roles]
+        1000 = ["duty", "admiral"]
+        [[bearer]]
+        line = "moscow"
+        kind = "pigeon"
+        [[bearer]]
+        line = "moscow"
+        kind = "tcp"
+        address = "post.example:70000"
+        name = "tcp-in"
+        [[bearer]]
+        line = ""
+        kind = "relay"
+        url = "ftp://relay.example"
+        """,
+    )
+    assert error.code == "config.invalid"
+    assert error.details["errors"] == [
+        {"at": "listen", "code": "config.address"},
+        {"at": "roles.1000[2]", "code": "config.role"},
+        {"at": "bearer[1]", "code": "config.kind"},
+        {"at": "bearer[2].address", "code": "config.address"},
+        {"at": "bearer[2].name", "code": "config.name_taken"},
+        {"at": "bearer[3].line", "code": "config.label"},
+        {"at": "bearer[3].url", "code": "config.url"},
+        {"at": "colour", "code": "config.unknown"},
+    ]
+    assert "bearer[2].address (config.address)" in str(error.details["faults"])
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("listen = ", "config.syntax"),
+        ("listen = 7100", "config.invalid"),
+        ('[roles]\nroot = ["duty"]', "config.invalid"),
+        ('[roles]\n-1 = ["duty"]', "config.invalid"),
+        ("[[bearer]]", "config.invalid"),
+        ("# " + "x" * (1 << 20), "config.too_long"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, code: str) -> None:
+    assert refused(tmp_path, text).code == code
+
+
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "post.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(LocalError, match=r"config\.unreadable"):
+        load(tmp_path)
+
+
+def test_two_bearers_of_one_line_need_two_names(tmp_path: Path) -> None:
+    bearer = '[[bearer]]\nline = "moscow"\nkind = "tcp"\naddress = "a:1"\n'
+    error = refused(tmp_path, bearer + bearer)
+    assert error.details["errors"] == [{"at": "bearer[2].name", "code": "config.name_taken"}]
+
+
+def test_a_bearer_is_added_below_what_was_written(directory: Path) -> None:
+    entry = {"line": "pékin", "kind": "tcp", "address": "[::1]:99", "name": None}
+    after = add_bearer(directory, entry)
+    assert after == load(directory)
+    assert after.bearer[-1].line == "pékin"
+    text = (directory / "post.toml").read_text()
+    assert text.startswith(WHOLE)
+    assert (directory / "post.toml").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_bearer_gets_a_name_that_is_free_on_its_line(directory: Path) -> None:
+    entry = {"line": "moscow", "kind": "tcp", "address": "other:1"}
+    assert add_bearer(directory, entry).bearer[-1].name == "tcp-2"
+    with pytest.raises(LocalError, match=r"config\.bearer_exists"):
+        add_bearer(directory, {**entry, "name": "tcp-2"})
+    assert add_bearer(directory, {**entry, "line": "pékin"}).bearer[-1].name == "tcp"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"line": "moscow", "kind": "tcp", "address": "nowhere"},
+        {"line": "moscow", "kind": "tcp", "address": 'a:1"\n[roles]\n0 = ["duty'},
+        {"line": "a\x7fb", "kind": "tcp", "address": "a:1"},
+        {"line": "moscow", "kind": "tcp", "address": "a:1", "colour": "red"},
+        {"line": "moscow", "kind": "tcp", "address": "a:1", "padding": []},
+        {"line": "moscow", "kind": "tcp", 'address = "a:1"\n[roles]\n0 = ["duty"]\n#': "x"},
+        {"line": "moscow"},
+    ],
+)
+def test_a_bearer_that_is_none_changes_nothing(directory: Path, entry: dict[str, object]) -> None:
+    with pytest.raises(LocalError):
+        add_bearer(directory, entry)
+    assert (directory / "post.toml").read_text() == WHOLE
+
+
+def test_a_bearer_is_removed_and_the_rest_stays(directory: Path) -> None:
+    before = load(directory)
+    after = remove_bearer(directory, "moscow", "tcp")
+    assert after.bearer == before.bearer[1:]
+    assert after == load(directory)
+    text = (directory / "post.toml").read_text()
+    assert text.startswith(WHOLE[: WHOLE.index("[[bearer]]")])
+    assert remove_bearer(directory, "moscow", "relay").bearer == ()
+    with pytest.raises(LocalError, match=r"config\.bearer_unknown"):
+        remove_bearer(directory, "moscow", "relay")
+
+
+def test_a_bearer_written_inline_is_left_to_a_person(tmp_path: Path) -> None:
+    text = 'bearer = [{line = "moscow", kind = "tcp", address = "a:1"}]\n'
+    (tmp_path / "post.toml").write_text(text)
+    with pytest.raises(LocalError, match=r"config\.cannot_change"):
+        remove_bearer(tmp_path, "moscow", "tcp")
+    with pytest.raises(LocalError):
+        add_bearer(tmp_path, {"line": "moscow", "kind": "tcp", "address": "b:1"})
+    assert (tmp_path / "post.toml").read_text() == text
+
+
+def test_a_file_that_cannot_be_written_is_told(directory: Path) -> None:
+    (directory / "post.toml.new").mkdir()
+    with pytest.raises(LocalError, match=r"config\.unwritable"):
+        remove_bearer(directory, "moscow", "tcp")
+    assert (directory / "post.toml").read_text() == WHOLE
