@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from openline.store import migrations, sql, tables
 from openline.store.audit import verify
 from openline.store.ballast import BALLAST_FILE
 from openline.store.base import OURS, Batch, Mark, Store
+from openline.store.checkpoint import unmoved_pages
 from openline.store.cipher import connect
 from openline.store.opening import DATABASE, create, open_store
 from openline.store.sql import SqlStore
@@ -111,14 +113,15 @@ def test_settings_are_those_the_design_names(store: SqlStore) -> None:
 
 
 def test_log_is_moved_when_it_is_long(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store._log_bytes_next = 100_000
-    monkeypatch.setattr(sql, "LOG_BYTES_MAX", 100_000)
-    lengths = []
+    store._log_pages_next = 30
+    monkeypatch.setattr(sql, "LOG_PAGES_MAX", 30)
+    unmoved = []
     for k in range(1, 21):
         store.commit(batch(k))
-        lengths.append(store._log.stat().st_size)
-    assert max(lengths) < 200_000
-    assert lengths.count(0) >= 3
+        unmoved.append(unmoved_pages(store._connection))
+    assert max(unmoved) < 30
+    assert unmoved.count(0) >= 3
+    assert store._database.with_name(f"{DATABASE}-wal").stat().st_size < 100 * 4096
     assert batches_held(store) == 20
 
 
@@ -349,6 +352,25 @@ def test_flipped_byte_in_a_page_is_told_as_damage(store: SqlStore, post: Path) -
     (post / DATABASE).write_bytes(content)
     with refusal("store.damaged"):
         batches_held(reopen(post))
+
+
+def test_blank_last_page_of_a_long_value_is_told_as_damage(store: SqlStore, post: Path) -> None:
+    long = bytes(range(256)) * 40
+    store.commit(Batch(state={(1, "run"): long}, rows=[record_row(1, record=long)]))
+    store.close()
+    content = (post / DATABASE).read_bytes()
+    told = []
+    for page in range(1, len(content) // 4096):
+        blanked = content[: page * 4096] + bytes(4096) + content[(page + 1) * 4096 :]
+        (post / DATABASE).write_bytes(blanked)
+        try:
+            with closing(reopen(post)) as again:
+                assert again.state(1) == {"run": long}
+                assert again.arrivals(None, 0, 9) == [record_row(1, record=long, arrival=1)]
+        except StoreError as error:
+            told.append(error.code)
+    assert len(told) > 6
+    assert set(told) == {"store.damaged"}
 
 
 def test_changed_audit_log_is_found_at_the_place(store: SqlStore) -> None:

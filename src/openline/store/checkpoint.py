@@ -10,9 +10,9 @@ never was. The file `checkpoint` says what to expect, in one sector, synced befo
     FILLED    the log with these salts is moved and the database synced: such a log is old, whatever
               is left of it
 
-and after FILLED the log is cut to nothing at once. Otherwise the log holds only what the database
-does not: cut or damaged, it gives the state after some earlier commit, whole. `pages` is the size
-that the database had at the last FILLED: it never shrinks.
+and after FILLED the log begins anew under other salts. What it then holds is not in the database:
+cut or damaged, it gives the state after some earlier commit, whole. `pages` is the size that the
+database had at the last note: it never shrinks.
 """
 
 from __future__ import annotations
@@ -72,22 +72,30 @@ def _note(database: Path, step: int, log: bytes) -> None:
         os.close(fd)
 
 
-def checkpoint(connection: dbapi2.Connection, database: Path) -> None:
-    """Move the whole log into the database and cut it.
+def unmoved_pages(connection: dbapi2.Connection) -> int:
+    """Pages in the log that are not in the database."""
+    _busy, frames, moved = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+    return int(frames - moved)
 
-    Raises StoreError, OSError and the driver's errors. A failure loses nothing: the log stays, and
-    the next checkpoint begins again.
+
+def checkpoint(connection: dbapi2.Connection, database: Path, *, cut: bool = False) -> None:
+    """Move the whole log into the database and begin it anew, or `cut` it to nothing.
+
+    The log's blocks are else kept and written over, which syncs faster than a growing file. Raises
+    StoreError, OSError and the driver's errors. A failure loses nothing: the log stays, and the
+    next checkpoint begins again.
     """
-    _busy, frames, _moved = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
-    length = _LOG_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + PAGE_BYTES) if frames > 0 else 0
-    log = _read(_log_of(database), length)
-    if log:
+    _busy, frames, moved = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+    if frames > moved:
+        length = _LOG_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + PAGE_BYTES)
+        log = _read(_log_of(database), length)
         _note(database, _FILLING, log)
         busy, frames, moved = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         if busy or frames != moved:
             raise StoreError("store.busy")
-    _note(database, _FILLED, log)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        _note(database, _FILLED, log)
+    how = "TRUNCATE" if cut else "RESTART"
+    connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
 
 def check(database: Path) -> None:
@@ -107,5 +115,5 @@ def check(database: Path) -> None:
     if step == _FILLING:
         if hashlib.sha256(_read(log, log_bytes)).digest() != log_hash:
             raise StoreError("store.damaged", file=log.name)
-    elif log_bytes and _read(log, _LOG_HEADER_BYTES)[_LOG_SALTS] == salts:
+    elif _read(log, _LOG_HEADER_BYTES)[_LOG_SALTS] == salts:
         os.truncate(log, 0)

@@ -21,6 +21,9 @@ from openline.errors import InvariantError, OpenlineError, StoreError
 IO_FAILED = "store.io_failed"
 """The device failed while reading, writing or syncing."""
 
+DAMAGED = "store.damaged"
+"""A file does not hold what was written there."""
+
 _BY_RESULT = {
     sqlite3.SQLITE_FULL: "store.disk_full",
     sqlite3.SQLITE_READONLY: "store.read_only",
@@ -51,7 +54,7 @@ def from_sqlite(error: Exception) -> OpenlineError:
     name: str = getattr(error, "sqlite_errorname", "")
     if result & 0xFF == sqlite3.SQLITE_CONSTRAINT:
         return InvariantError("store.duplicate_row", sqlite=name)
-    return StoreError(_BY_RESULT.get(result & 0xFF, "store.damaged"), sqlite=name)
+    return StoreError(_BY_RESULT.get(result & 0xFF, DAMAGED), sqlite=name)
 
 
 def from_system(error: OSError) -> StoreError:

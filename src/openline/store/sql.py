@@ -4,12 +4,13 @@ Theory of operation: one connection, one writer. `commit` runs one `BEGIN IMMEDI
 `synchronous=FULL`, so that it returns when the write-ahead log is synced. What every commit needs
 to know (the last arrival, the end of the audit log, the totals) is read once and then carried in
 memory, and replaced only after the commit. The log is moved into the database by `checkpoint` when
-it has grown to `LOG_BYTES_MAX`. A dropped line is first marked as erased, in the commit, and then
+it has grown to `LOG_PAGES_MAX`. A dropped line is first marked as erased, in the commit, and then
 deleted in slices, so that erasing a million rows needs no room for a second copy of them; opening
 goes on with what was interrupted.
 
-When the device fails (not: is full), nobody knows what reached it. The store then refuses
-everything until it is opened anew. Which files there are, and keys, are opening.py's concern.
+When the device fails (not: is full), nobody knows what reached it, and where one page is damaged,
+more may be. The store then refuses everything until it is opened anew. Which files there are, and
+keys, are opening.py's concern.
 """
 
 from __future__ import annotations
@@ -29,17 +30,18 @@ from . import tables
 from .audit import START, link
 from .ballast import Ballast
 from .base import Audit, AuditEntry, Batch, Mark, Row
-from .checkpoint import checkpoint
-from .faults import IO_FAILED, told_as_ours
+from .checkpoint import checkpoint, unmoved_pages
+from .faults import DAMAGED, IO_FAILED, told_as_ours
 from .lock import Lock
 
-LOG_BYTES_MAX = 4 << 20
-"""Size of the write-ahead log at which it is moved into the database."""
+LOG_PAGES_MAX = 1000
+"""Pages of 4 KiB in the write-ahead log at which they are moved into the database."""
 
 ERASED_ROWS = 64
 """Rows deleted in one transaction of an erasure: at most 64 of the longest, about 4 MiB."""
 
 _AUDIT_PAGE = 1000
+_RECORD = Row._fields.index("record")
 
 _Result = TypeVar("_Result")
 
@@ -64,19 +66,11 @@ class SqlStore:
     def __init__(self, connection: dbapi2.Connection, database: Path, lock: Lock, ballast: Ballast):
         self._connection = connection
         self._database = database
-        self._log = database.with_name(database.name + "-wal")
-        self._log_bytes_next = LOG_BYTES_MAX
+        self._log_pages_next = LOG_PAGES_MAX
         self._lock = lock
         self._ballast = ballast
         self._refusal: StoreError | None = None
-        with told_as_ours():
-            totals = self._all(tables.TOTALS)
-            position, last_hash = self._one(tables.AUDIT_LAST) or (0, START)
-        self._carried = _Carried(
-            {(line, side): used for line, side, used, _last in totals},
-            max((last for *_, last in totals), default=0),
-            (position, last_hash),
-        )
+        self._carried = self._read_carried()
         unerased = [line for (line,) in self._all(tables.UNERASED)]
         self._do(lambda: self._erase(unerased), urgent=True)
 
@@ -125,12 +119,17 @@ class SqlStore:
                 self._checkpoint_if_due()
         except StoreError:
             # No room, or the device failed, in which case the next use says so.
-            self._log_bytes_next *= 2
+            self._log_pages_next *= 2
 
     def _checkpoint_if_due(self) -> None:
-        if self._log.stat().st_size >= self._log_bytes_next:
-            checkpoint(self._connection, self._database)
-            self._log_bytes_next = LOG_BYTES_MAX
+        if unmoved_pages(self._connection) >= self._log_pages_next:
+            self._checkpoint()
+
+    def _checkpoint(self, *, cut: bool = False) -> None:
+        # Written here and not in every commit, where it would cost a page each.
+        self._transact(lambda cursor: _write_totals(cursor, self._carried))
+        checkpoint(self._connection, self._database, cut=cut)
+        self._log_pages_next = LOG_PAGES_MAX
 
     def _transact(self, write: Callable[[dbapi2.Cursor], _Result]) -> _Result:
         """Run `write` in one transaction; its result when that is durable."""
@@ -157,21 +156,19 @@ class SqlStore:
                 cursor.execute(tables.DROP_STATE.sql, (line,))
                 cursor.execute(tables.DROP_TOTAL.sql, (line,))
                 cursor.execute(tables.MARK_ERASING.sql, (line,))
-            cursor.execute(tables.SET_TOTAL.sql, (0, 0, 0, arrival))
             totals = {
                 key: used for key, used in totals.items() if key[0] not in batch.dropped_lines
             }
+            # Counted up to here: what is still to be erased is not counted again.
+            _write_totals(cursor, self._carried._replace(totals=totals))
         _write_state(cursor, batch)
         if batch.rows:
             cursor.executemany(tables.ADD_ROW.sql, map(_row_values, count(arrival + 1), batch.rows))
             arrival += len(batch.rows)
-            totals, changed = dict(totals), set()
+            totals = dict(totals)
             for row in batch.rows:
                 key = (row.line, row.side)
                 totals[key] = totals.get(key, 0) + len(row.record)
-                changed.add(key)
-            written = [(*key, totals[key], arrival) for key in changed]
-            cursor.executemany(tables.SET_TOTAL.sql, written)
         if batch.heads:
             cursor.executemany(tables.SET_HEAD.sql, [_head_values(*head) for head in batch.heads])
             if cursor.rowcount != len(batch.heads):
@@ -188,9 +185,20 @@ class SqlStore:
                 self._checkpoint_if_due()
         if lines:
             # What was deleted is still in the log.
-            checkpoint(self._connection, self._database)
+            self._checkpoint(cut=True)
 
     # Reading
+
+    def _read_carried(self) -> _Carried:
+        totals, last_arrival = {}, 0
+        for line, side, used, counted in self._all(tables.TOTALS):
+            totals[line, side] = used
+            last_arrival = max(last_arrival, counted)
+        for line, side, used, last in self._all(tables.UNCOUNTED, after=last_arrival):
+            totals[line, side] = totals.get((line, side), 0) + used
+            last_arrival = max(last_arrival, last)
+        position, last_hash = self._one(tables.AUDIT_LAST) or (0, START)
+        return _Carried(totals, last_arrival, (position, last_hash))
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -200,7 +208,7 @@ class SqlStore:
             with told_as_ours():
                 yield
         except StoreError as error:
-            if error.code == IO_FAILED:
+            if error.code in (IO_FAILED, DAMAGED):
                 self._refusal = error
             raise
 
@@ -214,19 +222,28 @@ class SqlStore:
         found = self._all(statement, **values)
         return found[0] if found else None
 
+    def _rows(self, statement: tables.Statement, **values: object) -> list[Row]:
+        with self._in_use():
+            found = self._all(statement, **values)
+            for row in found:
+                _checked(row[_RECORD], row[-1])
+            return [Row._make(row[:-1]) for row in found]
+
     def lines(self) -> list[int]:
         """Numbers of the lines that have any state, ascending, without 0."""
         return [line for (line,) in self._all(tables.LINES)]
 
     def state(self, line: int) -> dict[str, bytes]:
         """All named blobs of a line."""
-        return dict(self._all(tables.STATE_OF, the_line=line))
+        with self._in_use():
+            found = self._all(tables.STATE_OF, the_line=line)
+            return {name: _checked(value, kept) for name, value, kept in found}
 
     def row(
         self, line: int, side: int, number: int, incarnation: int, variant: int = 0
     ) -> Row | None:
         """One row."""
-        found = self._one(
+        found = self._rows(
             tables.ROW,
             the_line=line,
             the_side=side,
@@ -234,12 +251,11 @@ class SqlStore:
             the_incarnation=incarnation,
             the_variant=variant,
         )
-        return None if found is None else Row._make(found)
+        return found[0] if found else None
 
     def variants(self, line: int, side: int, number: int) -> list[Row]:
         """All rows with this number, by incarnation and variant."""
-        found = self._all(tables.VARIANTS, the_line=line, the_side=side, the_number=number)
-        return list(map(Row._make, found))
+        return self._rows(tables.VARIANTS, the_line=line, the_side=side, the_number=number)
 
     def head(self, line: int, side: int, number: int) -> bytes | None:
         """The chain head after this number, if a row of the chain holds it."""
@@ -248,8 +264,7 @@ class SqlStore:
 
     def chain(self, line: int, side: int, first: int, limit: int) -> list[Row]:
         """Up to `limit` rows of variant 0, standing CHAINED, number ≥ first, in number order."""
-        found = self._all(tables.CHAIN, the_line=line, the_side=side, first=first, count=limit)
-        return list(map(Row._make, found))
+        return self._rows(tables.CHAIN, the_line=line, the_side=side, first=first, count=limit)
 
     def arrivals(
         self,
@@ -269,10 +284,10 @@ class SqlStore:
             newest=newest,
         )
         values = {f"kind_{place}": kind for place, kind in enumerate(kinds or ())}
-        found = self._all(
+        found = self._rows(
             statement, after=after, count=limit, the_line=line, the_side=side, **values
         )
-        return list(map(Row._make, reversed(found) if newest else found))
+        return found[::-1] if newest else found
 
     def marks(self, line: int, side: int, number: int, incarnation: int) -> list[Mark]:
         """Marks on one record in the order they came."""
@@ -312,13 +327,18 @@ class SqlStore:
             return
         try:
             if self._refusal is None:
-                with self._in_use():
-                    checkpoint(self._connection, self._database)
+                self._do(lambda: self._checkpoint(cut=True), urgent=True)
         finally:
             self._refusal = StoreError("store.closed")
             self._connection.close()
             self._connection = None
             self._lock.release()
+
+
+def _checked(value: bytes, kept: int) -> bytes:
+    if tables.checksum(value) != kept:
+        raise StoreError(DAMAGED)
+    return value
 
 
 def _check_dropped(batch: Batch) -> None:
@@ -328,6 +348,12 @@ def _check_dropped(batch: Batch) -> None:
     for line in batch.dropped_lines:
         if line in written:
             raise InvariantError("store.line_dropped", line=line)
+
+
+def _write_totals(cursor: dbapi2.Cursor, carried: _Carried) -> None:
+    """Note the totals of all rows so far; line 0 keeps the last arrival if no line is left."""
+    written = [(*key, used, carried.last_arrival) for key, used in carried.totals.items()]
+    cursor.executemany(tables.SET_TOTAL.sql, [(0, 0, 0, carried.last_arrival), *written])
 
 
 def _erase_slice(line: int, cursor: dbapi2.Cursor) -> bool:
@@ -354,6 +380,7 @@ def _row_values(arrival: int, row: Row) -> tuple[object, ...]:
         row.precedence,
         row.standing,
         row.wall_s,
+        tables.checksum(row.record),
         row.head,
         row.record,
     )
@@ -371,7 +398,7 @@ def _write_state(cursor: dbapi2.Cursor, batch: Batch) -> None:
         if value is None:
             cursor.execute(tables.DELETE_STATE.sql, (line, name))
         else:
-            cursor.execute(tables.SET_STATE.sql, (line, name, value))
+            cursor.execute(tables.SET_STATE.sql, (line, name, tables.checksum(value), value))
 
 
 def _write_audit(

@@ -19,13 +19,14 @@ def upgrade() -> None:
         "state",
         sa.Column("line", sa.Integer, primary_key=True),
         sa.Column("name", sa.Text, primary_key=True),
+        *_integers("sum"),
         sa.Column("value", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "record",
         sa.Column("arrival", sa.Integer, primary_key=True),
         *_integers("line", "side", "number", "incarnation", "variant"),
-        *_integers("kind", "precedence", "standing", "wall_s"),
+        *_integers("kind", "precedence", "standing", "wall_s", "sum"),
         sa.Column("head", sa.LargeBinary),
         sa.Column("record", sa.LargeBinary, nullable=False),
     )
@@ -52,6 +53,6 @@ def upgrade() -> None:
         "total",
         sa.Column("line", sa.Integer, primary_key=True),
         sa.Column("side", sa.Integer, primary_key=True),
-        *_integers("bytes", "last_arrival"),
+        *_integers("bytes", "counted"),
     )
     op.create_table("erasing", sa.Column("line", sa.Integer, primary_key=True))
