@@ -38,6 +38,12 @@ def reopen(directory: Path) -> SqlStore:
     return open_store(directory, SECRET, ballast_bytes=SMALL_BALLAST)
 
 
+def connect_new(path: Path) -> dbapi2.Connection:
+    """A connection to a new database without tables."""
+    path.touch()
+    return connect(path, bytes(32))
+
+
 @pytest.fixture
 def post(tmp_path: Path) -> Path:
     """Where the post is."""
@@ -126,9 +132,9 @@ def test_log_is_moved_when_it_is_long(store: SqlStore, monkeypatch: pytest.Monke
 
 
 def test_migrations_make_the_tables_that_the_code_names(tmp_path: Path) -> None:
-    migrated = connect(tmp_path / "migrated.db", bytes(32), new=True)
+    migrated = connect_new(tmp_path / "migrated.db")
     migrations.bring_up(migrated)
-    stated = connect(tmp_path / "stated.db", bytes(32), new=True)
+    stated = connect_new(tmp_path / "stated.db")
     tables.METADATA.create_all(
         create_engine("sqlite://", module=dbapi2, creator=lambda: stated, poolclass=StaticPool)
     )
@@ -195,7 +201,7 @@ def test_newer_schema_is_refused_and_untouched(store: SqlStore, post: Path) -> N
 def test_interrupted_migration_leaves_the_old_schema(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection = connect(tmp_path / "a.db", bytes(32), new=True)
+    connection = connect_new(tmp_path / "a.db")
     monkeypatch.setattr(migrations, "SCHEMA", "no such revision")
     with pytest.raises(Exception, match="no such revision"):
         migrations.bring_up(connection)

@@ -40,15 +40,14 @@ _MANNER = (
 )
 
 
-def connect(path: Path, key: bytes, *, new: bool = False) -> dbapi2.Connection:
-    """A connection to the database at `path` under the 32-byte `key`; `new` makes it, else it must
-    exist.
+def connect(path: Path, key: bytes) -> dbapi2.Connection:
+    """A connection to the database at `path`, which may be an empty file, under the 32-byte `key`.
 
     No transaction is opened by itself. Calls must not overlap, but may come from different threads.
     Raises the driver's errors.
     """
     connection = dbapi2.connect(
-        f"{path.absolute().as_uri()}?mode={'rwc' if new else 'rw'}",
+        f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         isolation_level=None,
         check_same_thread=False,

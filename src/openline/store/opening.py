@@ -19,14 +19,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlcipher3 import dbapi2
-
 from openline.errors import StoreError
 
 from . import checkpoint, keys, migrations
 from .ballast import BALLAST_BYTES, BALLAST_FILE, Ballast
 from .cipher import connect
-from .faults import told_as_ours
+from .faults import DAMAGED, told_as_ours
 from .keys import COST, Cost, Credential, KeyFile, Passphrase, Secret
 from .lock import LOCK_FILE, Lock
 from .sql import SqlStore
@@ -116,8 +114,10 @@ def open_store(directory: Path, secret: Secret, *, ballast_bytes: int = BALLAST_
 def _open(directory: Path, key: bytes, lock: Lock, ballast_bytes: int) -> SqlStore:
     database = directory / DATABASE
     for path in (database, directory / checkpoint.CHECKPOINT_FILE):
-        if not path.exists():
-            raise StoreError("store.damaged", file=path.name)
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
+        except FileNotFoundError:
+            raise StoreError(DAMAGED, file=path.name) from None
     checkpoint.check(database)
     connection = connect(database, key)
     try:
@@ -129,7 +129,8 @@ def _open(directory: Path, key: bytes, lock: Lock, ballast_bytes: int) -> SqlSto
 
 
 def _make_database(database: Path, key: bytes) -> None:
-    connection: dbapi2.Connection = connect(database, key, new=True)
+    _write_whole(database, b"")  # for its owner alone; the log gets the same rights
+    connection = connect(database, key)
     try:
         migrations.bring_up(connection)
         checkpoint.checkpoint(connection, database)
