@@ -16,10 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .bearers import relay, tcp
+from .bearers import tcp
 from .bearers.base import Bearer, BearerProfile
 from .bearers.framing import LineKey
-from .bearers.mailbox import Relay
 from .config import LISTENER, BearerEntry, Config, RelayEntry, TcpEntry
 from .core.events import Now
 from .errors import LocalError
@@ -151,10 +150,14 @@ class Switchboard:
         return tcp.TcpBearer(entry.address, self._key(line), self._entropy)
 
     def _relay(self, line: int, entry: RelayEntry) -> Bearer:
+        # Imported late: it brings an HTTP client, which a post without a relay need not load.
+        from .bearers.mailbox import Relay
+        from .bearers.relay import RelayBearer
+
         ca_file = None if entry.ca_file is None else self.directory / entry.ca_file
         tokens = FileTokens(None if entry.tokens is None else self.directory / entry.tokens)
         where = Relay(entry.url, ca_file, entry.proxy, entry.streams)
-        return relay.RelayBearer(where, lambda: self._post.mailboxes(line), tokens)
+        return RelayBearer(where, lambda: self._post.mailboxes(line), tokens)
 
     def _key(self, line: int) -> LineKey:
         channel = self._post.channel(line)
