@@ -86,8 +86,8 @@ class BearerContract:
         """Load in one direction does not stop the other."""
 
         async def scene() -> None:
-            there = [b"there %04d" % n for n in range(400)]
-            back = [b"back %04d" % n for n in range(400)]
+            there = [b"there %04d" % n for n in range(250)]
+            back = [b"back %04d" % n for n in range(250)]
             self.near.port.send(*there)
             self.far.port.send(*back)
             await self.far.port.until(lambda: set(self.far.port.arrived) == set(there))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from openline.bearers.base import Outgoing
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Seconds a test waits for what must happen, before it fails."""
 
 BATCH_BYTES = 32 * 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import os
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from openline.bearers.base import Bearer
+from openline.bearers.base import Bearer, Mailbox
 from openline.bearers.mailbox import Box, Relay
 from openline.bearers.relay import MailboxSet, RelayBearer
 from openline.errors import BearerError, LocalError
@@ -117,6 +118,45 @@ class TestOverStreams(OverRelay):
             self.near_boxes, self.far_boxes = near, far
             self.near.port.send(b"in the new epoch")
             await self.far.port.until(lambda: self.far.port.arrived == [b"in the new epoch"])
+
+        self._play(scene)
+
+    def test_nothing_is_lost_while_epochs_change_at_every_datagram(self) -> None:
+        """Boxes of old epochs are closed under way, after what uses them has ended."""
+
+        async def scene() -> None:
+            turning = itertools.cycle([mailbox(number) for number in range(30, 36)])
+            near, far = both_sides()
+            self.purse.unspent += await asyncio.to_thread(self.relay.tokens, 8)
+            self.far_boxes = far._replace(take=[mailbox(number) for number in range(30, 36)])
+
+            class Turning:
+                """A deposit mailbox that is another one each time it is asked for."""
+
+                take = near.take
+                recovery = near.recovery
+
+                @property
+                def deposit(self) -> Mailbox:
+                    return next(turning)
+
+            where = Relay(self.relay.url)
+            end = End(RelayBearer(where, Turning, self.purse))
+            await self.near.stop()
+            end.start()
+            try:
+                await end.port.until(lambda: end.port.is_up)
+                sent = [b"%d" % number for number in range(600)]
+                for start in range(0, 600, 200):
+                    end.port.send(*sent[start : start + 200])
+                    await self.far.port.until(
+                        lambda wanted=start + 200: (  # type: ignore[misc]
+                            len(set(self.far.port.arrived)) == wanted
+                        )
+                    )
+                assert end.port.states == ["up"]
+            finally:
+                await end.stop()
 
         self._play(scene)
 

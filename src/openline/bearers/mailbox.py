@@ -83,7 +83,7 @@ class Relay(NamedTuple):
     ca_file: Path | None = None
     """The only authority trusted for TLS; None for the system's."""
     proxy: str | None = None
-    """An HTTP or SOCKS proxy to go through; the environment is not asked."""
+    """An HTTP proxy to go through, http://host:port; the environment is not asked."""
     streams: bool = True
     """False: long polls only."""
 

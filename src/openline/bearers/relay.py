@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 from websockets.asyncio.client import ClientConnection
@@ -139,6 +140,7 @@ class _Passage:
         self._opening = asyncio.Lock()
         self._handing_in = asyncio.Lock()
         self._outboxes: dict[Mailbox, Box] = {}
+        self._users: Counter[Mailbox] = Counter()
 
     async def close(self) -> None:
         """Close what depositing had opened."""
@@ -151,7 +153,8 @@ class _Passage:
         """Keep the port told whether datagrams can go; runs until cancelled."""
         while True:
             try:
-                await self._open(self._outbox(self._mailboxes().deposit))
+                with self._outbox(self._mailboxes().deposit) as box:
+                    await self._open(box)
             except BearerError as failure:
                 self._lose(failure.code)
                 await self._pause()
@@ -197,22 +200,36 @@ class _Passage:
                 # Its batch has failed already; what is needed will be asked for again.
                 return
             mailboxes = self._mailboxes()
-            box = self._outbox(mailboxes.recovery if item.recovery else mailboxes.deposit)
-            try:
-                await box.deposit(item.data)
-            except NotOpenError:
-                await self._open(box)
-                await box.deposit(item.data)
+            with self._outbox(mailboxes.recovery if item.recovery else mailboxes.deposit) as box:
+                try:
+                    await box.deposit(item.data)
+                except NotOpenError:
+                    await self._open(box)
+                    await box.deposit(item.data)
             self._backoff_s = BACKOFF_S_MIN
         except BearerError as failure:
             self._lose(failure.code)
         finally:
             places.release()
 
-    def _outbox(self, mailbox: Mailbox) -> Box:
+    @contextmanager
+    def _outbox(self, mailbox: Mailbox) -> Iterator[Box]:
+        """The box of a mailbox written to, which is not closed while it is used."""
         if mailbox not in self._outboxes:
             self._outboxes[mailbox] = Box(self._relay, self._tls, mailbox, take=False)
-        return self._outboxes[mailbox]
+        self._users[mailbox] += 1
+        try:
+            yield self._outboxes[mailbox]
+        finally:
+            self._users[mailbox] -= 1
+
+    async def _close_unused(self) -> None:
+        """Close the boxes of epochs that are over."""
+        mailboxes = self._mailboxes()
+        for mailbox in set(self._outboxes) - {mailboxes.deposit, mailboxes.recovery}:
+            if not self._users[mailbox]:
+                del self._users[mailbox]
+                await self._outboxes.pop(mailbox).close()
 
     # Taking
 
@@ -228,14 +245,7 @@ class _Passage:
                     if mailbox not in lanes:
                         lanes[mailbox] = group.create_task(self._lane(mailbox))
                 await asyncio.sleep(REVIEW_S)
-                await self._close_unused(mailboxes)
-
-    async def _close_unused(self, before: Mailboxes) -> None:
-        # Used neither a review ago nor now: no post that began then is still under way.
-        now = self._mailboxes()
-        used = {before.deposit, before.recovery, now.deposit, now.recovery}
-        for mailbox in set(self._outboxes) - used:
-            await self._outboxes.pop(mailbox).close()
+                await self._close_unused()
 
     async def _lane(self, mailbox: Mailbox) -> None:
         """Take from one mailbox; runs until cancelled."""

@@ -19,6 +19,7 @@ import hashlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -34,7 +35,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from openline import clock
 from openline.errors import OpenlineError, StoreError
 
-from .interface import ACK_BYTES_MAX, Interface
+from .interface import ACK_BYTES_MAX, WAITERS_MAX, Interface
 from .mailbox import Bounds, MailboxStore, Quota, add_tokens
 
 CONNECTIONS_MAX = 4096
@@ -137,6 +138,7 @@ async def serve(store: MailboxStore, listen: Listen) -> None:
     had.
     """
     interface = Interface(store)
+    asyncio.get_running_loop().set_exception_handler(_log_fault)
     keeping = asyncio.create_task(_keep_house(store, interface))
     try:
         with _listener(listen) as listener:
@@ -166,6 +168,11 @@ async def _keep_house(store: MailboxStore, interface: Interface) -> None:
             # A full or failing disk: deposits are refused, and the next look may find it mended.
             _log("relay.housekeeping", code=error.code)
         await asyncio.sleep(EXPIRE_S)
+
+
+def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """What the event loop met, by its kind alone: its own words may hold addresses."""
+    _log("relay.fault", kind=type(context.get("exception")).__name__)
 
 
 def _log(event: str, **values: object) -> None:
@@ -258,6 +265,7 @@ def serve_command(
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     host, port = _host_port(address)
+    _raise_file_limit()
     bounds = Bounds(
         keep_days * 86_400,
         idle_days * 86_400,
@@ -320,6 +328,15 @@ def explain(error: OpenlineError) -> str:
         "relay.disk": "the database cannot be read or written",
     }
     return f"{words.get(error.code, 'failed')} ({error})"
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as connections and streams need, where the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + WAITERS_MAX + 256
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _host_port(address: str) -> tuple[str, int]:
