@@ -34,6 +34,11 @@ class End:
         """Run the bearer until `stop`."""
         self._task = asyncio.create_task(self.bearer.run(self.port))
 
+    @property
+    def running(self) -> bool:
+        """Whether the bearer was started and has not ended."""
+        return self._task is not None and not self._task.done()
+
     async def stop(self) -> None:
         """Cancel the bearer and wait for its end; raises what it raised if it ended by itself."""
         task, self._task = self._task, None

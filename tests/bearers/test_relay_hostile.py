@@ -1,0 +1,150 @@
+"""The relay bearer against a relay that is the attacker: nothing reaches the post, nothing ends
+the bearer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from openline.bearers.mailbox import Relay
+from openline.bearers.relay import MailboxSet, RelayBearer
+
+from ..relay.process import mailbox
+from .contract import End
+from .ports import PATIENCE_S
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
+EMPTY_OK = OK % (0, b"")
+NO_STREAM = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+
+def entry(length: int, body: bytes) -> bytes:
+    """One entry that says its datagram has `length` bytes."""
+    return struct.pack(">QH", 1, length) + body
+
+
+class Hostile:
+    """A server that gives the same answer to every request of a kind, whatever it says."""
+
+    def __init__(self, stream: bytes, poll: bytes, rest: bytes = EMPTY_OK) -> None:
+        self.answers = {"stream": stream, "poll": poll, "rest": rest}
+        self.asked = {"stream": 0, "poll": 0, "rest": 0}
+        self.elsewhere = 0
+        self._changed = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer until the other side closes, or the answer is one that ends the connection."""
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                line = head.split(b"\r\n")[0]
+                kind = "stream" if b"/stream" in line else "poll" if b"?wait" in line else "rest"
+                self.asked[kind] += 1
+                self._changed.set()
+                writer.write(self.answers[kind])
+                await writer.drain()
+                if not self.answers[kind].startswith(b"HTTP/1.1 2"):
+                    return
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+    async def trap(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Count who was sent here by a redirect."""
+        self.elsewhere += 1
+        writer.close()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait until `true()` holds of what was asked."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not true():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.mark.parametrize(
+    ("stream", "poll"),
+    [
+        (NO_STREAM, OK % (5, entry(5, b"")[:5])),
+        (NO_STREAM, OK % (10, entry(0, b""))),
+        (NO_STREAM, OK % (14, entry(5, b"four"))),
+        (NO_STREAM, OK % (5010, entry(5000, bytes(5000)))),
+        (NO_STREAM, OK % (1_000_000, bytes(1_000_000))),
+        (NO_STREAM, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        (NO_STREAM, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n????"),
+        (NO_STREAM, b"\x00" * 100_000),
+        (NO_STREAM, EMPTY_OK),
+        (NO_STREAM, b""),
+        (b"", EMPTY_OK),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", EMPTY_OK),
+        (b"\xff" * 100_000, EMPTY_OK),
+    ],
+)
+def test_a_hostile_relay_hands_nothing_in_and_ends_nothing(stream: bytes, poll: bytes) -> None:
+    """The bearer keeps asking, not faster than its backoff."""
+
+    async def scene(relay: Hostile, url: str) -> None:
+        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        end = End(RelayBearer(Relay(url), lambda: boxes, NoTokens()))
+        end.start()
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await relay.until(lambda: relay.asked["stream"] + relay.asked["poll"] >= 4)
+        assert loop.time() - began_s >= 0.25
+        assert end.running
+        assert end.port.offered == []
+        await end.stop()
+
+    play(Hostile(stream, poll), scene)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """Neither by a stream nor by a request: the relay does not say where we connect to."""
+
+    async def scene(relay: Hostile, url: str) -> None:
+        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        trap = await asyncio.start_server(relay.trap, "127.0.0.1", 0)
+        port = trap.sockets[0].getsockname()[1]
+        location = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/\r\n" % port
+        for kind in relay.answers:
+            relay.answers[kind] = location + b"Content-Length: 0\r\n\r\n"
+        end = End(RelayBearer(Relay(url), lambda: boxes, NoTokens()))
+        end.start()
+        await relay.until(lambda: min(relay.asked.values()) >= 2)
+        assert relay.elsewhere == 0
+        assert not end.port.is_up
+        await end.stop()
+        trap.close()
+        await trap.wait_closed()
+
+    play(Hostile(b"", b""), scene)
+
+
+class NoTokens:
+    """A purse without tokens."""
+
+    def next(self) -> bytes | None:
+        """None."""
+        return None
+
+    def spent(self, token: bytes) -> None:
+        """Nothing to forget."""
+
+
+def play(relay: Hostile, scene: Callable[[Hostile, str], Awaitable[None]]) -> None:
+    """Serve `relay` on a port of its own and run a scene against it."""
+
+    async def whole() -> None:
+        server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            await scene(relay, f"http://127.0.0.1:{port}")
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    asyncio.run(whole())
