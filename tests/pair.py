@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from openline.core.envelope import decode_record
 from openline.core.events import Now, Serial
 from openline.core.precedence import Precedence
 from openline.enrolment import new_tape, words
@@ -36,9 +37,9 @@ class LinePair:
     def _post(self, name: str) -> Post:
         return Post(self.stores[name], self.random.randbytes, self.now)
 
-    def up(self, name: str, bearer: str = "tcp", *, mtu_bytes: int = 4096) -> None:
+    def up(self, name: str, bearer: str = "tcp", *, mtu_bytes: int = 4096, cost: int = 1) -> None:
         """The bearer of a post comes up."""
-        self.do(name, BearerUp(1, bearer, mtu_bytes, 5, 200, 30_000, 1, self.padded))
+        self.do(name, BearerUp(1, bearer, mtu_bytes, 5, 200, 30_000, cost, self.padded))
 
     def restart(self, name: str) -> None:
         """The process ends and another opens the same disk."""
@@ -87,8 +88,6 @@ class LinePair:
 
     def texts(self, name: str) -> list[str]:
         """The texts of the other side as a post holds them, in the order they came."""
-        from openline.core.envelope import decode_record
-
         rows = self.stores[name].arrivals(1, 0, 1000, side=1, kinds=[1])
         return [decode_record(row.record).text for row in rows]
 

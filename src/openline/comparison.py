@@ -11,15 +11,21 @@ rationed, since it costs lookups.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from .core import limits
 from .core.envelope import Frame, FrameType, Reader, malformed, varint
 from .core.events import Now, Serial
-from .core.transcript import OURS, THEIRS, Ledger, digest
+from .core.transcript import OURS, THEIRS, Ledger
 from .errors import RemoteError
 
 _ANSWERS_PER_S_MAX = 20
 _BLANK = bytes(16)
+
+
+def digest(line_id: bytes, first_head: bytes, second_head: bytes) -> bytes:
+    """The digest of both chains: 32 bytes; the first party's head comes first."""
+    return sha256(b"openline/1 digest" + line_id + first_head + second_head).digest()
 
 
 @dataclass(slots=True)

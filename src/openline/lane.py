@@ -26,7 +26,7 @@ from .errors import LocalError, RemoteError, SealError
 from .inputs import Receive, Release
 from .ledger import LineLedger
 from .quota import Quota
-from .sealing.keys import Card, Entropy, Identity, Kit
+from .sealing.keys import Card, Entropy, Identity, Kit, label
 from .sealing.openings import CARD_KEY
 from .sealing.seal import Seal, Unreadable
 from .status import KIND_NAMES, BearerStatus, Channel, LineStatus, Mailboxes, PostEvent
@@ -323,7 +323,8 @@ class Lane:
                 break
             pad_to = mtu_bytes if channel.up.padded else 0
             data = self.seal.seal(run, encode_frames(frames), now, pad_to=pad_to)
-            taken.append(Outgoing(data, recovery=run.to_card))
+            silent = self.outbox.unanswered >= _RENEW_AFTER
+            taken.append(Outgoing(data, recovery=run.to_card or silent))
             size += len(data)
         return taken
 
@@ -331,14 +332,19 @@ class Lane:
 
     def channel(self) -> Channel:
         """What connection-oriented bearers authenticate with."""
-        return Channel(self.kit.bearer_key, self.kit.direction)
+        return Channel(label(self.kit.secret, "bearer"), self.kit.direction)
 
     def mailboxes(self) -> Mailboxes:
         """Where a relay bearer takes and deposits now (§11)."""
         own, peer, epoch = self.kit.direction, 3 - self.kit.direction, self.seal.state.epoch_own
-        take = [Mailbox(*self.kit.mailbox(peer, n)) for n in sorted({0, epoch - 1, epoch})]
-        deposit = Mailbox(*self.kit.mailbox(own, self.seal.state.epoch_peer))
-        return Mailboxes(take, deposit, Mailbox(*self.kit.mailbox(own, 0)))
+        take = [self._mailbox(peer, n) for n in sorted({0, epoch - 1, epoch})]
+        deposit = self._mailbox(own, self.seal.state.epoch_peer)
+        return Mailboxes(take, deposit, self._mailbox(own, 0))
+
+    def _mailbox(self, direction: int, epoch: int) -> Mailbox:
+        context = bytes((direction,)) + epoch.to_bytes(4, "big")
+        secrets = (label(self.kit.secret, name, context) for name in ("take", "deposit"))
+        return Mailbox(*secrets)
 
     def status(self, now: Now) -> LineStatus:
         """The line as it stands."""

@@ -29,6 +29,8 @@ class LineLedger:
         self._line = line
         self._overlay: dict[tuple[int, int], dict[tuple[int, int], Row]] = {}
         """(side, number) → (incarnation, variant) → row as this step leaves it."""
+        self._new: dict[tuple[int, Serial, int], int] = {}
+        """(side, serial, variant) → where the batch has a row of this step."""
         self._recent: OrderedDict[Serial, bytes] = OrderedDict()
         self._recent_bytes = 0
         self.batch = Batch()
@@ -41,6 +43,7 @@ class LineLedger:
     def settle(self) -> None:
         """The step's batch is durable."""
         self._overlay.clear()
+        self._new.clear()
 
     def _changed(self, side: int, serial: Serial, variant: int = 0) -> Row | None:
         rows = self._overlay.get((side, serial.number))
@@ -128,6 +131,7 @@ class LineLedger:
             standing,
             variant,
         )
+        self._new[side, record.serial, variant] = len(self.batch.rows)
         self.batch.rows.append(row)
         self._overlay.setdefault((side, row.number), {})[row.incarnation, variant] = row
         if side == OURS:
@@ -146,7 +150,11 @@ class LineLedger:
         if row is None:
             return
         row = row._replace(head=head, standing=standing)
-        self.batch.heads.append(
-            (self._line, side, serial.number, serial.incarnation, head, standing)
-        )
+        new = self._new.get((side, serial, 0))
+        if new is not None:
+            self.batch.rows[new] = row
+        else:
+            self.batch.heads.append(
+                (self._line, side, serial.number, serial.incarnation, head, standing)
+            )
         self._overlay.setdefault((side, row.number), {})[row.incarnation, 0] = row

@@ -16,7 +16,8 @@ from .core import receipts
 from .core.envelope import decode_record, peek_serial
 from .core.events import Serial
 from .core.inbound import Begin
-from .core.transcript import digest, next_head
+from .comparison import digest
+from .core.transcript import next_head
 from .errors import OpenlineError
 
 

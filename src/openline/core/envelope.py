@@ -310,11 +310,6 @@ def encode_frames(frames: Sequence[Frame]) -> bytes:
     return b"".join(parts)
 
 
-def frame_bytes(payload_bytes: int) -> int:
-    """Bytes a frame takes when it is not the last (its most)."""
-    return 1 + len(varint(payload_bytes)) + payload_bytes
-
-
 def decode_frames(inner: bytes) -> Iterator[Frame]:
     """The frames of an inner, padding skipped; raises RemoteError at the first that is malformed
     (R16)."""

@@ -10,6 +10,7 @@ author can do is bounded here or in limits.py. Nothing here sends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from ..errors import RemoteError
@@ -36,7 +37,7 @@ from .transcript import (
     Segment,
     find_segment,
     next_head,
-    segment_end,
+    serial_at,
 )
 
 
@@ -105,9 +106,9 @@ class Reception:
         self.admit = admit
         self.branch: list[Segment] = []
         self.contiguous = 0
-        self.head = genesis
-        self.former: list[int] = []
-        """Incarnations left for another branch."""
+        self.head = self.genesis = genesis
+        self.former: dict[int, tuple[int, int]] = {}
+        """Incarnations left for another branch: (first number, incarnation before it)."""
         self.lost = RangeSet()
         self.waiting = RangeSet()
         self.forks = 0
@@ -116,12 +117,13 @@ class Reception:
 
     def save(self) -> list[Any]:
         """What a restart needs beyond the records themselves, ready for JSON."""
-        lost = list(self.lost)
-        return [self.contiguous, self.head.hex(), self.branch, self.former, lost, self.forks]
+        lost, former = list(self.lost), [[i, *at] for i, at in self.former.items()]
+        return [self.contiguous, self.head.hex(), self.branch, former, lost, self.forks]
 
     def load(self, saved: list[Any]) -> None:
         """The reverse of `save`; what waits behind gaps is asked of the ledger."""
-        self.contiguous, head, branch, self.former, lost, self.forks = saved
+        self.contiguous, head, branch, former, lost, self.forks = saved
+        self.former = {incarnation: (first, last) for incarnation, first, last in former}
         self.head = bytes.fromhex(head)
         self.branch = [Segment(*pair) for pair in branch]
         self.lost = RangeSet([(first, last) for first, last in lost])
@@ -144,16 +146,13 @@ class Reception:
         return Ack(self.incarnation, self.contiguous, held)
 
     def arrive(self, data: bytes, now_ms: int) -> Iterable[Taken]:
-        """Judge a record's bytes; what is new, or nothing for a duplicate. Raises Refused,
-        RemoteError."""
+        """Judge a record; what is new, nothing for a duplicate. Raises Refused, RemoteError."""
         serial = peek_serial(data)
         newest = bool(self.branch) and serial.incarnation == self.branch[-1].incarnation
         if not newest or serial.number <= self.highest:
             held = self.ledger.get(THEIRS, serial)
-            if held == data:
-                return ()
             if held is not None:
-                return self._fork(serial, data, now_ms)
+                return self._again(serial, data, held, now_ms)
         if len(data) > limits.RECORD_BYTES_MAX:
             raise Refused(Refusal.TOO_LONG, serial)
         try:
@@ -165,64 +164,83 @@ class Reception:
         if known is None and serial.incarnation not in self.former:
             if begin is None:
                 raise RemoteError("begin.missing", number=serial.number)
-            self._admit(record, len(data), now_ms)
-            return self._begin(record, data, begin)
-        self._admit(record, len(data), now_ms)
+            return self._begin(record, data, begin, now_ms)
         if known is not None and begin is not None:
             self._split(known, record, begin)
-            known = find_segment(self.branch, record.incarnation)
-        return self._place(record, data, known)
+        place = self._placing(serial)
+        self._admit(record, len(data), now_ms)
+        return self._keep(record, data, place)
 
-    def _fork(self, serial: Serial, data: bytes, now_ms: int) -> Iterable[Taken]:
+    def _admit(self, record: Record, size: int, now_ms: int) -> None:
+        """R30, as the post decides it."""
+        if not self.admit(record, size, now_ms):
+            raise Refused(Refusal.NO_ROOM, record.serial)
+
+    def _again(self, serial: Serial, data: bytes, held: bytes, now_ms: int) -> Iterable[Taken]:
+        """A serial that is held: a duplicate, a fork, or one whose branch is followed again."""
+        if data == held:
+            place = self._placing(serial)
+            if place is not Event.ARRIVE_ASIDE and serial.number not in self.waiting:
+                self._chain(serial, data, place, Inbound.ABANDONED)
+            return ()
         variants = self.ledger.variants(THEIRS, serial)
         if data in variants:
             return ()
-        full = len(variants) >= limits.FORK_VARIANTS_MAX or self.forks >= limits.FORKS_MAX
-        if full:
+        if len(variants) >= limits.FORK_VARIANTS_MAX or self.forks >= limits.FORKS_MAX:
             raise RemoteError("fork.too_many", number=serial.number)
         try:
             record = decode_record(data)
         except RemoteError:
             raise Refused(Refusal.MALFORMED, serial) from None
         self._admit(record, len(data), now_ms)
-        waiting = serial.number > self.contiguous
+        waiting = serial.number in self.waiting
         INBOUND.next(Inbound.WAITING if waiting else Inbound.CHAINED, Event.DIFFER)
         self.forks += 1
         self.ledger.put(THEIRS, record, data, None, FORKED)
         return (Taken(record, "fork", data),)
 
-    def _aside(self, record: Record, data: bytes, before: Inbound) -> Iterable[Taken]:
-        INBOUND.next(before, Event.ARRIVE_ASIDE)
-        self.ledger.put(THEIRS, record, data, None, ABANDONED)
-        return (Taken(record, "abandoned", data),)
-
-    def _place(self, record: Record, data: bytes, at: int | None) -> Iterable[Taken]:
-        number = record.number
-        if at is None or not (
-            self.branch[at].first <= number <= segment_end(self.branch, at, 1 << 62)
-        ):
-            return self._aside(record, data, Inbound.MISSING)
-        if number <= self.contiguous:
-            return self._aside(record, data, Inbound.LOST)
+    def _placing(self, serial: Serial) -> Event:
+        """Where a record of a known incarnation belongs. Raises Refused."""
+        number = serial.number
+        on_branch = serial_at(self.branch, number) == serial
+        if not on_branch or number <= self.contiguous:
+            return Event.ARRIVE_ASIDE
         if number == self.contiguous + 1:
-            self._join(record.serial, data)
-            self.ledger.put(THEIRS, record, data, self.head, CHAINED)
-            self._fill()
-            return (Taken(record, "chained", data),)
+            return Event.ARRIVE_NEXT
         if number - self.contiguous > limits.SERIAL_JUMP_MAX:
-            raise Refused(Refusal.SERIAL_JUMP, record.serial)
+            raise Refused(Refusal.SERIAL_JUMP, serial)
         touches = number - 1 in self.waiting or number + 1 in self.waiting
         if len(self.waiting) >= limits.GAPS_MAX and not touches:
-            raise Refused(Refusal.GAPS, record.serial)
-        INBOUND.next(Inbound.MISSING, Event.ARRIVE_AHEAD)
-        self.ledger.put(THEIRS, record, data, None, CHAINED)
-        self.waiting.add(number)
-        return (Taken(record, "waiting", data),)
+            raise Refused(Refusal.GAPS, serial)
+        return Event.ARRIVE_AHEAD
+
+    def _keep(self, record: Record, data: bytes, place: Event) -> Iterable[Taken]:
+        """Put a new record on disk, and in the chain if it belongs there."""
+        aside = place is Event.ARRIVE_ASIDE
+        self.ledger.put(THEIRS, record, data, None, ABANDONED if aside else CHAINED)
+        if aside:
+            lost = record.number in self.lost
+            INBOUND.next(Inbound.LOST if lost else Inbound.MISSING, place)
+            return (Taken(record, "abandoned", data),)
+        self._chain(record.serial, data, place, Inbound.MISSING)
+        chained = place is Event.ARRIVE_NEXT
+        return (Taken(record, "chained" if chained else "waiting", data),)
+
+    def _chain(self, serial: Serial, data: bytes, place: Event, before: Inbound) -> None:
+        """A record on disk joins the chain, or waits behind a gap."""
+        INBOUND.next(before, place)
+        if place is Event.ARRIVE_NEXT:
+            self._join(serial, data)
+            self._fill()
+        else:
+            self.waiting.add(serial.number)
+            if before is Inbound.ABANDONED:
+                self.ledger.rehead(THEIRS, serial, None, CHAINED)
 
     def _join(self, serial: Serial, data: bytes) -> None:
-        INBOUND.next(Inbound.MISSING, Event.ARRIVE_NEXT)
         self.head = next_head(self.head, data)
         self.contiguous = serial.number
+        self.ledger.rehead(THEIRS, serial, self.head, CHAINED)
 
     def _fill(self) -> None:
         """Chain what waited behind the gap that has closed."""
@@ -233,94 +251,96 @@ class Reception:
             if serial.number > until:
                 break
             INBOUND.next(Inbound.WAITING, Event.GAP_FILLED)
-            self.head = next_head(self.head, data)
-            self.contiguous = serial.number
-            self.ledger.rehead(THEIRS, serial, self.head, CHAINED)
+            self._join(serial, data)
 
-    def _admit(self, record: Record, size: int, now_ms: int) -> None:
-        """R30, as the post decides it."""
-        if not self.admit(record, size, now_ms):
-            raise Refused(Refusal.NO_ROOM, record.serial)
-
-    def _begin(self, record: Record, data: bytes, begin: Begin) -> Iterable[Taken]:
-        """R21: a new incarnation continues the branch, perhaps from an earlier number."""
+    def _begin(self, record: Record, data: bytes, begin: Begin, now_ms: int) -> Iterable[Taken]:
+        """R21: the branch followed is now the one that leads to this incarnation."""
         number = record.number
-        if number - self.contiguous > limits.SERIAL_JUMP_MAX or begin.floor >= number:
-            raise Refused(Refusal.SERIAL_JUMP, record.serial)
-        if (begin.previous == 0) != (number == 1):
+        if begin.floor >= number or (begin.previous == 0) != (number == 1):
             raise Refused(Refusal.MALFORMED, record.serial)
+        if number - self.contiguous > limits.SERIAL_JUMP_MAX:
+            raise Refused(Refusal.SERIAL_JUMP, record.serial)
         if sum(s.first > self.contiguous for s in self.branch) >= limits.SEGMENTS_MAX:
             raise Refused(Refusal.GAPS, record.serial)
-        at = find_segment(self.branch, begin.previous)
-        if at is not None:
-            end = segment_end(self.branch, at, 1 << 62)
-            if not self.branch[at].first <= number - 1 <= end:
-                return self._aside_incarnation(record, data)
-        elif begin.previous in self.former:
-            return self._aside_incarnation(record, data)
-        elif begin.previous and begin.floor <= self.contiguous:
-            raise RemoteError("begin.missing", number=number)
-        if self.branch and (self.highest >= number or self.branch[-1].first >= number):
-            self._leave(number)
-        if at is None and begin.floor < number - 1:
-            self.branch.append(Segment(begin.previous, begin.floor + 1))
-        self.branch.append(Segment(record.incarnation, number))
+        branch = [*self._path(begin, number), Segment(record.incarnation, number)]
+        self._admit(record, len(data), now_ms)
+        pairs = zip(branch, self.branch, strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        self._leave(min(s.first for s in branch[common:] + self.branch[common:]), common, begin)
+        self.branch = branch
+        self._return(number)
         self._pass_floor(begin)
-        taken = self._place(record, data, len(self.branch) - 1)
-        self._forget_old()
+        taken = self._keep(record, data, self._placing(record.serial))
+        while len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.contiguous:
+            del self.branch[0]
+        for old in list(self.former)[: -limits.SEGMENTS_KEPT]:
+            del self.former[old]
         return taken
 
+    def _path(self, begin: Begin, number: int) -> list[Segment]:
+        """The branch leading to (previous, number − 1). Raises RemoteError if it is not known."""
+        back: list[Segment] = []
+        at, below = begin.previous, number
+        while at and find_segment(self.branch, at) is None:
+            first, previous = self.former.get(at, (0, 0))
+            if not 0 < first < below:
+                if begin.floor <= self.contiguous:
+                    raise RemoteError("begin.missing", number=number)
+                known = [s for s in self.branch if s.first <= begin.floor]
+                gap = [Segment(begin.previous, begin.floor + 1)]
+                return known + (gap if begin.floor + 1 < number else [])
+            back.insert(0, Segment(at, first))
+            at, below = previous, first
+        found = find_segment(self.branch, at)
+        path = self.branch[: found + 1] if found is not None else []
+        if path and path[-1].first >= below:
+            raise RemoteError("begin.missing", number=number)
+        return path + back
+
     def _split(self, at: int, record: Record, begin: Begin) -> None:
-        """A BEGIN inside a segment known only from a later BEGIN: what is before it is another
-        incarnation's."""
+        """A BEGIN inside a segment known from a later one: what is before it is another's."""
         first = self.branch[at].first
         if first < record.number and find_segment(self.branch, begin.previous) is None:
             self.branch[at] = Segment(record.incarnation, record.number)
             self.branch.insert(at, Segment(begin.previous, first))
 
-    def _aside_incarnation(self, record: Record, data: bytes) -> Iterable[Taken]:
-        self.former.append(record.incarnation)
-        return self._aside(record, data, Inbound.MISSING)
-
-    def _leave(self, number: int) -> None:
-        """Numbers from `number` on are no longer on the branch: the author went back."""
+    def _leave(self, number: int, common: int, begin: Begin) -> None:
+        """Numbers from `number` on leave the branch, segments from `common` on are former ones."""
         for serial, _ in list(self.ledger.following(THEIRS, number - 1)):
             chained = serial.number <= self.contiguous
             INBOUND.next(Inbound.CHAINED if chained else Inbound.WAITING, Event.BRANCH_LEFT)
             self.ledger.rehead(THEIRS, serial, None, ABANDONED)
-        self.former += [s.incarnation for s in self.branch if s.first >= number]
-        self.branch = [s for s in self.branch if s.first < number]
+        for at in range(common, len(self.branch)):
+            previous = self.branch[at - 1].incarnation if at else 0
+            self.former[self.branch[at].incarnation] = (self.branch[at].first, previous)
         self.waiting.remove_from(number)
         self.lost.remove_from(number)
         if self.contiguous >= number:
-            self.contiguous = number - 1
-            self.head = self._head_at(number - 1)
+            head = self.genesis if number == 1 else self.ledger.head(THEIRS, number - 1)
+            self.contiguous = number - 1 if head else begin.floor
+            self.head = head or begin.floor_head
 
-    def _head_at(self, number: int) -> bytes:
-        head = self.ledger.head(THEIRS, number)
-        if head is None:
-            raise RemoteError("begin.unreachable", number=number)
-        return head
+    def _return(self, number: int) -> None:
+        """What had been abandoned of the branch now followed stands in the chain again."""
+        while self.contiguous + 1 < number:
+            serial = serial_at(self.branch, self.contiguous + 1)
+            data = self.ledger.get(THEIRS, serial)
+            if data is None or serial.number in self.waiting:
+                break
+            INBOUND.next(Inbound.ABANDONED, Event.ARRIVE_NEXT)
+            self._join(serial, data)
+        self._fill()
 
     def _pass_floor(self, begin: Begin) -> None:
         """Skip what the author will not send again; else hold its head against ours."""
         if begin.floor > self.contiguous:
-            first = self.contiguous + 1
-            for gap_first, gap_last in [*self.waiting.missing(self.contiguous)]:
-                self.lost.add(gap_first, min(gap_last, begin.floor))
-            top = self.waiting.highest or self.contiguous
-            self.lost.add(max(first, top + 1), begin.floor)
+            for first, last in [*self.waiting.missing(self.contiguous)]:
+                self.lost.add(first, min(last, begin.floor))
+            self.lost.add(max(self.highest, self.contiguous) + 1, begin.floor)
             INBOUND.next(Inbound.MISSING, Event.SKIP)
-            self.contiguous = begin.floor
-            self.head = begin.floor_head
+            self.contiguous, self.head = begin.floor, begin.floor_head
             self._fill()
         else:
             ours = self.ledger.head(THEIRS, begin.floor) if begin.floor else None
             if ours is not None and ours != begin.floor_head:
                 self.differs_at = begin.floor
-
-    def _forget_old(self) -> None:
-        """Segments that ended long before the contiguous number need no memory."""
-        while len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.contiguous:
-            del self.branch[0]
-        del self.former[: -limits.SEGMENTS_KEPT]

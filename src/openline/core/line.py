@@ -260,6 +260,8 @@ class Line:
     def _acknowledged(self, ack: Ack, now: Now) -> None:
         at = find_segment(self.branch, ack.incarnation)
         if at is None:
+            if ack.incarnation:
+                self._ask_begin(now)
             return
         end = segment_end(self.branch, at, self.number)
         top = ack.held[-1][1] if ack.held else ack.contiguous

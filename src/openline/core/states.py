@@ -92,6 +92,8 @@ INBOUND = Machine(
         (Inbound.WAITING, Event.BRANCH_LEFT): Inbound.ABANDONED,
         (Inbound.CHAINED, Event.DIFFER): Inbound.CHAINED,
         (Inbound.CHAINED, Event.BRANCH_LEFT): Inbound.ABANDONED,
+        (Inbound.ABANDONED, Event.ARRIVE_NEXT): Inbound.CHAINED,
+        (Inbound.ABANDONED, Event.ARRIVE_AHEAD): Inbound.WAITING,
     },
 )
 """DIFFER: another text for a serial held; BRANCH_LEFT: a BEGIN continues from before it; SKIP: a

@@ -53,11 +53,6 @@ def next_head(head: bytes, data: bytes) -> bytes:
     return sha256(head + data).digest()
 
 
-def digest(line_id: bytes, first_head: bytes, second_head: bytes) -> bytes:
-    """The digest of both chains: 32 bytes; the first party's head comes first."""
-    return sha256(b"openline/1 digest" + line_id + first_head + second_head).digest()
-
-
 class Segment(NamedTuple):
     """Numbers from `first` on belong to `incarnation`, until the next segment."""
 

@@ -10,13 +10,18 @@ nothing here can make a record wrong, only late.
 from __future__ import annotations
 
 from ..core import limits
-from ..core.envelope import Frame, FrameType, frame_bytes
+from ..core.envelope import Frame, FrameType, varint
 from ..core.events import Now
 from ..core.line import Line
 from ..core.transcript import OURS
 from ..inputs import BearerDown, BearerUp
 from .assembly import Piece
 from .outbox import Channel, Entry, Outbox
+
+
+def frame_bytes(payload_bytes: int) -> int:
+    """Bytes a frame takes when it is not the last (its most)."""
+    return 1 + len(varint(payload_bytes)) + payload_bytes
 
 
 class Dispatch:

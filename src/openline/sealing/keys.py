@@ -153,11 +153,6 @@ class Kit:
         """The permanent root, root0."""
         return label(self.secret, "root")
 
-    @cached_property
-    def bearer_key(self) -> bytes:
-        """Authenticates connections of bearers; 32 bytes."""
-        return label(self.secret, "bearer")
-
     def header_key(self, direction: int) -> bytes:
         """AES-256-SIV key of a direction; 64 bytes."""
         return label(self.secret, "header", bytes((direction,)), 64)
@@ -165,8 +160,3 @@ class Kit:
     def genesis(self, direction: int) -> bytes:
         """head(0) of the chain of records that travel in a direction."""
         return label(self.secret, "chain", bytes((direction,)))
-
-    def mailbox(self, direction: int, epoch: int) -> tuple[bytes, bytes]:
-        """(take, deposit) secrets of the mailbox of a direction and epoch."""
-        context = bytes((direction,)) + epoch.to_bytes(4, "big")
-        return label(self.secret, "take", context), label(self.secret, "deposit", context)

@@ -407,18 +407,20 @@ class Seal:
             return None
         body = self.roots.answer(offer, self.kit.root, self.pages, self.running_s(now))
         if body is not None:
-            self._burn(int.from_bytes(body[2:4], "big"))
+            self._renewed(int.from_bytes(body[2:4], "big"))
         return body
 
     def complete(self, answer: bytes, now: Now) -> None:
         """Take the second party's ANSWER; the next run is opened on the new root."""
         offer = self.roots.offer
         if self.roots.complete(answer, self.kit.root, self.pages, self.running_s(now)):
-            self._burn(offer.page if offer else 0)
+            self._renewed(offer.page if offer else 0)
             self.events.append(("rekeyed", {}))
 
-    def _burn(self, page: int) -> None:
+    def _renewed(self, page: int) -> None:
+        """A root was made: burn the page that went in, and let the mailbox change its name."""
         self._dirty = True
+        self.state.epoch_own += 1
         if page:
             self.pages.pop(page, None)
             self._changed[f"tape/{page:04d}"] = None

@@ -1,0 +1,261 @@
+"""What a pair of posts does: order, gaps, restarts, restored disks, hostile peers' least tricks."""
+
+from __future__ import annotations
+
+import pytest
+
+from openline.core import receipts
+from openline.core.events import Serial
+from openline.core.precedence import Precedence
+from openline.errors import LocalError, StoreError
+from openline.inputs import BearerDown, Compare, Receive
+from tests.pair import LinePair
+
+
+@pytest.fixture(params=[True, False], ids=["tape", "cards"])
+def pair(request: pytest.FixtureRequest) -> LinePair:
+    made = LinePair(tape=request.param)
+    made.flow()
+    return made
+
+
+def agree(pair: LinePair) -> None:
+    first, second = pair.digests()
+    assert first
+    assert first == second
+
+
+def test_texts_cross_and_records_agree(pair: LinePair) -> None:
+    pair.say("a", "The line is open.")
+    pair.say("b", "Линия открыта.")
+    pair.flow()
+    assert pair.texts("b") == ["The line is open."]
+    assert pair.texts("a") == ["Линия открыта."]
+    agree(pair)
+
+
+def test_flash_overtakes_everything_not_yet_on_the_wire(pair: LinePair) -> None:
+    for number in range(40):
+        pair.say("a", f"routine {number} " + "x" * 900)
+    pair.say("a", "flash", Precedence.FLASH)
+    pair.give("b", pair.take("a")[:1])
+    assert pair.texts("b")[0] == "flash"
+
+
+def test_a_message_longer_than_a_datagram_arrives_whole(pair: LinePair) -> None:
+    text = "п" * 30_000
+    pair.say("a", text)
+    pair.flow()
+    assert pair.texts("b") == [text]
+    agree(pair)
+
+
+def test_gap_is_shown_then_repaired(pair: LinePair) -> None:
+    pair.say("a", "one")
+    lost = pair.take("a")
+    pair.say("a", "two")
+    pair.give("b", pair.take("a"))
+    status = pair.posts["b"].status(1, pair.now)
+    assert pair.texts("b") == ["two"]
+    assert len(status.gaps) == 1
+    assert lost
+    pair.wait(1)
+    pair.flow()
+    assert pair.posts["b"].status(1, pair.now).gaps == []
+    agree(pair)
+
+
+def test_the_same_datagram_twice_over_two_bearers_is_one_message(pair: LinePair) -> None:
+    pair.say("a", "once")
+    datagrams = pair.take("a")
+    pair.up("b", "relay")
+    pair.give("b", datagrams)
+    pair.give("b", datagrams, "relay")
+    pair.flow()
+    assert pair.texts("b") == ["once"]
+
+
+def test_restart_of_either_side_loses_nothing(pair: LinePair) -> None:
+    for name in "abab":
+        pair.say(name, f"before {name}")
+        pair.take(name)
+        pair.restart(name)
+        pair.flow()
+        pair.wait(2)
+        pair.flow()
+    assert pair.texts("b") == ["before a", "before a"]
+    assert pair.texts("a") == ["before b", "before b"]
+    agree(pair)
+
+
+def test_every_process_that_releases_has_an_incarnation_of_its_own(pair: LinePair) -> None:
+    first = pair.say("a", "one")
+    pair.restart("a")
+    second = pair.say("a", "two")
+    assert first.incarnation != second.incarnation
+    assert second.number > first.number
+
+
+def restore(pair: LinePair, name: str, saved: object) -> None:
+    pair.stores[name].restore(saved)  # type: ignore[arg-type]
+    pair.restart(name)
+
+
+def settle(pair: LinePair) -> None:
+    for _ in range(12):
+        pair.flow()
+        pair.wait(20)
+    pair.flow()
+
+
+def test_author_restored_to_old_state_continues_from_there_and_nothing_is_overwritten(
+    pair: LinePair,
+) -> None:
+    pair.say("a", "kept")
+    pair.flow()
+    saved = pair.stores["a"].snapshot()
+    pair.say("a", "forgotten by its author")
+    pair.flow()
+    restore(pair, "a", saved)
+    pair.say("a", "after")
+    settle(pair)
+    assert pair.texts("b") == ["kept", "forgotten by its author", "after"]
+    agree(pair)
+
+
+def test_reader_restored_to_old_state_says_what_it_lost_and_the_line_goes_on(
+    pair: LinePair,
+) -> None:
+    pair.say("a", "kept")
+    pair.flow()
+    saved = pair.stores["b"].snapshot()
+    for number in range(3):
+        pair.say("a", f"lost {number}")
+    pair.flow()
+    restore(pair, "b", saved)
+    pair.say("a", "after")
+    settle(pair)
+    assert pair.texts("b") == ["kept", "after"]
+    assert pair.posts["b"].status(1, pair.now).lost
+    agree(pair)
+
+
+def test_both_restored_at_once(pair: LinePair) -> None:
+    pair.say("a", "kept a")
+    pair.say("b", "kept b")
+    pair.flow()
+    saved = {name: pair.stores[name].snapshot() for name in "ab"}
+    for _ in range(40):
+        pair.say("a", "later a")
+        pair.flow()
+        pair.say("b", "later b")
+        pair.flow()
+    for name in "ab":
+        pair.stores[name].restore(saved[name])
+    for name in "ab":
+        pair.restart(name)
+    pair.say("a", "after a")
+    pair.say("b", "after b")
+    settle(pair)
+    assert pair.texts("b") == ["kept a", "after a"]
+    assert pair.texts("a") == ["kept b", "after b"]
+    agree(pair)
+
+
+def test_a_begin_withheld_over_a_restore_does_not_close_the_line(pair: LinePair) -> None:
+    pair.say("a", "kept")
+    pair.flow()
+    saved = pair.stores["a"].snapshot()
+    pair.restart("a")
+    pair.say("a", "withheld")
+    withheld = pair.take("a")
+    restore(pair, "a", saved)
+    pair.say("a", "living")
+    settle(pair)
+    pair.give("b", withheld)
+    pair.say("a", "still living")
+    settle(pair)
+    assert set(pair.texts("b")) == {"kept", "withheld", "living", "still living"}
+    agree(pair)
+    pair.say("a", "and on")
+    settle(pair)
+    agree(pair)
+
+
+def test_full_disk_refuses_the_act_and_keeps_the_record(pair: LinePair) -> None:
+    pair.stores["a"].full = True
+    with pytest.raises(StoreError):
+        pair.say("a", "cannot be kept")
+    pair.stores["a"].full = False
+    pair.say("a", "kept")
+    pair.flow()
+    assert pair.texts("b") == ["kept"]
+    agree(pair)
+
+
+def test_full_disk_of_the_reader_delays_and_loses_nothing(pair: LinePair) -> None:
+    pair.stores["b"].full = True
+    pair.say("a", "late")
+    with pytest.raises(StoreError):
+        pair.give("b", pair.take("a"))
+    pair.stores["b"].full = False
+    pair.wait(2)
+    pair.flow()
+    assert pair.texts("b") == ["late"]
+    agree(pair)
+
+
+def test_receipts_say_what_people_did_once_each(pair: LinePair) -> None:
+    serial = pair.say("a", "read me")
+    pair.flow()
+    assert pair.do("b", Receive(1, "watch", receipts.OPENED, serial))
+    assert pair.do("b", Receive(1, "watch", receipts.OPENED, serial)) is None
+    pair.do("b", Receive(1, "watch", receipts.HOLDING, serial, pair.now.wall_s + 3600))
+    pair.flow()
+    marks = pair.stores["a"].marks(1, 0, serial.number, serial.incarnation)
+    assert [mark.kind for mark in marks] == [receipts.OPENED, receipts.HOLDING]
+    assert marks[1].due_s == pair.now.wall_s + 3600
+
+
+def test_a_receipt_for_what_was_never_received_is_refused(pair: LinePair) -> None:
+    with pytest.raises(LocalError, match=r"message\.unknown"):
+        pair.do("b", Receive(1, "watch", receipts.OPENED, Serial(1, 99)))
+
+
+def test_one_exchange_proves_that_the_records_agree(pair: LinePair) -> None:
+    pair.say("a", "one")
+    pair.flow()
+    pair.do("a", Compare(1, "watch"))
+    pair.give("b", pair.take("a"))
+    pair.give("a", pair.take("b"))
+    comparison = pair.posts["a"].status(1, pair.now).comparison
+    assert comparison is not None
+    assert comparison.agree is True
+
+
+@pytest.mark.parametrize("at", [5, 17, 40])
+def test_the_first_difference_is_named(pair: LinePair, at: int) -> None:
+    for number in range(45):
+        pair.say("a", f"text {number}")
+    pair.flow()
+    ledger = pair.posts["b"]._lanes[1].ledger
+    head = ledger.head
+    ledger.head = lambda side, number: (  # type: ignore[method-assign]
+        bytes(31) + b"!" if side == 1 and number >= at else head(side, number)
+    )
+    pair.do("a", Compare(1, "watch"))
+    pair.flow()
+    comparison = pair.posts["a"].status(1, pair.now).comparison
+    assert comparison is not None
+    assert comparison.agree is False
+    assert comparison.first_difference == (0, at)
+
+
+def test_the_second_bearer_takes_over_when_the_first_reports_its_death(pair: LinePair) -> None:
+    for name in "ab":
+        pair.up(name, "relay", cost=2)
+    pair.say("a", "carried over")
+    assert pair.take("a", "tcp")
+    pair.do("a", BearerDown(1, "tcp", "bearer.closed"))
+    pair.give("b", pair.take("a", "relay"), "relay")
+    assert pair.texts("b") == ["carried over"]
