@@ -260,7 +260,11 @@ class Post:
         lane = self._lanes.get(line)
         if lane is None:
             return []
-        taken = lane.take(bearer, now)
+        try:
+            taken = lane.take(bearer, now)
+        except StoreError:
+            self._reload(now)
+            raise
         self._events += lane.events()
         return taken
 

@@ -251,19 +251,10 @@ def decode_record(data: bytes) -> Record:
         body = _inflate(body)
     if len(body) > limits.BODY_BYTES_MAX:
         raise malformed("body")
-    return Record(
-        incarnation,
-        number,
-        Precedence(flags >> 6),
-        kind,
-        unpack_language(language),
-        filed_s,
-        dtg_s,
-        due_s,
-        references,
-        subject.decode("utf-8", "backslashreplace"),
-        body,
-    )
+    precedence, tag = Precedence(flags >> 6), unpack_language(language)
+    times = (filed_s, dtg_s, due_s)
+    title = subject.decode("utf-8", "backslashreplace")
+    return Record(incarnation, number, precedence, kind, tag, *times, references, title, body)
 
 
 def _checked(seconds: int) -> int:
@@ -302,12 +293,8 @@ class Frame(NamedTuple):
 
 def encode_frames(frames: Sequence[Frame]) -> bytes:
     """Join frames; the last one carries no length."""
-    parts: list[bytes] = []
-    for frame in frames[:-1]:
-        parts += (bytes((frame.type,)), varint(len(frame.payload)), frame.payload)
-    last = frames[-1]
-    parts += (bytes((last.type | LAST,)), last.payload)
-    return b"".join(parts)
+    parts = [bytes((f.type,)) + varint(len(f.payload)) + f.payload for f in frames[:-1]]
+    return b"".join([*parts, bytes((frames[-1].type | LAST,)), frames[-1].payload])
 
 
 def decode_frames(inner: bytes) -> Iterator[Frame]:

@@ -36,6 +36,8 @@ class Root:
     key: str
     usable: bool
     """Whether our openings may use it."""
+    shown: bool = False
+    """Whether the other side has opened on it."""
     superseded_s: int | None = None
 
 
@@ -82,7 +84,7 @@ class Roots:
     def confirm(self, root: Root, running_s: int) -> bool:
         """The other side opened on it; older ones begin to age. Whether that is news."""
         news = not root.usable
-        root.usable = True
+        root.usable = root.shown = True
         for older in self.later[self.later.index(root) + 1 :]:
             if older.superseded_s is None:
                 older.superseded_s = running_s
@@ -109,8 +111,9 @@ class Roots:
         return _continuity(self.later[0].key, ephemeral) if self.later else bytes(8)
 
     def continues(self, said: bytes, ephemeral: bytes) -> bool:
-        """Whether an opening on the permanent root proves continuity with any root held (R14)."""
-        return any(hmac.compare_digest(said, _continuity(r.key, ephemeral)) for r in self.later)
+        """Whether an opening on the permanent root proves continuity, if it need at all (R14)."""
+        proven = any(hmac.compare_digest(said, _continuity(r.key, ephemeral)) for r in self.later)
+        return proven or not any(root.shown for root in self.later)
 
     def make_offer(self, page: int, entropy: Entropy, running_s: int) -> bytes:
         """The body of an OFFER, with tape page number `page` (0: none)."""

@@ -53,6 +53,7 @@ BUCKETS = (
     4096,
 )
 _CARRY_MS = 1_000
+_ANNOUNCED_MAX = 64
 _CANDIDATES_MAX = 4
 
 
@@ -78,6 +79,8 @@ class State:
     peer_key: str
     """The receive key that the peer announced last; its card key before that."""
     peer_key_id: str = "0000"
+    announced: list[str] = field(default_factory=list)
+    """Receive keys the peer announced: one who announces them again has not lost its disk."""
     receive_keys: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     """Id → (private key, running time since it was superseded), oldest first."""
     epoch_own: int = 1
@@ -109,7 +112,8 @@ class Seal:
             for name, data in saved.items()
             if name.startswith("run/")
         }
-        self._retired = _split(saved.get("retired", b""))
+        retired = saved.get("retired", b"")
+        self._retired = [retired[i : i + 4] for i in range(0, len(retired), 4)]
         self.confirmed: SendingRun | None = None
         self.candidates: list[SendingRun] = []
         self._changed: dict[str, bytes | None] = {}
@@ -219,12 +223,16 @@ class Seal:
         if root is not None:
             if self.roots.confirm(root, running_s):
                 self.events.append(("rekeyed", {}))
-        elif self.roots.later and not self.roots.continues(payload.continuity, opening.ephemeral):
+        elif payload.key.hex() not in self.state.announced and not self.roots.continues(
+            payload.continuity, opening.ephemeral
+        ):
             self.roots.doubt()
             self.state.alarm = True
             self.events.append(("alarm", {}))
         self.state.peer_key_id, self.state.peer_key = payload.key_id.hex(), payload.key.hex()
         self.state.epoch_peer = payload.epoch
+        if payload.key.hex() not in self.state.announced:
+            self.state.announced = [*self.state.announced, payload.key.hex()][-_ANNOUNCED_MAX:]
         newest = next(reversed(self.state.receive_keys), None)
         if opening.key_id.hex() == newest:
             private, _ = self.state.receive_keys[newest]
@@ -428,7 +436,3 @@ class Seal:
     def clear_alarm(self) -> None:
         """A person has checked by voice."""
         self.state.alarm, self._dirty = False, True
-
-
-def _split(data: bytes) -> list[bytes]:
-    return [data[i : i + 4] for i in range(0, len(data), 4)]
