@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_the_example_of_the_guide_is_a_configuration(tmp_path: Path) -> None:
 
 def test_every_directive_of_the_unit_has_its_reason() -> None:
     lines = UNIT.splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         if line[:1] not in ("", "#", "["):
             assert above.startswith("#") or "=" in above, line
             assert re.fullmatch(r"[A-Z]\w*=.*", line), line
