@@ -166,16 +166,16 @@ def test_what_was_released_before_a_kill_arrives_after_it(pair: tuple[Process, P
     assert far.texts() == [*(f"text {number}" for number in range(20)), "while you were away"]
 
 
-def test_the_service_manager_is_told_of_readiness_and_of_a_stop_that_was_asked(
+def test_systemd_is_told_of_readiness_and_of_a_stop_that_was_asked(
     pair: tuple[Process, Process],
 ) -> None:
     near, _ = pair
     address = near.directory.with_suffix(".notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(address))
-        manager.settimeout(PATIENCE_S)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(PATIENCE_S)
         near.start(NOTIFY_SOCKET=str(address), PYTHONPATH=":".join(sys.path))
-        assert manager.recv(100) == b"READY=1"
+        assert systemd.recv(100) == b"READY=1"
         assert near.call("stop") == {}
-        assert manager.recv(100) == b"STOPPING=1"
+        assert systemd.recv(100) == b"STOPPING=1"
     assert near.end() == 0
