@@ -102,6 +102,23 @@ def test_a_hostile_relay_hands_nothing_in_and_ends_nothing(stream: bytes, poll: 
     play(Hostile(stream, poll), scene)
 
 
+def test_a_403_that_is_not_the_relays_costs_no_token() -> None:
+    """As of a proxy that lets nobody through."""
+
+    async def scene(relay: Hostile, url: str) -> None:
+        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        purse = OneToken()
+        end = End(RelayBearer(Relay(url), lambda: boxes, purse))
+        end.start()
+        await relay.until(lambda: relay.asked["rest"] >= 3)
+        assert not end.port.is_up
+        await end.stop()
+        assert purse.kept
+
+    forbidden = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+    play(Hostile(forbidden, forbidden, forbidden), scene)
+
+
 def test_a_redirect_is_not_followed() -> None:
     """Neither by a stream nor by a request: the relay does not say where we connect to."""
 
@@ -133,6 +150,20 @@ class NoTokens:
 
     def spent(self, token: bytes) -> None:
         """Nothing to forget."""
+
+
+class OneToken:
+    """A purse with one token, which a test hopes to find again."""
+
+    kept = True
+
+    def next(self) -> bytes | None:
+        """The token."""
+        return b"t" * 32 if self.kept else None
+
+    def spent(self, token: bytes) -> None:
+        """It is gone."""
+        self.kept = False
 
 
 def play(relay: Hostile, scene: Callable[[Hostile, str], Awaitable[None]]) -> None:

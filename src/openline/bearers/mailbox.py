@@ -120,6 +120,12 @@ class NoStreamError(Exception):
     """Something on the way does not let WebSockets through."""
 
 
+class _Answer(NamedTuple):
+    status: int
+    refused_token: bool
+    body: bytes
+
+
 class _Connect(connect):
     """A WebSocket connection that follows no redirect: a relay does not say where we go."""
 
@@ -167,33 +173,31 @@ class Box:
 
     async def open(self, tokens: Tokens) -> None:
         """See that the mailbox is open, with a token if it must be."""
-        status, _ = await self._call("PUT")
-        while status == 403:
+        answer = await self._call("PUT")
+        # Only a relay's own word says that a token is no good: a proxy's 403 must not cost one.
+        while answer.refused_token:
             token = tokens.next()
             if token is None:
                 raise BearerError("bearer.relay_no_token", retry=True)
-            status, _ = await self._call("PUT", headers={"Openline-Token": token.hex()})
-            if status in {201, 403}:
+            answer = await self._call("PUT", headers={"Openline-Token": token.hex()})
+            if answer.refused_token or answer.status == 201:
                 tokens.spent(token)
-        _need(status, 200, 201)
+        _need(answer.status, 200, 201)
 
     async def deposit(self, data: bytes) -> None:
         """Put one datagram in; on the relay's disk when this returns. NotOpenError."""
-        status, _ = await self._call("POST", content=data)
-        _need(status, 201)
+        _need((await self._call("POST", content=data)).status, 201)
 
     async def poll(self) -> list[Entry]:
         """What is there, waiting up to POLL_S for something. NotOpenError."""
-        status, body = await self._call(
-            "GET", suffix=f"?wait={POLL_S}", timeout_s=POLL_S + REQUEST_S
-        )
-        _need(status, 200)
-        return entries_of(body)
+        answer = await self._call("GET", suffix=f"?wait={POLL_S}", timeout_s=POLL_S + REQUEST_S)
+        _need(answer.status, 200)
+        return entries_of(answer.body)
 
     async def acknowledge(self, ids: Iterable[int]) -> None:
         """Let the relay delete these. NotOpenError."""
-        status, _ = await self._call("POST", suffix="/ack", content=packed_ids(ids))
-        _need(status, 204)
+        answer = await self._call("POST", suffix="/ack", content=packed_ids(ids))
+        _need(answer.status, 204)
 
     async def stream(self) -> ClientConnection:
         """A stream of this mailbox. NotOpenError, NoStreamError."""
@@ -229,8 +233,8 @@ class Box:
         content: bytes | None = None,
         headers: dict[str, str] | None = None,
         timeout_s: float = REQUEST_S,
-    ) -> tuple[int, bytes]:
-        """One request: (status, body). A connection the relay had just closed is replaced once."""
+    ) -> _Answer:
+        """One request. A connection the relay had just closed is replaced once."""
         for attempt in (1, 2):
             try:
                 async with (
@@ -243,7 +247,8 @@ class Box:
                         timeout=timeout_s,
                     ) as answer,
                 ):
-                    return answer.status_code, await _bounded(answer)
+                    refused_token = answer.headers.get("openline-code") == "relay.token"
+                    return _Answer(answer.status_code, refused_token, await _bounded(answer))
             except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError) as failure:
                 if attempt == 2:
                     raise _unreachable(failure) from None

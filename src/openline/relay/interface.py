@@ -185,11 +185,13 @@ class Interface:
 
     def _refused(self, refusal: OpenlineError) -> Response:
         self.tally[refusal.code] += 1
+        # The code tells a token refused from a 403 of some proxy on the way.
+        headers = {"openline-code": refusal.code}
         status = STATUS.get(refusal.code, 500)
-        # The rest of a refused body is not read, so the connection cannot go on.
-        return Response(
-            status_code=status, headers={"connection": "close"} if status == 413 else {}
-        )
+        if status == 413:
+            # The rest of a refused body is not read, so the connection cannot go on.
+            headers["connection"] = "close"
+        return Response(status_code=status, headers=headers)
 
     async def _deposit(self, request: Request, name: bytes) -> Response:
         _need_deposit(request.headers, name)
