@@ -139,8 +139,9 @@ def test_failed_opening_lets_the_lock_go(post: Path) -> None:
 def test_absent_post_is_told_and_nothing_is_made(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "empty").mkdir()
-    with refusal("store.absent"):
+    with refusal("store.absent") as raised:
         reopen(tmp_path / place)
+    assert raised.value.details["directory"] == str(tmp_path / place)
     assert not (tmp_path / "none").exists()
     assert list((tmp_path / "empty").iterdir()) == []
 
@@ -289,6 +290,12 @@ def test_zeroise_of_a_post_in_use_needs_force(post: Path) -> None:
     assert not post.exists()
     with pytest.raises(StoreError):
         store.close()
+
+
+def test_zeroise_of_nothing_is_told(tmp_path: Path) -> None:
+    with refusal("store.absent") as raised:
+        zeroise(tmp_path / "none")
+    assert raised.value.details["directory"] == str(tmp_path / "none")
 
 
 def test_zeroise_keeps_files_that_are_not_ours(post: Path) -> None:

@@ -163,6 +163,10 @@ def test_queries_use_their_indexes(store: SqlStore) -> None:
         (tables.HEAD, "record_key"),
         (tables.CHAIN, "record_key"),
         (tables.MARKS, "mark_key"),
+        (tables.UNCOUNTED, "PRIMARY KEY"),
+        (tables.ERASABLE, "record_arrival"),
+        (tables.ERASE_ROWS, "record_arrival"),
+        (tables.ERASE_MARKS, "mark_key"),
         (tables.arrivals(line=True, side=True, kinds=2, newest=True), "record_arrival"),
         (tables.arrivals(line=True, side=False, kinds=None, newest=False), "record_arrival"),
         (tables.arrivals(line=False, side=False, kinds=None, newest=True), "PRIMARY KEY"),
@@ -324,6 +328,29 @@ def test_interrupted_erasing_goes_on_at_the_next_opening(
     assert len(list(again.audit())) == 1
     assert again._all(tables.UNERASED) == []
     again.close()
+
+
+def test_erasing_goes_in_slices_of_bounded_length(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        store.commit(Batch(rows=[record_row(number, record=bytes([number]) * 20_000)]))
+    store._checkpoint()
+    unmoved = []
+    checkpoint_if_due = store._checkpoint_if_due
+
+    def watch() -> None:
+        unmoved.append(unmoved_pages(store._connection))
+        checkpoint_if_due()
+
+    monkeypatch.setattr(sql, "ERASED_BYTES", 60_000)
+    monkeypatch.setattr(store, "_checkpoint_if_due", watch)
+    monkeypatch.setattr(sql, "LOG_PAGES_MAX", 1)
+    store._checkpoint()
+    store.commit(Batch(dropped_lines=[1]))
+    assert len(unmoved) > 10
+    assert max(unmoved) * 4096 < 150_000
+    assert store.arrivals(None, 0, 9) == []
 
 
 def test_failing_device_stops_the_store_until_it_is_opened_anew(

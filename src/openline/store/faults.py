@@ -12,6 +12,7 @@ import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 from sqlcipher3 import dbapi2
@@ -60,7 +61,8 @@ def from_sqlite(error: Exception) -> OpenlineError:
 def from_system(error: OSError) -> StoreError:
     """Our error for the operating system's."""
     known = _BY_ERRNO.get(error.errno or 0, IO_FAILED)
-    return StoreError(known, path=str(error.filename or ""), errno=error.errno)
+    path = Path(error.filename or "")
+    return StoreError(known, path=str(path), directory=str(path.parent), errno=error.errno)
 
 
 @contextmanager

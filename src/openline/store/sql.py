@@ -37,8 +37,11 @@ from .lock import Lock
 LOG_PAGES_MAX = 1000
 """Pages of 4 KiB in the write-ahead log at which they are moved into the database."""
 
-ERASED_ROWS = 64
-"""Rows deleted in one transaction of an erasure: at most 64 of the longest, about 4 MiB."""
+ERASED_ROWS = 1000
+"""Rows or marks deleted in one transaction of an erasure, at most."""
+
+ERASED_BYTES = 4 << 20
+"""Record bytes deleted in one transaction of an erasure; one row may go beyond."""
 
 _AUDIT_PAGE = 1000
 _RECORD = Row._fields.index("record")
@@ -194,9 +197,9 @@ class SqlStore:
         for line, side, used, counted in self._all(tables.TOTALS):
             totals[line, side] = used
             last_arrival = max(last_arrival, counted)
-        for line, side, used, last in self._all(tables.UNCOUNTED, after=last_arrival):
+        for line, side, used, arrival in self._all(tables.UNCOUNTED, after=last_arrival):
             totals[line, side] = totals.get((line, side), 0) + used
-            last_arrival = max(last_arrival, last)
+            last_arrival = arrival
         position, last_hash = self._one(tables.AUDIT_LAST) or (0, START)
         return _Carried(totals, last_arrival, (position, last_hash))
 
@@ -358,13 +361,18 @@ def _write_totals(cursor: dbapi2.Cursor, carried: _Carried) -> None:
 
 def _erase_slice(line: int, cursor: dbapi2.Cursor) -> bool:
     """Delete some rows and marks of a line; True when none were left."""
-    deleted = 0
-    for statement in tables.ERASE_SLICES:
-        cursor.execute(statement.sql, statement.bind(the_line=line, count=ERASED_ROWS))
-        deleted += cursor.rowcount
-    if not deleted:
-        cursor.execute(tables.ERASED.sql, (line,))
-    return not deleted
+    slice_of_line = {"the_line": line, "count": ERASED_ROWS}
+    cursor.execute(tables.ERASABLE.sql, tables.ERASABLE.bind(**slice_of_line))
+    last, left = 0, ERASED_BYTES
+    for arrival, length in cursor.fetchall():
+        if left > 0:
+            last, left = arrival, left - length
+    cursor.execute(tables.ERASE_ROWS.sql, (line, last))
+    cursor.execute(tables.ERASE_MARKS.sql, tables.ERASE_MARKS.bind(**slice_of_line))
+    if last or cursor.rowcount:
+        return False
+    cursor.execute(tables.ERASED.sql, (line,))
+    return True
 
 
 def _row_values(arrival: int, row: Row) -> tuple[object, ...]:

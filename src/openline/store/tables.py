@@ -241,18 +241,97 @@ TOTALS = Statement(select(TOTAL))
 """All totals."""
 
 UNCOUNTED = Statement(
-    select(
-        RECORD.c.line,
-        RECORD.c.side,
-        func.sum(func.length(RECORD.c.record)),
-        func.max(RECORD.c.arrival),
-    )
+    select(RECORD.c.line, RECORD.c.side, func.length(RECORD.c.record), RECORD.c.arrival)
     .where(RECORD.c.arrival > bindparam("after"))
-    .group_by(RECORD.c.line, RECORD.c.side)
+    .order_by(RECORD.c.arrival)
 )
-"""Record bytes per line and side of the rows after an arrival, and the last arrival of each."""
+"""Line, side, record bytes and arrival of the rows after an arrival."""
 
 UNERASED = Statement(select(ERASING.c.line))
+"""Dropped lines with rows still to delete."""
+
+# Writing: parameters in the order of the table's columns, unless said
+
+_upsert_state = sqlite.insert(STATE)
+SET_STATE = Statement(
+    _upsert_state.on_conflict_do_update(
+        index_elements=["line", "name"],
+        set_={"sum": _upsert_state.excluded.sum, "value": _upsert_state.excluded.value},
+    )
+)
+"""Set one blob."""
+
+DELETE_STATE = Statement(
+    delete(STATE).where(
+        STATE.c.line == bindparam("the_line"), STATE.c.name == bindparam("the_name")
+    )
+)
+"""Delete one blob: line, name."""
+
+ADD_ROW = Statement(insert(RECORD))
+"""Add one row."""
+
+SET_HEAD = Statement(
+    update(RECORD)
+    .values(head=bindparam("the_head"), standing=bindparam("the_standing"))
+    .where(*_SERIAL)
+)
+"""Set head and standing: standing, head, then line, side, number, incarnation, variant."""
+
+ADD_MARK = Statement(sqlite.insert(MARK).on_conflict_do_nothing())
+"""Add one mark unless it was said before."""
+
+ADD_AUDIT = Statement(insert(AUDIT))
+"""Add one audit entry."""
+
+_upsert_total = sqlite.insert(TOTAL)
+SET_TOTAL = Statement(
+    _upsert_total.on_conflict_do_update(
+        index_elements=["line", "side"],
+        set_={
+            "bytes": _upsert_total.excluded.bytes,
+            "counted": _upsert_total.excluded.counted,
+        },
+    )
+)
+"""Set the totals of a line and side."""
+
+MARK_ERASING = Statement(insert(ERASING))
+"""Begin to erase a line."""
+
+DROP_STATE = Statement(delete(STATE).where(STATE.c.line == bindparam("the_line")))
+"""Delete all blobs of a line."""
+
+DROP_TOTAL = Statement(delete(TOTAL).where(TOTAL.c.line == bindparam("the_line")))
+"""Delete the totals of a line."""
+
+ERASABLE = Statement(
+    select(RECORD.c.arrival, func.length(RECORD.c.record))
+    .where(RECORD.c.line == bindparam("the_line"))
+    .order_by(RECORD.c.arrival)
+    .limit(bindparam("count"))
+)
+"""Arrival and record bytes of the first `count` rows of a line."""
+
+ERASE_ROWS = Statement(
+    delete(RECORD).where(
+        RECORD.c.line == bindparam("the_line"), RECORD.c.arrival <= bindparam("last")
+    )
+)
+"""Delete the rows of a line up to an arrival: line, arrival."""
+
+ERASE_MARKS = Statement(
+    delete(MARK).where(
+        MARK.c.position.in_(
+            select(MARK.c.position)
+            .where(MARK.c.line == bindparam("the_line"))
+            .limit(bindparam("count"))
+        )
+    )
+)
+"""Delete at most `count` marks of a line."""
+
+ERASED = Statement(select(ERASING.c.line))
 """Dropped lines with rows still to delete."""
 
 # Writing: parameters in the order of the table's columns, unless said
