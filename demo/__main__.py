@@ -1,0 +1,268 @@
+"""`./dev demo`: reads the command line, runs the conversation or a replay, writes the result.
+
+Theory of operation: the language is chosen first, as in `openline`; help and complaints come from the
+same catalogues. A run is one asyncio task: Ctrl-C, SIGTERM and SIGHUP cancel it, and leaving the
+stage ends every process. Exit codes: 0, 1 something failed, 2 the way it was asked or a faulty file,
+3 the records differ, 130 and 143 ended by a signal. What is run does not live here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+from rich.console import Console
+
+from openline import clock, i18n
+from openline.cli import complain
+from openline.commands.shell import Shell
+from openline.commands.wording import Command, Group, catalogue
+from openline.errors import LocalError
+
+from . import exchange, replay, timeline
+from .conversation import Conversation, agree
+from .processes import Failed
+from .screen import Result, Screen, grouped
+from .stage import Stage
+from .words import catalogue as wordings
+
+POSTS = ("washington", "moscow")
+
+READING_S = 0.6
+"""Pause after each step of the conversation for a person who reads; none where nobody does."""
+
+EXIT_DIFFERS = 3
+
+
+class Options(NamedTuple):
+    """What was asked on the command line."""
+
+    replay: Path | None
+    factor: float | None
+    limit_seconds: float | None
+    pause: float | None
+    keep: bool
+    out: Path | None
+
+
+def _positive(_: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value >= 0):
+        raise click.BadParameter("", param=param)
+    if value == 0 and param.name != "pause":
+        raise click.BadParameter("", param=param)
+    return value
+
+
+@click.group("./dev", cls=Group)
+def dev() -> None:
+    """What `demo` is a command of."""
+
+
+@dev.command("demo", cls=Command)
+@click.option("--replay", type=click.Path(path_type=Path))
+@click.option("--factor", type=float, callback=_positive)
+@click.option("--limit-seconds", type=float, callback=_positive)
+@click.option("--pause", type=float, callback=_positive)
+@click.option("--keep", is_flag=True)
+@click.option("--json", "out", type=click.Path(path_type=Path))
+@click.option("--lang", envvar="OPENLINE_LANG")
+@click.pass_context
+def demo(ctx: click.Context, lang: str | None, **asked: object) -> None:
+    """The demonstration itself."""
+    words = catalogue(ctx)
+    options = Options(**asked)  # type: ignore[arg-type]  # click gives them by these names
+    if lang is not None and lang not in i18n.LANGUAGES:
+        raise LocalError("usage.language", said=lang, known=" ".join(i18n.LANGUAGES))
+    if options.replay is None:
+        for name in ("factor", "limit_seconds"):
+            if getattr(options, name) is not None:
+                raise LocalError("usage.replay_only", option="--" + name.replace("_", "-"))
+    if options.out is not None and (options.out.is_dir() or not options.out.parent.is_dir()):
+        raise LocalError("usage.out", path=str(options.out))
+    found = exchange.read(options.replay) if options.replay is not None else None
+    screen = Screen(words, Console(markup=False, highlight=False, emoji=False))
+    ctx.exit(asyncio.run(_ended_by_signals(screen, options, found)))
+
+
+async def _ended_by_signals(
+    screen: Screen, options: Options, found: exchange.Exchange | None
+) -> int:
+    """Perform; SIGTERM and SIGHUP end it as Ctrl-C does, with 128 and the signal's number."""
+    running = asyncio.ensure_future(_perform(screen, options, found))
+    caught: list[signal.Signals] = []
+
+    def end(sign: signal.Signals) -> None:
+        caught.append(sign)
+        running.cancel()
+
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(sign, end, sign)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        if not caught:
+            running.cancel()
+            await asyncio.wait([running])
+            raise
+        return 128 + caught[0]
+    finally:
+        screen.leave()
+
+
+async def _perform(screen: Screen, options: Options, found: exchange.Exchange | None) -> int:
+    """One run from nothing to the result; the exit code."""
+    began_s = clock.precise_s()
+    async with Stage(_posts(found), screen.command) as stage:
+        screen.say("demo.title", directory=str(stage.directory))
+        screen.say("demo.step.set_up")
+        played: replay.Replay | None = None
+        try:
+            await stage.set_up()
+            screen.follow(stage.board)
+            if found is None:
+                await _converse(screen, stage, options)
+            else:
+                played = await _replay(screen, stage, options, found)
+            agreed = await agree(stage, screen.say)
+        except LocalError as error:
+            tail = error.tail if isinstance(error, Failed) else stage.tails()
+            raise Failed(error.code, tail, **error.details) from error
+        finally:
+            screen.leave()
+        elapsed_s = round(clock.precise_s() - began_s, 3)
+        result: Result = {**agreed, **stage.board.views(), "elapsed_s": elapsed_s}
+        _show(screen, stage, played)
+        _show_digests(screen, result)
+        if played is not None:
+            replay.add_wire_times(result, played.wires(), played.factor)
+        if options.out is not None:
+            options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        screen.say("demo.took", seconds=f"{elapsed_s:.1f}")
+        if options.keep:
+            await _keep(screen, stage)
+        return 0 if result["digests_equal"] else EXIT_DIFFERS
+
+
+def _posts(found: exchange.Exchange | None) -> tuple[str, str]:
+    """The names of both posts: of the exchange as far as they make names of directories."""
+    if found is None:
+        return POSTS
+    names = [
+        "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in party.lower()).split())
+        for party in found.parties
+    ]
+    if not all(names) or names[0] == names[1]:
+        return ("post-1", "post-2")
+    return (names[0][:24], names[1][:24])
+
+
+async def _converse(screen: Screen, stage: Stage, options: Options) -> None:
+    pause_s = options.pause
+    if pause_s is None:
+        pause_s = READING_S if screen.console.is_terminal else 0.0
+    await Conversation(stage, screen.say, pause_s).run()
+
+
+async def _replay(
+    screen: Screen, stage: Stage, options: Options, found: exchange.Exchange
+) -> replay.Replay:
+    plan = replay.acts(found)
+    factor = replay.factor_for(plan, options.factor, options.limit_seconds)
+    span_s = plan[-1].at_s - plan[0].at_s
+    values = {"hours": f"{span_s / 3600:.3g}", "seconds": f"{span_s / factor:.0f}"}
+    screen.say("demo.step.replay", count=len(found.messages), factor=f"{factor:.4g}", **values)
+    played = replay.Replay(found, stage, factor, screen.progress)
+    await played.run()
+    return played
+
+
+def _show(screen: Screen, stage: Stage, played: replay.Replay | None) -> None:
+    """The tables at the end."""
+    board = stage.board
+    if played is not None:
+        screen.say("demo.step.replayed")
+        replay.show(screen, played)
+        return
+    screen.say("demo.step.messages")
+    screen.show(screen.messages(board, board.messages))
+    screen.say("demo.columns")
+    screen.say("demo.step.timeline")
+    screen.show(*timeline.draw(screen, board, wires=True))
+
+
+def _show_digests(screen: Screen, result: Result) -> None:
+    screen.say("demo.step.digests")
+    for name, each in result["digests"].items():
+        rows = [
+            (name, grouped(each["digest"])),
+            ("", screen.text("demo.digest.at", own=each["own"], peer=each["peer"])),
+        ]
+        same = each["digest"] == each["recomputed"]
+        rows.append(("", screen.text(f"demo.digest.recomputed.{'same' if same else 'other'}")))
+        agrees = {True: "agrees", False: "differs", None: "silent"}[each["compared"]]
+        rows.append(("", screen.text(f"demo.digest.compared.{agrees}")))
+        screen.show(screen.pairs(rows))
+    verdict = "equal" if result["digests_equal"] else "different"
+    screen.say(f"demo.step.{verdict}")
+
+
+async def _keep(screen: Screen, stage: Stage) -> None:
+    """Leave everything running until a signal; LocalError if a process ends by itself."""
+    program = Path(sys.executable).with_name("openline")
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    screen.say("demo.step.keep")
+    first, second = stage.board.posts
+    for post, line in ((first, second), (second, first)):
+        where = f"{program} --dir {stage.directory / post}"
+        acts = (
+            f"inbox {line}",
+            f'send {line} "…" -p immediate',
+            f"transcript {line} --verify",
+            "status",
+        )
+        screen.show(*(f"  {where} {act}" for act in (acts if post == first else acts[:1])))
+    screen.say("demo.keep.end")
+    while True:
+        await stage.board.news(3600)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line, without the program's name; the exit code."""
+    asked = None
+    for at, argument in enumerate(arguments):
+        if argument == "--lang":
+            asked = "".join(arguments[at + 1 : at + 2])
+        elif argument.startswith("--lang="):
+            asked = argument.removeprefix("--lang=")
+    words = wordings(i18n.choose(asked, os.environ))
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # no terminal may stop it
+    try:
+        with dev.make_context("./dev", ["demo", *arguments], obj=Shell(words, Path())) as context:
+            dev.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.UsageError as error:
+        complain(words, LocalError("usage.other", reason=error.format_message()))
+        return 2
+    except KeyboardInterrupt:
+        click.echo(words.text("cli.interrupted"), err=True)
+        return 130
+    except LocalError as error:
+        code = complain(words, error)
+        for line in error.tail if isinstance(error, Failed) else ():
+            click.echo(f"  | {line}", err=True)
+        return 2 if error.code.startswith("replay.") else code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
