@@ -18,7 +18,7 @@ import click
 
 from . import display, i18n
 from .commands.shell import Shell
-from .commands.wording import Root, metavar
+from .commands.wording import OnDemand, Root, metavar
 from .errors import InvariantError, LocalError, OpenlineError
 
 EXIT_LOCAL = 1
@@ -37,7 +37,7 @@ def _language_asked(arguments: Sequence[str]) -> str | None:
     return None
 
 
-@click.group("openline", cls=Root, no_args_is_help=True)
+@click.group("openline", cls=Root, commands=OnDemand(), no_args_is_help=True)
 @click.option("--dir", "directory", envvar="OPENLINE_DIR", type=click.Path(path_type=Path))
 @click.option("--key-file", envvar="OPENLINE_KEY_FILE", type=click.Path(path_type=Path))
 @click.option("--lang", envvar="OPENLINE_LANG")
@@ -117,8 +117,8 @@ def _failed(words: i18n.Catalogue, error: Exception) -> int:
         return EXIT_USAGE
     if isinstance(error, click.UsageError):
         click.echo(_usage(words, error), err=True)
-        if error.ctx is not None:
-            click.echo(words.text("usage.next", command=error.ctx.command_path), err=True)
+        path = error.ctx.command_path if error.ctx else "openline"
+        click.echo(words.text("usage.next", command=path), err=True)
         return EXIT_USAGE
     if isinstance(error, BrokenPipeError):
         # Who read our output has gone; keep Python from complaining about it at exit.

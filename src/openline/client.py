@@ -49,7 +49,7 @@ class Client:
         self._asked = 0
 
     def call(self, verb: str, **args: object) -> Any:
-        """Ask a verb and wait for its answer; raises LocalError with the daemon's code and details."""
+        """Ask a verb and wait for its answer; raises LocalError with the daemon's code."""
         self._asked += 1
         request = {"id": self._asked, "verb": verb, "args": args}
         try:

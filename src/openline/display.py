@@ -100,7 +100,7 @@ def _fitting(text: str, cells_max: int) -> str:
 
 
 def brief(text: str, cells_max: int) -> str:
-    """One safe line of at most `cells_max` columns, ended by … when cut; line feeds become spaces."""
+    """One safe line of at most `cells_max` columns, ended by … when cut; a line feed is a space."""
     line = safe(text.replace("\n", " "))
     if len(_fitting(line, cells_max)) == len(line):
         return line
@@ -108,7 +108,7 @@ def brief(text: str, cells_max: int) -> str:
 
 
 def wrap(text: str, cells_max: int) -> list[str]:
-    """A safe text in lines of at most `cells_max` columns, broken after spaces where there are any."""
+    """A safe text in lines of at most `cells_max` columns, broken after spaces if there are any."""
     return [
         line
         for paragraph in safe(text, lines=True).split("\n")

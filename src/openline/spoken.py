@@ -23,7 +23,7 @@ def cyrillic(words: Sequence[str]) -> list[str]:
 
 
 def heard(said: str) -> list[str]:
-    """The words in what a person typed, in Latin letters: case, numbers, punctuation do not count."""
+    """The words in what a person typed, in Latin letters; case, numbers, signs do not count."""
     words = re.findall(r"[^\W\d_]+", said.lower())
     return ["".join(_TO_LATIN.get(letter, letter) for letter in word) for word in words]
 

@@ -88,6 +88,8 @@ def _send(store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.
         raise LocalError("control.argument", name="precedence")
     references = []
     for said in _get(args, "references", list, []):
+        if not isinstance(said, dict):
+            raise LocalError("control.argument", name="references")
         ours = _get(said, "ours", bool, False)
         serial = _serial(store, line, OURS if ours else THEIRS, said)
         references.append(Reference(ours, serial))

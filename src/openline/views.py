@@ -61,14 +61,16 @@ class _Context:
 
     line: int
     label: str
-    acked: int
+    acked: int | None
+    """None once the line is revoked: what became of our last messages is no longer known."""
     refused: dict[Serial, str]
 
     @classmethod
     def of(cls, post: PostFace, line: int, now: Now) -> _Context:
         status = post.status(line, now)
         refused = {serial: _refusal(code) for serial, code in status.refused}
-        return cls(line, post.label(line), status.acked_number, refused)
+        acked = None if status.state == "revoked" else status.acked_number
+        return cls(line, post.label(line), acked, refused)
 
 
 def find_line(post: PostFace, label: str) -> int:
@@ -112,6 +114,8 @@ def _state(context: _Context, row: Row, marks: Sequence[View]) -> str:
             return step
     if row.side == THEIRS:
         return "arrived"
+    if context.acked is None:
+        return "unknown"
     if row.number <= context.acked:
         return "held"
     refusal = context.refused.get(Serial(row.incarnation, row.number))
@@ -201,9 +205,9 @@ def message(store: Store, post: PostFace, line: int, side: int, serial: Serial, 
 
 
 def resolve(store: Store, line: int, side: int, number: int, incarnation: int | None) -> Serial:
-    """The serial a person means by a number: the one on the chain, or the only one there is.
+    """The serial a person means by a number, if it means one record only.
 
-    Raises LocalError("message.unknown") or ("message.ambiguous").
+    Raises LocalError("message.unknown") or ("message.ambiguous", with the `choices`).
     """
     rows = [row for row in store.variants(line, side, number) if row.variant == 0]
     if incarnation is not None:
@@ -288,7 +292,7 @@ def line_view(post: PostFace, line: int, now: Now) -> View:
         "line": line,
         "label": post.label(line),
         "state": status.state,
-        "paired_by": "tape" if status.tape else "card",
+        "paired_by": None if status.state == "revoked" else "tape" if status.tape else "card",
         "alarm": status.alarm,
         "own_number": status.own_number,
         "acked_number": status.acked_number,

@@ -95,7 +95,8 @@ def lines(shell: Shell, line: str | None, as_json: bool) -> None:
         shell.say(
             "lines.title", line=view["label"], state=shell.text(f"line.state_{view['state']}")
         )
-        shell.fields(_fields(shell, view))
+        if view["state"] != "revoked":
+            shell.fields(_fields(shell, view))
 
 
 def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:

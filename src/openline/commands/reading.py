@@ -86,8 +86,8 @@ def summary(shell: Shell, view: dict[str, Any], cells_max: int) -> str:
     if view["kind"] != "text":
         parts.append(f"[{kind(shell, view['kind'])}]")
     if view["language"]:
-        parts.append(f"({display.safe(view['language'])})")
-    parts.append(display.safe((view["subject"] or view["text"]).replace("\n", " ")))
+        parts.append(f"({view['language']})")
+    parts.append(view["subject"] or view["text"])
     return display.brief(" ".join(parts), cells_max)
 
 
@@ -159,7 +159,8 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if view["references"]:
         refs = (shell.text(f"ref.{r['side']}", serial=r["serial"]) for r in view["references"])
         yield "field.references", ", ".join(refs)
-    yield "field.state", shell.state(view)
+    if not view["service"]:
+        yield "field.state", shell.state(view)
     if view["standing"] != "chained" or view["forks"] > 0:
         standing = view["standing"] if view["standing"] != "chained" else "forked"
         yield "field.standing", shell.text(f"standing.{standing}")

@@ -47,6 +47,7 @@ STATE_SHAPES = {
     "holding": "◔",
     "declined": "✕",
     "refused": "✕",
+    "unknown": "?",
 }
 """One shape for each state of a message."""
 
@@ -106,7 +107,7 @@ class Shell:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
         for at, key in enumerate(columns):
             last = at == len(columns) - 1
             heading = self.text(key) if key else ""
@@ -132,6 +133,7 @@ class Shell:
         from rich.text import Text
 
         waits = view["side"] == "theirs" and view["state"] in ("arrived", "delivered")
+        waits = waits and not view["service"]
         style = STYLES.get(view["precedence"], "") if waits else ""
         return Text(display.precedence(view["precedence"], self.words), style)
 

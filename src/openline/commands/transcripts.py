@@ -57,18 +57,18 @@ def transcript(
     if verify:
         _verify(shell, line, as_json=as_json)
         return
-    anchors = _anchors(shell.call("anchors", line=line))
+    start = anchors(shell.call("anchors", line=line))
     opened = out.open("x", encoding="utf-8") if out else nullcontext(sys.stdout)
     with opened as file:
         if form == "jsonl" or as_json:
-            _write_jsonl(shell, line, anchors, file)
+            _write_jsonl(shell, line, start, file)
         else:
-            _write_text(shell, line, anchors, file, everything=everything)
+            _write_text(shell, line, start, file, everything=everything)
     if out:
         shell.say("transcript.written", path=str(out))
 
 
-def _anchors(said: dict[str, Any] | None) -> Anchors | None:
+def anchors(said: dict[str, Any] | None) -> Anchors | None:
     """What the post says both chains start from; None for a revoked line."""
     if said is None:
         return None
@@ -98,7 +98,7 @@ def _records(shell: Shell, line: str, check: RecordCheck) -> Iterator[dict[str, 
 
 
 def _verify(shell: Shell, line: str, *, as_json: bool) -> None:
-    check = RecordCheck(_anchors(shell.call("anchors", line=line)))
+    check = RecordCheck(anchors(shell.call("anchors", line=line)))
     for _ in _records(shell, line, check):
         pass
     for side, chain in zip(("ours", "theirs"), check.chains, strict=True):
@@ -153,14 +153,14 @@ def _digest_rows(check: RecordCheck) -> list[str]:
 # -- for machines -------------------------------------------------------------------------------
 
 
-def _write_jsonl(shell: Shell, line: str, anchors: Anchors | None, file: TextIO) -> None:
+def _write_jsonl(shell: Shell, line: str, start: Anchors | None, file: TextIO) -> None:
     """A first line with the anchors, one line per record or gap, a last line with the digest."""
-    check = RecordCheck(anchors)
+    check = RecordCheck(start)
     first: dict[str, Any] = {"type": "openline transcript 1", "label": line}
-    if anchors is not None:
-        ours, theirs = (head.hex() for head in anchors.genesis)
-        first["line_id"] = anchors.line_id.hex()
-        first["first_party"] = "ours" if anchors.first else "theirs"
+    if start is not None:
+        ours, theirs = (head.hex() for head in start.genesis)
+        first["line_id"] = start.line_id.hex()
+        first["first_party"] = "ours" if start.first else "theirs"
         first["genesis"] = {"ours": ours, "theirs": theirs}
     file.write(json.dumps(first) + "\n")
     for entry in _records(shell, line, check):
@@ -172,9 +172,9 @@ def _write_jsonl(shell: Shell, line: str, anchors: Anchors | None, file: TextIO)
 
 
 def _write_text(
-    shell: Shell, line: str, anchors: Anchors | None, file: TextIO, *, everything: bool
+    shell: Shell, line: str, start: Anchors | None, file: TextIO, *, everything: bool
 ) -> None:
-    check = RecordCheck(anchors)
+    check = RecordCheck(start)
     file.write(shell.text("paper.title", line=line, at=dtg.group(now().wall_s)) + "\n")
     for entry in _records(shell, line, check):
         rows = _entry_rows(shell, entry, everything=everything)
@@ -184,10 +184,11 @@ def _write_text(
         file.write("=" * PAPER_CELLS + "\n" + shell.words.count("paper.aside", len(aside)) + "\n")
         for entry in aside:
             file.writelines(row.rstrip() + "\n" for row in _message_rows(shell, entry))
-    ours, theirs = (str(chain.serial) for chain in check.chains)
     file.write("=" * PAPER_CELLS + "\n")
-    file.write(shell.text("paper.digest", ours=ours, theirs=theirs) + "\n")
-    file.writelines(row + "\n" for row in _digest_rows(check))
+    if digest := _digest_rows(check):
+        ours, theirs = (str(chain.serial) for chain in check.chains)
+        file.write(shell.text("paper.digest", ours=ours, theirs=theirs) + "\n")
+        file.writelines(row + "\n" for row in digest)
 
 
 def _entry_rows(shell: Shell, entry: dict[str, Any], *, everything: bool) -> Iterator[str]:
@@ -201,7 +202,7 @@ def _entry_rows(shell: Shell, entry: dict[str, Any], *, everything: bool) -> Ite
         yield from _message_rows(shell, entry)
     else:
         refs = " ".join(_reference(shell, ref) for ref in entry["references"])
-        whose = shell.text(f"side.{entry['side']}", line=entry["label"])
+        whose = shell.text(f"from.{entry['side']}")
         row = f"· {entry['arrived_group']}  {whose} {entry['serial']}  "
         yield from _cut(row + kind(shell, entry["kind"]) + (f" → {refs}" if refs else ""))
 
@@ -216,7 +217,7 @@ def _cut(row: str) -> Iterator[str]:
 
 def _message_rows(shell: Shell, entry: dict[str, Any]) -> Iterator[str]:
     yield "-" * PAPER_CELLS
-    whose = shell.text(f"side.{entry['side']}", line=entry["label"])
+    whose = shell.text(f"from.{entry['side']}")
     heading = f"{whose} {entry['serial']}"
     right = f"{display.precedence(entry['precedence'], shell.words)}  {entry['dtg_group']}"
     room = PAPER_CELLS - display.cells(right) - 2

@@ -10,6 +10,7 @@ here.
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -118,20 +119,24 @@ class Group(Command, click.Group):
             )
 
 
+class OnDemand(UserDict[str, click.Command]):
+    """The commands of COMMANDS by name, each imported when it is asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __getitem__(self, name: str) -> click.Command:
+        module = import_module(f"openline.commands.{COMMANDS[name]}")
+        command: click.Command = getattr(module, name.replace("-", "_"))
+        return command
+
+
 class Root(Group):
     """The root: its commands are imported when they run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands in the order of COMMANDS."""
         return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command by its name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"openline.commands.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by what they are for."""

@@ -1,0 +1,327 @@
+"""The command line against a running post: writing, reading, proving, in three languages."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from openline import cli, i18n
+from openline.core import receipts
+from openline.core.precedence import Precedence
+from openline.store.base import THEIRS, Batch
+from tests.answering import Answering
+from tests.pair import LinePair
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def pair() -> LinePair:
+    """Two posts whose line is open and quiet."""
+    pair = LinePair()
+    pair.flow()
+    pair.wait(2)
+    pair.flow()
+    return pair
+
+
+@pytest.fixture(autouse=True)
+def running(pair: LinePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
+    """Post "a" answers in the directory that the commands find; English, 80 columns."""
+    monkeypatch.setenv("OPENLINE_DIR", str(tmp_path))
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("OPENLINE_LANG", "OPENLINE_LANGUAGE", "OPENLINE_KEY_FILE", "LC_ALL"):
+        monkeypatch.delenv(name, raising=False)
+    with Answering(pair, "a", tmp_path) as answering:
+        yield answering
+
+
+def openline(*arguments: object) -> int:
+    """Run one command line; the exit code."""
+    return cli.run([str(argument) for argument in arguments])
+
+
+def said(capsys: Captured, *arguments: object) -> str:
+    """What a command that succeeds prints."""
+    capsys.readouterr()
+    assert openline(*arguments) == 0
+    return capsys.readouterr().out
+
+
+def type_in(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Give standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+
+
+# -- writing ------------------------------------------------------------------------------------
+
+
+def test_a_text_goes_out_with_everything_said_of_it(pair: LinePair, capsys: Captured) -> None:
+    question = pair.say("b", "Are you standing by?")
+    pair.flow()
+    options = ("-p", "f", "-s", "Answer", "-l", "en", "--ref", question.number)
+    times = ("--dtg", "150000ZNOV23", "--reply-by", "2023-11-15T06:00Z")
+    out = said(capsys, "send", "other", "We are.", *options, *times, "--json")
+    serial = json.loads(out)["serial"]
+    view = json.loads(said(capsys, "show", "other", f"ours:{serial['number']}", "--json"))
+    assert (view["text"], view["precedence"]) == ("We are.", "FLASH")
+    assert (view["subject"], view["language"]) == ("Answer", "en")
+    assert (view["dtg"], view["due"]) == ("2023-11-15T00:00:00Z", "2023-11-15T06:00:00Z")
+    assert [ref["serial"] for ref in view["references"]] == [str(question)]
+    assert pair.texts("b") == ["We are."]
+
+
+@pytest.mark.parametrize("precedence", [p.name for p in Precedence])
+def test_every_precedence_can_be_said_in_full_or_by_its_first_letter(
+    precedence: str, capsys: Captured
+) -> None:
+    for form in (precedence, precedence.lower(), precedence[0], precedence[:3].lower()):
+        if form not in ("P", "p"):
+            number = json.loads(said(capsys, "send", "other", "x", "-p", form, "--json"))
+            number = number["serial"]["number"]
+            view = json.loads(said(capsys, "show", "other", f"ours:{number}", "--json"))
+            assert view["precedence"] == precedence
+
+
+def test_a_text_comes_from_a_file_or_from_standard_input(
+    pair: LinePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "text"
+    path.write_bytes("première\r\nligne e\u0301\r\n".encode())
+    assert openline("send", "other", "--file", path) == 0
+    for arguments in (("send", "other"), ("send", "other", "--file", "-")):
+        type_in(monkeypatch, "Ответ\n".encode())
+        assert openline(*arguments) == 0
+    assert pair.texts("b") == ["première\nligne é", "Ответ", "Ответ"]
+
+
+@pytest.mark.parametrize("data", [b"", b" \n", b"\xff\xfe\x00"])
+def test_no_text_and_no_utf8_are_refused(
+    data: bytes, pair: LinePair, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    type_in(monkeypatch, data)
+    assert openline("send", "other") == cli.EXIT_LOCAL
+    assert "nothing was released" in capsys.readouterr().err
+    assert pair.texts("b") == []
+
+
+def test_an_error_of_the_daemon_is_worded_here(capsys: Captured) -> None:
+    assert openline("--lang", "fr", "send", "nowhere", "x") == cli.EXIT_LOCAL
+    assert capsys.readouterr().err.startswith("Il n'y a pas de ligne de ce nom.")
+    assert openline("show", "other", "99") == cli.EXIT_LOCAL
+    assert "99" in capsys.readouterr().err
+    assert openline("send", "other", "x", "--reply-by", "2020-01-01T00:00Z") == cli.EXIT_LOCAL
+    assert openline("send", "other", "x", "--dtg", "tomorrow") == cli.EXIT_LOCAL
+
+
+def test_receipts_reach_the_other_side(pair: LinePair, capsys: Captured) -> None:
+    serial = pair.say("b", "Read this")
+    pair.flow()
+    assert openline("receipt", "other", serial, "--opened") == 0
+    hold = ("receipt", "other", serial.number, "--holding", "--answer-by", "2030-01-01T00:00Z")
+    assert openline(*hold, "--note", "soon") == 0
+    marks = pair.stores["b"].marks(1, 0, serial.number, serial.incarnation)
+    assert [mark.kind for mark in marks] == [receipts.OPENED, receipts.HOLDING]
+    assert "said before" in said(capsys, "receipt", "other", serial.number, "--opened")
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+def test_an_inbox_shows_flash_loudly_and_gaps_in_place(pair: LinePair, capsys: Captured) -> None:
+    pair.say("b", "first")
+    pair.flow()
+    pair.say("b", "lost on the way")
+    assert pair.take("b")
+    pair.say("b", "URGENT \x1b[2J words", Precedence.FLASH)
+    pair.give("a", pair.take("b"))
+    listing = said(capsys, "inbox")
+    assert "▲▲ FLASH" in listing
+    assert "1 missing" in listing
+    assert listing.index("first") < listing.index("missing") < listing.index("URGENT")
+    assert "\x1b" not in listing
+    assert "⟨U+001B⟩[2J" in listing
+    assert max(map(len, listing.splitlines())) <= 90
+    entries = json.loads(said(capsys, "inbox", "other", "--json"))
+    assert [entry["type"] for entry in entries] == ["message", "gap", "message"]
+
+
+@pytest.mark.parametrize("language", i18n.LANGUAGES)
+def test_every_listing_reads_in_every_language(
+    language: str, pair: LinePair, capsys: Captured
+) -> None:
+    serial = pair.say("b", "Готовы ли вы?", Precedence.IMMEDIATE)
+    pair.say("a", "Oui.")
+    pair.flow()
+    assert openline("receipt", "other", serial.number, "--shown") == 0
+    listings = [("inbox",), ("inbox", "--all"), ("show", "other", serial), ("lines",), ("status",)]
+    listings += [("transcript", "other"), ("transcript", "other", "--all"), ("audit",)]
+    for listing in listings:
+        text = said(capsys, "--lang", language, *listing)
+        assert "{" not in text
+        for prefix in ("state.", "kind.", "field.", "head.", "side.", "standing.", "paper."):
+            assert prefix not in text
+
+
+def test_showing_tells_everything_and_both_texts_of_a_fork(
+    pair: LinePair, capsys: Captured
+) -> None:
+    serial = pair.say("b", "the first text")
+    pair.flow()
+    row = pair.stores["a"].row(1, THEIRS, serial.number, serial.incarnation)
+    assert row is not None
+    other = row._replace(
+        record=row.record.replace(b"first", b"other"), head=None, variant=1, standing=2
+    )
+    pair.stores["a"].commit(Batch(rows=[other]))
+    page = said(capsys, "show", "other", serial)
+    assert "the first text" in page
+    assert "the other text" in page
+    assert "ANOTHER TEXT" in page
+    assert "the other text" in said(capsys, "transcript", "other")
+
+
+def test_lines_and_status_are_json_too(capsys: Captured) -> None:
+    (line,) = json.loads(said(capsys, "lines", "--json"))
+    assert line["label"] == "other"
+    assert json.loads(said(capsys, "lines", "other", "--json")) == [line]
+    assert json.loads(said(capsys, "status", "--json"))["lines"] == [line]
+    assert openline("lines", "nowhere") == cli.EXIT_LOCAL
+
+
+def test_colour_is_for_terminals(
+    pair: LinePair, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.say("b", "loud", Precedence.FLASH)
+    pair.flow()
+    assert "\x1b[" not in said(capsys, "inbox")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b[" in said(capsys, "inbox")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "41m" not in said(capsys, "inbox")
+
+
+# -- the record ---------------------------------------------------------------------------------
+
+
+def converse(pair: LinePair) -> None:
+    """A few messages both ways, held by both."""
+    for at in range(4):
+        pair.say("ab"[at % 2], f"message {at}\nwith a second line {'long ' * 30}")
+        pair.flow()
+    pair.wait(30)
+    pair.flow()
+
+
+def test_a_record_is_recomputed_and_compared(pair: LinePair, capsys: Captured) -> None:
+    converse(pair)
+    text = said(capsys, "transcript", "other", "--verify")
+    assert "the same record" in text
+    found = json.loads(said(capsys, "transcript", "other", "--verify", "--json"))
+    assert found["comparison"]["agree"] is True
+    assert found["digest"] == pair.posts["b"].status(1, pair.now).digest
+
+
+def test_records_that_differ_end_with_exit_code_3(pair: LinePair, capsys: Captured) -> None:
+    converse(pair)
+    rows = pair.stores["b"].chain(1, THEIRS, 1, 100)
+    batch = Batch()
+    for row in rows:
+        head = sha256(row.record).digest()
+        batch.heads.append((1, THEIRS, row.number, row.incarnation, head, row.standing))
+    pair.stores["b"].commit(batch)
+    assert openline("transcript", "other", "--verify") == cli.EXIT_DIFFERS
+    assert "differ" in capsys.readouterr().err
+
+
+def test_a_broken_record_here_is_named(pair: LinePair, capsys: Captured) -> None:
+    converse(pair)
+    row = pair.stores["a"].chain(1, THEIRS, 3, 1)[0]
+    broken = (1, THEIRS, row.number, row.incarnation, bytes(32), 0)
+    pair.stores["a"].commit(Batch(heads=[broken]))
+    assert openline("transcript", "other", "--verify") == cli.EXIT_LOCAL
+    assert f"number {row.number} of their chain" in capsys.readouterr().err
+
+
+def test_no_answer_is_not_taken_for_agreement(
+    pair: LinePair, running: Answering, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converse(pair)
+    monkeypatch.setattr("openline.commands.transcripts.ANSWER_POLL_S", 0.0)
+    running.cut = True
+    assert openline("transcript", "other", "--verify") == cli.EXIT_LOCAL
+    assert "has not answered" in capsys.readouterr().err
+
+
+def test_the_export_for_paper_fits_it(pair: LinePair, tmp_path: Path, capsys: Captured) -> None:
+    converse(pair)
+    path = tmp_path / "record.txt"
+    said(capsys, "transcript", "other", "--out", path)
+    text = path.read_text(encoding="utf-8")
+    assert max(map(len, text.splitlines())) <= 80
+    digest = pair.posts["a"].status(1, pair.now).digest
+    assert digest in text.replace(" ", "").replace("\n", "")
+    assert text.index("message 0") < text.index("message 1") < text.index("message 2")
+    assert openline("transcript", "other", "--out", path) == cli.EXIT_LOCAL
+
+
+def test_an_outsider_can_check_the_export_for_machines(pair: LinePair, capsys: Captured) -> None:
+    """With nothing but SHA-256 and docs/protocol.md §7."""
+    converse(pair)
+    lines = [json.loads(line) for line in said(capsys, *EXPORT).splitlines()]
+    first, *records, last = lines
+    heads = {side: bytes.fromhex(head) for side, head in first["genesis"].items()}
+    for record in records:
+        side = record["side"]
+        heads[side] = sha256(heads[side] + bytes.fromhex(record["record"])).digest()
+        assert heads[side].hex() == record["head"]
+    order = ("ours", "theirs") if first["first_party"] == "ours" else ("theirs", "ours")
+    line_id = bytes.fromhex(first["line_id"])
+    joined = b"openline/1 digest" + line_id + b"".join(heads[side] for side in order)
+    assert sha256(joined).hexdigest() == last["digest"]
+    assert last["digest"] == pair.posts["b"].status(1, pair.now).digest
+
+
+EXPORT = ("transcript", "other", "--export", "jsonl")
+
+
+def test_a_revoked_line_can_still_be_exported(pair: LinePair, capsys: Captured) -> None:
+    converse(pair)
+    assert openline("revoke", "other", "--yes") == 0
+    assert "message 3" in said(capsys, "transcript", "other")
+    assert "revoked" in said(capsys, "lines")
+    assert openline("send", "other", "x") == cli.EXIT_LOCAL
+    assert "revoked" in capsys.readouterr().err
+
+
+def test_revoking_wants_the_name_of_the_line(
+    pair: LinePair, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    type_in(monkeypatch, b"another\n")
+    assert openline("revoke", "other") == cli.EXIT_LOCAL
+    assert pair.posts["a"].open_lines() == [1]
+    type_in(monkeypatch, b"")
+    assert openline("revoke", "other") == cli.EXIT_USAGE
+
+
+def test_the_log_of_acts_is_listed_and_checked(pair: LinePair, capsys: Captured) -> None:
+    said(capsys, "send", "other", "not for the log", "-p", "F")
+    text = said(capsys, "audit")
+    assert "release" in text
+    assert "not for the log" not in text
+    entries = json.loads(said(capsys, "audit", "--after", "2", "--json"))
+    assert [entry["position"] for entry in entries] == [3]
+    found = json.loads(said(capsys, "audit", "--verify", "--json"))
+    assert found == {"entries": 3, "hash": entries[-1]["hash"]}
+
+
+def test_an_alarm_is_cleared_by_a_person(capsys: Captured) -> None:
+    assert "cleared" in said(capsys, "clear-alarm", "other")
