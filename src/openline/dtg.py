@@ -20,13 +20,16 @@ ZONES = "YXWVUTSRQPONZABCDEFGHIKLM"
 _GROUP = re.compile(r"(\d\d)(\d\d)(\d\d)([A-IK-Z])([A-Z]{3})(\d\d)?", re.ASCII)
 _INTERVAL = re.compile(r"\+(\d{1,5})(m|h|d)", re.ASCII)
 _UNIT_S = {"m": 60, "h": 3600, "d": 86_400}
+_FIRST_S = -62_135_596_800
+"""The first second of the year 1."""
+
 _LAST_S = 253_402_300_799
 """The last second of the year 9999."""
 
 
 def group(at_s: int) -> str:
     """The date-time group of an instant in unix seconds, to the minute."""
-    if not 0 <= at_s <= _LAST_S:
+    if not _FIRST_S <= at_s <= _LAST_S:
         return f"({at_s})"
     at = datetime.fromtimestamp(at_s, UTC)
     return f"{at:%d%H%M}Z{MONTHS[at.month - 1]}{at:%y}"
@@ -34,9 +37,9 @@ def group(at_s: int) -> str:
 
 def iso(at_s: int) -> str:
     """The instant as ISO 8601 in Zulu, to the second; out of the calendar, the number itself."""
-    if not 0 <= at_s <= _LAST_S:
+    if not _FIRST_S <= at_s <= _LAST_S:
         return f"({at_s})"
-    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return datetime.fromtimestamp(at_s, UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse(said: str, now_s: int) -> int:
