@@ -117,10 +117,9 @@ def test_babel_reads_the_file_as_we_do(language: str) -> None:
     for message in theirs:
         if message.id:
             assert not message.fuzzy
-            several = not isinstance(message.id, str)
-            expected[message.id[0] if several else message.id] = (
-                list(message.string) if several else [message.string]
-            )
+            key = message.id if isinstance(message.id, str) else message.id[0]
+            said = message.string
+            expected[key] = [said] if isinstance(said, str) else [*(said or ())]
     assert i18n.read_po(data.decode()) == expected
     plural = theirs.num_plurals
     assert plural == {"en": 2, "fr": 2, "ru": 3}[language]
