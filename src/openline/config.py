@@ -55,6 +55,8 @@ class Address(NamedTuple):
 
 
 def _address(value: object) -> Address:
+    if isinstance(value, Address):
+        return value
     said = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([^\s:\[\]]+)):(\d{1,5})", str(value))
     if not isinstance(value, str) or said is None or int(said[3]) > 65535:
         raise ValueError("config.address")

@@ -63,6 +63,8 @@ _PEER = struct.Struct("3i")
 
 Answer = dict[str, Any]
 
+_encode = json.JSONEncoder(default=str).encode
+
 
 @dataclass(frozen=True)
 class Running:
@@ -129,6 +131,7 @@ class _Conversation:
         self._rights = rights_of(uid, os.getuid(), running.switchboard.config.roles)
         self._outstanding = 0
         self._room = asyncio.Event()
+        self._unwritten: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._slow: dict[str, Callable[[verbs.Args], Awaitable[Any]]] = {
             "bearer_add": self._bearer_add,
@@ -147,12 +150,14 @@ class _Conversation:
                 for line in lines:
                     await self._settled(OUTSTANDING_MAX - 1)
                     self._request(line)
+                self._flush()
                 await self._writer.drain()
             await self._settled(0)
         except OSError:
             # The other end is gone; what it asked is done, and nobody is left to tell.
             return
         finally:
+            self._flush()
             for task in self._tasks:
                 task.cancel()
 
@@ -307,6 +312,7 @@ class _Conversation:
                     label = post.label(event.line) if event.line in post.lines() else ""
                     shown = {"name": event.name, "line": event.line, "label": label}
                     self._write({"id": number, "event": {**shown, "values": event.values}})
+                self._flush()
                 await self._writer.drain()
         finally:
             watching.close()
@@ -323,8 +329,15 @@ class _Conversation:
         self._write({"id": number, "error": {"code": error.code, "details": error.details}})
 
     def _write(self, answer: Answer) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(json.dumps(answer, default=str).encode() + b"\n")
+        """Write with all else that is answered in this turn of the loop: one step answers many."""
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unwritten.append(_encode(answer))
+
+    def _flush(self) -> None:
+        if self._unwritten and not self._writer.is_closing():
+            self._writer.write("\n".join([*self._unwritten, ""]).encode())
+        self._unwritten.clear()
 
 
 def _user_of(writer: asyncio.StreamWriter) -> int:

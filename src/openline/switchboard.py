@@ -9,6 +9,7 @@ under one name. How bearers carry does not live here.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -84,6 +85,7 @@ class Switchboard:
         self._post = post
         self._runner = runner
         self._entropy = entropy
+        self._applying = asyncio.Lock()
         self._running: dict[tuple[int, str], BearerEntry] = {}
         self._listener: tcp.TcpListener | None = None
         self._callers: dict[int, tcp.ListeningLine] = {}
@@ -107,8 +109,11 @@ class Switchboard:
 
     async def apply(self, config: Config | None = None) -> None:
         """Make what runs what is wanted; without an argument, because the lines have changed."""
-        if config is not None:
-            self.config = config
+        async with self._applying:
+            await self._apply(config or self.config)
+
+    async def _apply(self, config: Config) -> None:
+        self.config = config
         lines = {self._post.label(line): line for line in self._post.open_lines()}
         wanted = {
             (lines[entry.line], entry.name): entry

@@ -1,0 +1,177 @@
+"""Bearers follow the configuration and the lines; tokens leave their file as they are spent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from openline import clock
+from openline.bearers.base import BearerProfile
+from openline.config import Address, Config, TcpEntry
+from openline.errors import BearerError
+from openline.inputs import Revoke
+from openline.post import Post
+from openline.runner import LinePort, Runner
+from openline.switchboard import FileTokens, Switchboard
+from tests.pair import LinePair
+
+PATIENCE_S = 20.0
+TOKENS = [bytes([number]) * 32 for number in range(3)]
+
+
+class NotingRunner(Runner):
+    """A runner that keeps the profiles of the ports it gave."""
+
+    profiles: dict[str, BearerProfile]
+
+    def port(self, line: int, name: str, profile: BearerProfile) -> LinePort:
+        """Note the profile."""
+        self.profiles = {**getattr(self, "profiles", {}), name: profile}
+        return super().port(line, name, profile)
+
+
+class Board(Switchboard):
+    """A switchboard whose runner the test can see."""
+
+    def __init__(self, directory: Path, post: Post, runner: NotingRunner) -> None:
+        super().__init__(directory, post, runner, clock.entropy)
+        self.runner = runner
+
+
+def play(directory: Path, scene: Callable[[Board, Board], Awaitable[None]]) -> LinePair:
+    """Run a scene with the boards of both posts of a pair."""
+
+    async def whole() -> LinePair:
+        pair = LinePair()
+        now = clock.now
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            NotingRunner(pair.posts["a"], now) as near,
+            NotingRunner(pair.posts["b"], now) as far,
+        ):
+            await scene(
+                Board(directory, pair.posts["a"], near), Board(directory, pair.posts["b"], far)
+            )
+        return pair
+
+    return asyncio.run(whole())
+
+
+def entry(address: str = "127.0.0.1:9", line: str = "other", name: str = "cable") -> TcpEntry:
+    """A bearer that dials."""
+    return TcpEntry.model_validate({"line": line, "kind": "tcp", "name": name, "address": address})
+
+
+async def until_up(board: Board, name: str, *, up: bool = True) -> None:
+    """Wait for a bearer of the board's only line to be up, or not to be."""
+    watching = board.runner.watch()
+    while is_up(board, name) != up:
+        await watching.more()
+    watching.close()
+
+
+def is_up(board: Switchboard, name: str) -> bool:
+    """Whether a bearer of the board's only line is up."""
+    return any(each["name"] == name and each["up"] for each in board.view(clock.now()))
+
+
+def test_the_configuration_is_brought_about_and_undone(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        listening = Config(listen=Address("127.0.0.1", 0))
+        where = far.listen(listening)
+        assert where is not None
+        await far.apply(listening)
+        answering = asyncio.create_task(far.run_listener())
+        await near.apply(Config(bearer=(entry(where), entry(line="nobody"))))
+        await until_up(near, "cable")
+        await until_up(far, "tcp-in")
+        await near.apply(Config())
+        await until_up(far, "tcp-in", up=False)
+        await near.apply(Config(bearer=(entry(where, name="again"),)))
+        await until_up(near, "again")
+        await until_up(far, "tcp-in")
+        answering.cancel()
+
+    play(tmp_path, scene)
+
+
+def test_an_entry_that_changed_is_started_anew_and_one_that_did_not_is_left(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        both = Config(listen=Address("127.0.0.1", 0))
+        where = far.listen(both)
+        assert where is not None
+        await far.apply(both)
+        answering = asyncio.create_task(far.run_listener())
+        await asyncio.gather(
+            near.apply(Config(bearer=(entry(),))),
+            near.apply(Config(bearer=(entry(), entry(name="second")))),
+            near.apply(Config(bearer=(entry(where), entry(name="second")))),
+        )
+        await until_up(near, "cable")
+        assert len(near.view(clock.now())) == 2
+        answering.cancel()
+
+    play(tmp_path, scene)
+
+
+def test_a_revoked_line_may_not_call_any_more(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        listening = Config(listen=Address("127.0.0.1", 0))
+        where = far.listen(listening)
+        await far.apply(listening)
+        answering = asyncio.create_task(far.run_listener())
+        await near.apply(Config(bearer=(entry(str(where)),)))
+        await until_up(near, "cable")
+        await far.runner.give(Revoke(1, "test"))
+        await far.apply()
+        assert far.view(clock.now()) == []
+        await until_up(near, "cable", up=False)
+        answering.cancel()
+
+    play(tmp_path, scene)
+
+
+def test_a_taken_address_stops_the_start(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        where = far.listen(Config(listen=Address("127.0.0.1", 0)))
+        port = int(str(where).rpartition(":")[2])
+        with pytest.raises(BearerError, match=r"bearer\.listen"):
+            near.listen(Config(listen=Address("127.0.0.1", port)))
+        answering = asyncio.create_task(far.run_listener())
+        await asyncio.sleep(0)
+        answering.cancel()
+
+    play(tmp_path, scene)
+
+
+def test_padding_is_the_posts_unless_the_bearer_says_otherwise(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        own = entry(name="own").model_copy(update={"padding": True})
+        await near.apply(Config(padding=False, bearer=(entry(), own)))
+        profiles = near.runner.profiles
+        assert (profiles["cable"].padded, profiles["own"].padded) == (False, True)
+
+    play(tmp_path, scene)
+
+
+def test_a_token_is_given_until_it_is_spent_and_never_again(tmp_path: Path) -> None:
+    path = tmp_path / "relay.tokens"
+    path.write_text("".join(token.hex() + "\n" for token in TOKENS) + "not a token\n")
+    tokens = FileTokens(path)
+    assert tokens.next() == tokens.next() == TOKENS[0]
+    tokens.spent(TOKENS[0])
+    assert FileTokens(path).next() == TOKENS[1]
+    tokens.spent(TOKENS[2])
+    tokens.spent(TOKENS[1])
+    assert tokens.next() is None
+    assert path.read_text() == "not a token\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_file_there_is_no_token(tmp_path: Path) -> None:
+    for tokens in (FileTokens(None), FileTokens(tmp_path / "absent")):
+        tokens.spent(TOKENS[0])
+        assert tokens.next() is None
