@@ -314,7 +314,7 @@ class Lane:
         while channel is not None and channel.up is not None and size < _TAKE_BYTES:
             run = self.seal.choose(now)
             if self.seal.dirty:
-                batch = Batch()
+                batch = Batch(urgent=True)
                 self.save_seal(batch, now)
                 self.store.commit(batch)
             mtu_bytes = channel.up.mtu_bytes

@@ -15,6 +15,8 @@ from typing import Any
 
 from .bearers.base import Outgoing
 from .core.events import Now
+from .core.precedence import Precedence
+from .core.receipts import is_machinery
 from .enrolment import check_words, tape_pages
 from .errors import InvariantError, LocalError, StoreError
 from .inputs import (
@@ -82,12 +84,11 @@ class Post:
                 except LocalError as error:
                     results.append(error)
             self._commit(now)
-        except StoreError as error:
+        except (StoreError, InvariantError) as error:
             self._reload(now)
-            return [error] * len(inputs)
-        except InvariantError as error:
-            self._reload(now)
-            if len(inputs) > 1:
+            apart = error.code == "store.disk_full" or isinstance(error, InvariantError)
+            if apart and len(inputs) > 1:
+                # One input at a time, so that what is urgent or sound does not fall with the rest.
                 return [result for given in inputs for result in self.step([given], now)]
             return [error] * len(inputs)
         return results
@@ -100,6 +101,9 @@ class Post:
     def _commit(self, now: Now) -> None:
         for lane in self._lanes.values():
             lane.finish(self._batch, now)
+        self._batch.urgent = all(
+            row.precedence == Precedence.FLASH or is_machinery(row.kind) for row in self._batch.rows
+        )
         if self._batch:
             self.store.commit(self._batch)
         if now.mono_ms >= self._housekeeping_ms:
