@@ -1,9 +1,9 @@
 """One author's chain, as the other side follows it (§7): incarnations, heads, digest.
 
 Purpose: take records in any order and tell which stand in the chain, which wait, which are
-abandoned. Each BEGIN hangs where it says it goes on; the branch followed is the path to
-the BEGIN last taken. Everything else is worked out anew from that after each record, which
-is slow and plain. Keys, frames and the timing of acknowledgements do not live here.
+abandoned. Each incarnation hangs where its BEGIN says it goes on; the branch followed is the
+path to the BEGIN last taken. Everything else is worked out anew from that after each record,
+which is slow and plain. Keys, frames and the timing of acknowledgements do not live here.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ ENDLESS = 2**62
 class Chain:
     """The reader's copy of a chain, from `start`, its head(0), on.
 
-    `records` maps (incarnation, number) to bytes, on the chain or off it; `begins` an incarnation
-    to the number and body of its BEGIN; `tip` is the incarnation of the BEGIN last taken. Worked
-    out: `path`, the incarnations of the chain with the first and last number of each; `heads` as
-    far as known; `contiguous`; `lost`; and `differs`, that a head(floor) was not one's own.
+    `records` maps (incarnation, number) to bytes, on the chain or off it; `late` are the serials
+    among them that came after they had been given up. `tree` maps an incarnation to its first
+    number and the incarnation before it; `floors` to floor and head(floor), if its BEGIN is held;
+    `tip` is the incarnation of the BEGIN last taken. Worked out: `path`, the incarnations of the
+    chain with the first and last number of each, newest first; `heads` as far as known;
+    `contiguous`; `lost`; and `differs`, that a head(floor) was not one's own.
     """
 
     start: bytes
     records: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    begins: dict[int, tuple[int, Begin]] = field(default_factory=dict)
+    late: set[tuple[int, int]] = field(default_factory=set)
+    tree: dict[int, tuple[int, int]] = field(default_factory=dict)
+    floors: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     tip: int = 0
     path: list[tuple[int, int, int]] = field(default_factory=list)
     heads: dict[int, bytes] = field(default_factory=dict)
@@ -46,7 +50,10 @@ class Chain:
     @property
     def abandoned(self) -> list[tuple[int, int]]:
         """The serials held that are off the chain, in order."""
-        return sorted(s for s in self.records if self.incarnation_at(s[1]) != s[0])
+        return sorted(serial for serial in self.records if not self._stands(serial))
+
+    def _stands(self, serial: tuple[int, int]) -> bool:
+        return self.incarnation_at(serial[1]) == serial[0] and serial not in self.late
 
     def take(self, data: bytes) -> str:
         """Take a record; return what became of it.
@@ -58,28 +65,30 @@ class Chain:
         record = read_record(data)
         serial = (record.incarnation, record.number)
         if serial in self.records:
-            return "duplicate" if self.records[serial] == data else "fork"
-        tree = (dict(self.begins), self.tip)
-        if not (self._begin(record) if record.kind == Kind.BEGIN else self._known(serial[0])):
+            return self._again(serial, data)
+        former = (dict(self.tree), dict(self.floors), self.tip)
+        before, path = self.contiguous, list(self.path)
+        if not (self._begin(record) if record.kind == Kind.BEGIN else serial[0] in self.tree):
             return "not-taken"
-        before = self.contiguous
         if self.incarnation_at(record.number) != record.incarnation:
             self.records[serial] = data
             return "abandoned"
         try:
             self._bounds(record.number)
         except RefusedError:
-            self.begins, self.tip = tree
+            self.tree, self.floors, self.tip = former
             self._settle()
             raise
         self.records[serial] = data
+        if path == self.path and record.number <= before:
+            self.late.add(serial)
+            return "late"
+        self.late = {kept for kept in self.late if kept[1] <= self.contiguous}
         self._settle()
-        if record.number > self.contiguous:
-            return "held"
-        return "late" if record.number <= before else "taken"
+        return "held" if record.number > self.contiguous else "taken"
 
-    def _known(self, incarnation: int) -> bool:
-        return incarnation in self.begins or any(incarnation == inc for inc, _, _ in self.path)
+    def _again(self, serial: tuple[int, int], data: bytes) -> str:
+        return "duplicate" if self.records[serial] == data else "fork"
 
     def incarnation_at(self, number: int) -> int:
         """Return the incarnation that a number of the chain belongs to, 0 if none."""
@@ -87,31 +96,49 @@ class Chain:
 
     def _begin(self, record: Record) -> bool:
         """Hang a BEGIN into the tree, if R21 lets it be taken; tell whether it was."""
-        begin, inc = read_begin(record.body), record.incarnation
-        place = self.incarnation_at(record.number - 1)
-        if self._known(inc):
-            taken = inc not in self.begins and self.incarnation_at(record.number) == inc
-        elif begin.previous == 0:
-            taken = record.number == 1
+        begin, inc, number = read_begin(record.body), record.incarnation, record.number
+        known = inc in self.tree
+        if known:
+            self._between(inc, number, begin)
+        elif begin.previous == 0 or begin.previous in self.tree:
+            first, _ = self.tree.get(begin.previous, (0, 0))
+            if first >= number or (begin.previous == 0 and number != 1):
+                return False
+            self.tree[inc] = (number, begin.previous)
+        elif begin.floor > self.contiguous and begin.previous != inc:
+            below = self.incarnation_at(begin.floor)
+            if begin.floor + 1 < number:
+                self.tree[begin.previous] = (begin.floor + 1, below)
+                below = begin.previous
+            self.tree[inc] = (number, below)
         else:
-            taken = self._known(begin.previous) or begin.floor > self.contiguous
-        above = begin.previous in self.begins and self.begins[begin.previous][0] >= record.number
-        if above or not taken:
             return False
-        if not self._known(inc) and (not self._known(begin.previous) or place == begin.previous):
+        if not known:
             self.tip = inc
-        self.begins[inc] = (record.number, begin)
+        self.floors.setdefault(inc, (begin.floor, begin.head))
         self._settle()
         return True
 
+    def _between(self, inc: int, number: int, begin: Begin) -> None:
+        """A BEGIN of an incarnation known from a later one: it moves the boundary to itself."""
+        first, below = self.tree[inc]
+        on = incarnations_of(self.path)
+        if inc not in on or not self.contiguous < first < number:
+            return
+        if begin.previous not in self.tree:
+            self.tree[begin.previous] = (first, below)
+            below = begin.previous
+        self.tree[inc] = (number, below)
+
     def _settle(self) -> None:
         """Work out path, heads, contiguous, lost and differs anew."""
-        self.path, floors = self._walk()
+        self.path = self._walk()
+        floors = [self.floors[inc] for inc, _, _ in self.path if inc in self.floors]
         self.heads, self.lost, self.differs = {0: self.start}, [], False
         number = 0
         while True:
             serial = (self.incarnation_at(number + 1), number + 1)
-            if serial in self.records:
+            if serial in self.records and serial not in self.late:
                 number += 1
                 self.heads[number] = sha256(self.heads[number - 1], self.records[serial])
                 continue
@@ -125,31 +152,26 @@ class Chain:
         self.contiguous = number
         self.differs = any(self.heads.get(f, head) != head for f, head in floors)
 
-    def _walk(self) -> tuple[list[tuple[int, int, int]], list[tuple[int, bytes]]]:
-        """Walk from the tip to the root of what is known; also return the floors on the way,
-        newest first, each with its head."""
+    def _walk(self) -> list[tuple[int, int, int]]:
+        """Walk from the tip to the root of what is known."""
         path: list[tuple[int, int, int]] = []
-        floors: list[tuple[int, bytes]] = []
         inc, last = self.tip, ENDLESS
-        while inc in self.begins and self.begins[inc][0] <= last:
-            first, begin = self.begins[inc]
+        while inc:
+            first, below = self.tree[inc]
             path.append((inc, first, last))
-            floors.append((begin.floor, begin.head))
-            inc, last = begin.previous, first - 1
-        if inc:
-            path.append((inc, max(floor for floor, _ in floors) + 1, last))
-        return path, floors
+            inc, last = below, first - 1
+        return path
 
     def _missing(self, first: int, last: int) -> list[tuple[int, int]]:
-        """The ranges from first to last, both within, of which no record is held."""
-        on = sorted(n for inc, n in self.records if self.incarnation_at(n) == inc)
+        """The ranges from first to last, both within, of which no record stands."""
+        on = sorted(serial[1] for serial in self.records if self._stands(serial))
         edges = [first - 1, *(n for n in on if first <= n <= last), last + 1]
         return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
 
     def _bounds(self, number: int) -> None:
         """R26: how far ahead, and how many gaps."""
         need(number - self.contiguous <= JUMP_MAX, "serial-jump")
-        on = {n for inc, n in self.records if self.incarnation_at(n) == inc} | {number}
+        on = {serial[1] for serial in self.records if self._stands(serial)} | {number}
         ahead = {n for n in on if n > self.contiguous}
         gaps = sum(n - 1 not in on and n - 1 != self.contiguous for n in ahead)
         need(gaps <= GAPS_MAX, "gaps")
@@ -159,6 +181,11 @@ class Chain:
         need(number == 0 or self.incarnation_at(number) == incarnation, "not-held")
         need(number in self.heads, "not-held")
         return self.heads[number]
+
+
+def incarnations_of(path: list[tuple[int, int, int]]) -> set[int]:
+    """The incarnations on a path."""
+    return {inc for inc, _, _ in path}
 
 
 def digest(line_id: bytes, first_head: bytes, second_head: bytes) -> bytes:

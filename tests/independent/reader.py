@@ -307,6 +307,7 @@ class Receiver:
         self.keys = {CARD_KEY: X25519PrivateKey.from_private_bytes(identity)}
         self.roots = {ROOT0: line.root0}
         self.confirmed: set[bytes] = set()
+        self.announced: set[bytes] = set()
         self.runs: dict[bytes, Run] = {}
         self.dropped: set[bytes] = set()
 
@@ -375,18 +376,16 @@ class Receiver:
         return Run(noise.split()), said
 
     def _note(self, header: Header, said: Announcement) -> bool:
-        """Note a root the peer confirmed; return whether R14 raises the continuity alarm."""
-        op = header.opening
+        """Note key and root that the peer showed; return whether R14 raises the alarm."""
+        op, new = header.opening, said.key not in self.announced
+        self.announced.add(said.key)
         if op is None or op.root_id != ROOT0:
             if op is not None:
                 self.confirmed.add(op.root_id)
             return False
         later = [root for root_id, root in self.roots.items() if root_id != ROOT0]
         fits = any(hmac.compare_digest(continuity(r, op.e), said.continuity) for r in later)
-        alarm = bool(self.confirmed) and not fits
-        if alarm:
-            self.confirmed.clear()
-        return alarm
+        return bool(self.confirmed) and not fits and new
 
 
 def root_id_of(root: bytes) -> bytes:

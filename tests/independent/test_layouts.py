@@ -217,15 +217,28 @@ def test_first_begin_again_abandons_all() -> None:
     assert chain.take(record(7, 3)) == "abandoned"
 
 
-def test_begin_that_follows_what_was_left_is_kept_as_abandoned() -> None:
+def test_branch_that_was_left_is_followed_again_and_what_it_held_stands() -> None:
     chain = Chain(START)
     for each in (begin(7, 1, 0, 0), record(7, 2), begin(9, 3, 7, 0), record(9, 4)):
         assert chain.take(each) == "taken"
     assert chain.take(begin(8, 3, 7, 0)) == "taken"
-    assert chain.take(begin(10, 5, 9, 0)) == "abandoned"
-    assert chain.take(begin(11, 5, 7, 0)) == "abandoned"
-    assert chain.abandoned == [(9, 3), (9, 4), (10, 5), (11, 5)]
+    assert chain.abandoned == [(9, 3), (9, 4)]
+    assert chain.take(begin(10, 5, 9, 0)) == "taken"
+    assert (chain.contiguous, chain.abandoned) == (5, [(8, 3)])
+    assert chain.take(begin(11, 3, 9, 0)) == "not-taken"
     assert chain.take(begin(12, 2, 0, 0)) == chain.take(begin(13, 9, 99, 0)) == "not-taken"
+
+
+def test_unknown_incarnation_above_the_floor_hangs_on_what_is_known_up_to_it() -> None:
+    chain = Chain(START)
+    for each in (begin(7, 1, 0, 0), record(7, 2), record(7, 3)):
+        chain.take(each)
+    given = b"\x33" * 32
+    assert chain.take(begin(9, 13, 8, 6, given)) == "held"
+    assert (chain.contiguous, chain.lost, chain.abandoned) == (6, [(4, 6)], [])
+    assert chain.take(begin(8, 9, 7, 6, given)) == "held"
+    assert [chain.take(record(7, number)) for number in (7, 8)] == ["taken", "taken"]
+    assert chain.contiguous == 9
 
 
 def test_begins_above_the_floor_come_in_any_order_after_a_disk_loss() -> None:
@@ -239,21 +252,25 @@ def test_begins_above_the_floor_come_in_any_order_after_a_disk_loss() -> None:
     assert (chain.contiguous, chain.lost, chain.abandoned) == (15, [(1, 10)], [])
 
 
-def test_begins_that_follow_each_other_in_a_circle_are_not_taken() -> None:
+def test_begins_that_follow_each_other_in_a_circle_lead_nowhere() -> None:
     chain = Chain(START)
     assert chain.take(begin(9, 15, 8, 10)) == "held"
-    assert chain.take(begin(8, 13, 9, 10)) == "not-taken"
-    assert chain.take(begin(9, 12, 9, 10)) == "not-taken"
+    assert chain.take(begin(8, 13, 9, 10)) == "held"
+    assert chain.take(begin(9, 12, 9, 10)) == "abandoned"
     assert chain.take(begin(6, 15, 9, 10)) == "not-taken"
+    assert chain.take(begin(5, 30, 5, 20)) == "not-taken"
+    assert [inc for inc, _, _ in chain.path] == [9, 8]
+    assert chain.take(begin(4, 1, 0, 0)) == "taken"
 
 
-def test_lost_number_that_comes_after_all_is_no_longer_lost() -> None:
+def test_lost_number_that_comes_after_all_is_kept_off_the_chain() -> None:
     chain = Chain(START)
     for each in (begin(7, 1, 0, 0), begin(8, 4, 7, 3, b"\x33" * 32)):
         chain.take(each)
     assert (chain.contiguous, chain.lost) == (4, [(2, 3)])
-    assert chain.take(record(7, 3)) == "late"
-    assert (chain.contiguous, chain.lost) == (4, [(2, 2)])
+    assert chain.take(record(7, 2)) == "late"
+    assert (chain.contiguous, chain.lost, chain.abandoned) == (4, [(2, 3)], [(7, 2)])
+    assert chain.take(record(7, 2)) == "duplicate"
 
 
 def test_what_lies_too_far_ahead_is_refused() -> None:
