@@ -90,6 +90,11 @@ class Post:
             if apart and len(inputs) > 1:
                 # One input at a time, so that what is urgent or sound does not fall with the rest.
                 return [result for given in inputs for result in self.step([given], now)]
+            if apart and isinstance(inputs[0], Arrived) and len(inputs[0].datagrams) > 1:
+                line, bearer, datagrams = inputs[0]
+                single = [Arrived(line, bearer, [datagram]) for datagram in datagrams]
+                results = self.step(single, now)
+                return [next((r for r in results if r is not None), None)]
             return [error] * len(inputs)
         return results
 

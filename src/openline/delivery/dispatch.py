@@ -13,6 +13,7 @@ from ..core import limits
 from ..core.envelope import Frame, FrameType, varint
 from ..core.events import Now
 from ..core.line import Line
+from ..core.precedence import Precedence
 from ..core.transcript import OURS
 from ..inputs import BearerDown, BearerUp
 from .assembly import Piece
@@ -101,15 +102,20 @@ class Dispatch:
     def _fill(
         self, frames: list[Frame], bearer: str, channel: Channel, room: int, now: Now
     ) -> None:
-        """Records, most urgent first; one too long for a datagram goes in pieces."""
+        """Records, most urgent first; one too long for a datagram goes in pieces.
+
+        FLASH shares no datagram with less urgent records: a reader whose disk is full refuses those.
+        """
+        flash = False
         while room > 0:
             entry = self.outbox.pick(bearer)
             cut = self._cut.get(bearer)
             if cut and (entry is None or entry.precedence <= cut[0].precedence):
                 frames += self._piece(bearer, cut, room)
                 return
-            if entry is None:
+            if entry is None or (flash and entry.precedence is not Precedence.FLASH):
                 return
+            flash = entry.precedence is Precedence.FLASH
             if frames and room < frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4:
                 return
             data = self.line.ledger.get(OURS, entry.serial) or b""
