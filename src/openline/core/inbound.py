@@ -256,9 +256,10 @@ class Reception:
     def _begin(self, record: Record, data: bytes, begin: Begin, now_ms: int) -> Iterable[Taken]:
         """R21: the branch followed is now the one that leads to this incarnation."""
         number = record.number
-        if begin.floor >= number or (begin.previous == 0) != (number == 1):
+        circle = begin.previous == record.incarnation
+        if circle or begin.floor >= number or (begin.previous == 0) != (number == 1):
             raise Refused(Refusal.MALFORMED, record.serial)
-        if number - self.contiguous > limits.SERIAL_JUMP_MAX:
+        if number - max(self.contiguous, begin.floor) > limits.SERIAL_JUMP_MAX:
             raise Refused(Refusal.SERIAL_JUMP, record.serial)
         if sum(s.first > self.contiguous for s in self.branch) >= limits.SEGMENTS_MAX:
             raise Refused(Refusal.GAPS, record.serial)
@@ -300,9 +301,10 @@ class Reception:
     def _split(self, at: int, record: Record, begin: Begin) -> None:
         """A BEGIN inside a segment known from a later one: what is before it is another's."""
         first = self.branch[at].first
-        if first < record.number and find_segment(self.branch, begin.previous) is None:
+        if self.contiguous < first < record.number:
             self.branch[at] = Segment(record.incarnation, record.number)
-            self.branch.insert(at, Segment(begin.previous, first))
+            if find_segment(self.branch, begin.previous) is None:
+                self.branch.insert(at, Segment(begin.previous, first))
 
     def _leave(self, number: int, common: int, begin: Begin) -> None:
         """Numbers from `number` on leave the branch, segments from `common` on are former ones."""
