@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import pytest
 
+from openline.bearers import tcp
 from openline.bearers.base import Bearer, BearerProfile, Port
 from openline.bearers.framing import HELLO_BYTES, Caller, LineKey, encode_frames
 from openline.bearers.tcp import (
@@ -84,9 +86,13 @@ class House:
         """A bare connection."""
         return await asyncio.open_connection(*self.address)
 
-    async def enter(self, own: LineKey) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def enter(
+        self, own: LineKey, calling: socket.socket | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection that has shaken hands as the line's other side would."""
-        reader, writer = await self.knock()
+        reader, writer = (
+            await asyncio.open_connection(sock=calling) if calling else await self.knock()
+        )
         caller = Caller(own, os.urandom(16))
         writer.write(caller.hello())
         writer.write(caller.confirm(await reader.readexactly(HELLO_BYTES)))
@@ -185,6 +191,31 @@ def test_a_flood_of_strangers_does_not_hold_the_door_shut() -> None:
             assert await ended(flood[0][0]) == b""
             for _, each in flood:
                 each.close()
+            writer.close()
+
+    play(scene)
+
+
+def test_want_of_descriptors_delays_callers_and_loses_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tcp, "ACCEPT_RETRY_S", 0.05)
+
+    async def scene() -> None:
+        async with House() as house:
+            calling = socket.socket()
+            calling.setblocking(False)
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            next_free = os.dup(0)
+            os.close(next_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (next_free, hard))
+            try:
+                await asyncio.get_running_loop().sock_connect(calling, house.address)
+                await asyncio.sleep(0.02)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            _, writer = await house.enter(NEAR, calling)
+            await house.ports[1].until(lambda: house.ports[1].is_up)
             writer.close()
 
     play(scene)
