@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from openline import cli, i18n
 from openline.core import receipts
 from openline.core.precedence import Precedence
-from openline.store.base import THEIRS, Batch
+from openline.store.base import ABANDONED, THEIRS, Batch, Row
 from tests.answering import Answering
 from tests.pair import LinePair
 
@@ -325,3 +326,59 @@ def test_the_log_of_acts_is_listed_and_checked(pair: LinePair, capsys: Captured)
 
 def test_an_alarm_is_cleared_by_a_person(capsys: Captured) -> None:
     assert "cleared" in said(capsys, "clear-alarm", "other")
+
+
+ODD_LINE: dict[str, Any] = {
+    **{"line": 1, "label": "other", "state": "open", "paired_by": "card", "alarm": True},
+    **{"own_number": 9, "acked_number": 4, "outbox": 5, "peer_number": 3, "peer_highest": 9},
+    **{"gaps": [[4, 4], [6, 8]], "lost": [[1, 2]], "heard": None, "heard_age_s": 3 * 86_400},
+    **{"flood": True, "faults": {"wire.malformed": 2, "never.worded": 1}, "forks": 2},
+    **{"differs_at": 3, "own_serial": None, "peer_serial": None, "digest": None},
+    "bearers": [
+        {"name": "tcp", "up": False, "code": "bearer.refused", "rtt_ms": None, "heard_age_s": None}
+    ],
+    "refused": [{"serial": "5.00000a", "number": 5, "incarnation": 10, "refusal": "no_room"}],
+    "comparison": {
+        **{"asked": "2026-11-22T19:54:14Z", "answered": "2026-11-22T19:54:15Z", "agree": False},
+        **{"own": "4.00000a", "peer": "3.00000b", "digest": "ab" * 32},
+        "first_difference": {"side": "theirs", "number": 2},
+    },
+}
+
+
+@pytest.mark.parametrize("language", i18n.LANGUAGES)
+def test_everything_odd_about_a_line_is_worded(
+    language: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("alarms", "forked", "differing", "flooded", "silent")
+    status = {**{name: ["other"] for name in names}, "lines": [ODD_LINE]}
+
+    def call(_: object, verb: str, **__: object) -> object:
+        return status if verb == "status" else [ODD_LINE]
+
+    monkeypatch.setattr("openline.commands.shell.Shell.call", call)
+    glance = said(capsys, "--lang", language, "status")
+    assert glance.count("other") >= 6
+    whole = said(capsys, "--lang", language, "lines")
+    words = i18n.catalogue(language)
+    for key in ("bearer.refused", "refused.no_room", "lines.alarm", "wire.malformed"):
+        assert words.text(key).split()[-1] in whole
+    for shown in ("4, 6–8", "1–2", "never.worded", "5.00000a"):
+        assert shown in whole
+    assert "{" not in glance + whole
+
+
+def test_a_doubtful_and_an_unknown_record_are_marked(pair: LinePair, capsys: Captured) -> None:
+    filed_s = pair.now.wall_s + 30 * 86_400
+    head = bytes((0xAB, 0xCD, 0xEF, 0x3F, 0xC0, 37, 0, 0)) + filed_s.to_bytes(4, "big")
+    row = Row(1, THEIRS, 0x3F, 0xABCDEF, head + b"later", None, pair.now.wall_s, 37, 3, ABANDONED)
+    pair.stores["a"].commit(Batch(rows=[row]))
+    listing = said(capsys, "inbox")
+    assert "unknown kind 37" in listing
+    assert "ZDEC23 ?" in listing
+    page = said(capsys, "show", "other", "63.abcdef")
+    assert "doubtful" in page
+    assert "abandoned by its author" in page
+    paper = said(capsys, "transcript", "other")
+    assert "1 record kept off the chain" in paper
+    assert "later" in paper

@@ -9,8 +9,11 @@ import pytest
 
 from openline import verbs, views
 from openline.core import receipts
+from openline.core.envelope import Record, encode_record
 from openline.core.events import Reference, Serial
+from openline.core.inbound import Begin
 from openline.core.precedence import Precedence
+from openline.core.transcript import next_head
 from openline.errors import LocalError
 from openline.inputs import Compare, Receive, Release, Revoke
 from openline.store.base import ABANDONED, OURS, THEIRS, Batch, Row
@@ -283,6 +286,35 @@ def test_a_changed_byte_breaks_the_chain_where_it_is(pair: LinePair) -> None:
         record = row.record.replace(b"text", b"tent")
         chain.take(Serial(row.incarnation, row.number), record, row.head)
     assert chain.finish() == serial.number
+
+
+def test_a_chain_goes_on_from_what_a_begin_gives_and_only_then() -> None:
+    given = bytes(range(32))
+    later = _record(6, receipts.TEXT, b"after the loss")
+    begin = _record(7, receipts.BEGIN, Begin(1, 5, given, 0, 0).encode())
+    for floor_head, broken in ((given, None), (bytes(32), 7)):
+        head = next_head(given, later)
+        begin = _record(7, receipts.BEGIN, Begin(1, 5, floor_head, 0, 0).encode())
+        chain = ChainCheck(bytes(32))
+        chain.take(Serial(1, 6), later, head)
+        assert ChainCheck.finish(chain) == 6
+        chain = ChainCheck(bytes(32))
+        chain.take(Serial(1, 6), later, head)
+        chain.take(Serial(1, 7), begin, next_head(head, begin))
+        assert chain.finish() == broken
+
+
+def test_bytes_under_another_serial_break_the_chain() -> None:
+    record = _record(1, receipts.TEXT, b"x")
+    for serial, data in ((Serial(1, 2), record), (Serial(2, 1), record), (Serial(1, 1), b"x")):
+        chain = ChainCheck(None)
+        chain.take(serial, data, next_head(bytes(32), data))
+        assert chain.finish() == serial.number
+
+
+def _record(number: int, kind: int, body: bytes) -> bytes:
+    record = Record(1, number, Precedence.ROUTINE, kind, "", 9, 9, None, (), "", body)
+    return encode_record(record)
 
 
 def test_a_wrong_argument_is_our_own_error(pair: LinePair) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import socket
+import tomllib
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,17 @@ ANSWER_S = 30.0
 _LINE_BYTES_MAX = 64 << 20
 
 
+def _named(directory: Path) -> str:
+    """The socket that post.toml names, else SOCKET. Whether the file is right is the post's
+    concern."""
+    try:
+        text = (directory / "post.toml").read_text(encoding="utf-8")
+        said = tomllib.loads(text).get("control", SOCKET) if "control" in text else SOCKET
+    except (OSError, ValueError):
+        return SOCKET
+    return said if isinstance(said, str) else SOCKET
+
+
 class Client:
     """A connection to the daemon of one post. Raises LocalError("post.not_running") if there is
     none.
@@ -35,7 +47,7 @@ class Client:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(ANSWER_S)
         try:
-            self._socket.connect(str(directory / SOCKET))
+            self._socket.connect(str(directory / _named(directory)))
         except (FileNotFoundError, ConnectionRefusedError):
             self._socket.close()
             raise LocalError("post.not_running", directory=str(directory)) from None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 
 LANGUAGES = ("en", "fr", "ru")
 """Interface languages, the first one is the fallback."""
@@ -104,7 +104,7 @@ def read_po(text: str) -> dict[str, list[str]]:
 def catalogue(language: str) -> Catalogue:
     """The catalogue of one of LANGUAGES; any other gives the first of them."""
     chosen = language if language in LANGUAGES else LANGUAGES[0]
-    path = resources.files("openline") / "locales" / chosen / "LC_MESSAGES" / "openline.po"
+    path = Path(__file__).parent / "locales" / chosen / "LC_MESSAGES" / "openline.po"
     return Catalogue(chosen, read_po(path.read_text(encoding="utf-8")))
 
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .comparison import digest
 from .core import receipts
 from .core.envelope import decode_record, peek_serial
 from .core.events import Serial
 from .core.inbound import Begin
-from .comparison import digest
 from .core.transcript import next_head
 from .errors import OpenlineError
 

@@ -276,15 +276,6 @@ def inbox(
     return listing
 
 
-def unopened(store: Store, post: PostFace, line: int, now: Now) -> dict[str, int]:
-    """How many of its newest messages no duty officer of ours has opened, by precedence."""
-    counts: dict[str, int] = {}
-    for view in inbox(store, post, line, now, limit=PAGE):
-        if view["type"] == "message" and view["state"] in ("arrived", "delivered"):
-            counts[view["precedence"]] = counts.get(view["precedence"], 0) + 1
-    return counts
-
-
 def line_view(post: PostFace, line: int, now: Now) -> View:
     """Everything known of one line without its messages."""
     status = post.status(line, now)

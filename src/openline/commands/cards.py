@@ -22,6 +22,9 @@ from .wording import as_json, command
 QR_MODULE = 4
 """Pixels to one module of a QR code on screen and on paper."""
 
+PAGES_MAX = 3000
+"""Longest tape: weekly rekeys for 57 years, and it still fits one request to a running post."""
+
 _FILE_BYTES_MAX = 1 << 20
 
 
@@ -87,7 +90,7 @@ def _qr(data: bytes, path: Path) -> bytes:
 
 @command("tape")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--pages", type=CountType(2, 10_000), default=64)
+@click.option("--pages", type=CountType(2, PAGES_MAX), default=64)
 @pass_shell
 def tape(shell: Shell, out: Path, pages: int) -> None:
     """A fresh key tape, to be carried by hand."""

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+SUMMARY_CELLS = 110
+"""How much of a message a listing shows, in columns."""
+
+
 @command("inbox")
 @click.argument("line", required=False)
 @click.option("--limit", "-n", type=CountType(1, 10_000), default=50)
@@ -67,7 +71,7 @@ def _rows(shell: Shell, entries: list[dict[str, Any]]) -> Iterator[tuple[str | T
             shell.precedence(entry),
             at,
             display.brief(entry["label"], 16),
-            Text(summary(shell, entry, 200), style),
+            Text(summary(shell, entry, SUMMARY_CELLS), style),
         )
 
 
