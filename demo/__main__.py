@@ -1,9 +1,9 @@
 """`./dev demo`: reads the command line, runs the conversation or a replay, writes the result.
 
-Theory of operation: the language is chosen first, as in `openline`; help and complaints come from the
-same catalogues. A run is one asyncio task: Ctrl-C, SIGTERM and SIGHUP cancel it, and leaving the
-stage ends every process. Exit codes: 0, 1 something failed, 2 the way it was asked or a faulty file,
-3 the records differ, 130 and 143 ended by a signal. What is run does not live here.
+Theory of operation: the language is chosen first, as in `openline`; help and complaints come from
+the same catalogues. A run is one asyncio task: Ctrl-C, SIGTERM and SIGHUP cancel it, and leaving
+the stage ends every process. Exit codes: 0, 1 something failed, 2 the way it was asked or a
+faulty file, 3 the records differ, 130 and 143 ended by a signal. What is run does not live here.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from openline import clock, i18n
 from openline.cli import complain
 from openline.commands.shell import Shell
 from openline.commands.wording import Command, Group, catalogue
-from openline.errors import LocalError
+from openline.errors import LocalError, OpenlineError
 
-from . import exchange, replay, timeline
+from . import exchange, timeline
 from .conversation import Conversation, agree
 from .processes import Failed
-from .screen import Result, Screen, grouped
+from .replay import Replay, acts, add_wire_times, factor_for, show_wire_times
+from .screen import Result, Screen, grouped, spaced
 from .stage import Stage
 from .words import catalogue as wordings
 
@@ -75,10 +76,19 @@ def dev() -> None:
 @click.option("--json", "out", type=click.Path(path_type=Path))
 @click.option("--lang", envvar="OPENLINE_LANG")
 @click.pass_context
-def demo(ctx: click.Context, lang: str | None, **asked: object) -> None:
+def demo(
+    ctx: click.Context,
+    replay: Path | None,
+    factor: float | None,
+    limit_seconds: float | None,
+    pause: float | None,
+    keep: bool,
+    out: Path | None,
+    lang: str | None,
+) -> None:
     """The demonstration itself."""
     words = catalogue(ctx)
-    options = Options(**asked)  # type: ignore[arg-type]  # click gives them by these names
+    options = Options(replay, factor, limit_seconds, pause, keep, out)
     if lang is not None and lang not in i18n.LANGUAGES:
         raise LocalError("usage.language", said=lang, known=" ".join(i18n.LANGUAGES))
     if options.replay is None:
@@ -95,26 +105,24 @@ def demo(ctx: click.Context, lang: str | None, **asked: object) -> None:
 async def _ended_by_signals(
     screen: Screen, options: Options, found: exchange.Exchange | None
 ) -> int:
-    """Perform; SIGTERM and SIGHUP end it as Ctrl-C does, with 128 and the signal's number."""
+    """Perform until the end or the first signal; then 128 and the signal's number. Further signals
+    do not keep the stage from being cleared.
+    """
     running = asyncio.ensure_future(_perform(screen, options, found))
     caught: list[signal.Signals] = []
 
     def end(sign: signal.Signals) -> None:
+        if not caught:
+            running.cancel()
         caught.append(sign)
-        running.cancel()
 
-    for sign in (signal.SIGTERM, signal.SIGHUP):
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(sign, end, sign)
     try:
         return await running
     except asyncio.CancelledError:
-        if not caught:
-            running.cancel()
-            await asyncio.wait([running])
-            raise
-        return 128 + caught[0]
-    finally:
-        screen.leave()
+        click.echo(screen.text("demo.ended_by_signal"), err=True)
+        return 128 + caught[0] if caught else 1
 
 
 async def _perform(screen: Screen, options: Options, found: exchange.Exchange | None) -> int:
@@ -123,7 +131,7 @@ async def _perform(screen: Screen, options: Options, found: exchange.Exchange | 
     async with Stage(_posts(found), screen.command) as stage:
         screen.say("demo.title", directory=str(stage.directory))
         screen.say("demo.step.set_up")
-        played: replay.Replay | None = None
+        played: Replay | None = None
         try:
             await stage.set_up()
             screen.follow(stage.board)
@@ -132,7 +140,7 @@ async def _perform(screen: Screen, options: Options, found: exchange.Exchange | 
             else:
                 played = await _replay(screen, stage, options, found)
             agreed = await agree(stage, screen.say)
-        except LocalError as error:
+        except OpenlineError as error:
             tail = error.tail if isinstance(error, Failed) else stage.tails()
             raise Failed(error.code, tail, **error.details) from error
         finally:
@@ -142,7 +150,7 @@ async def _perform(screen: Screen, options: Options, found: exchange.Exchange | 
         _show(screen, stage, played)
         _show_digests(screen, result)
         if played is not None:
-            replay.add_wire_times(result, played.wires(), played.factor)
+            add_wire_times(result, played.wires(), played.factor)
         if options.out is not None:
             options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         screen.say("demo.took", seconds=f"{elapsed_s:.1f}")
@@ -173,23 +181,23 @@ async def _converse(screen: Screen, stage: Stage, options: Options) -> None:
 
 async def _replay(
     screen: Screen, stage: Stage, options: Options, found: exchange.Exchange
-) -> replay.Replay:
-    plan = replay.acts(found)
-    factor = replay.factor_for(plan, options.factor, options.limit_seconds)
+) -> Replay:
+    plan = acts(found)
+    factor = factor_for(plan, options.factor, options.limit_seconds)
     span_s = plan[-1].at_s - plan[0].at_s
     values = {"hours": f"{span_s / 3600:.3g}", "seconds": f"{span_s / factor:.0f}"}
-    screen.say("demo.step.replay", count=len(found.messages), factor=f"{factor:.4g}", **values)
-    played = replay.Replay(found, stage, factor, screen.progress)
+    screen.say("demo.step.replay", count=len(found.messages), factor=spaced(factor), **values)
+    played = Replay(found, stage, factor, screen.progress)
     await played.run()
     return played
 
 
-def _show(screen: Screen, stage: Stage, played: replay.Replay | None) -> None:
+def _show(screen: Screen, stage: Stage, played: Replay | None) -> None:
     """The tables at the end."""
     board = stage.board
     if played is not None:
         screen.say("demo.step.replayed")
-        replay.show(screen, played)
+        show_wire_times(screen, played)
         return
     screen.say("demo.step.messages")
     screen.show(screen.messages(board, board.messages))
@@ -200,18 +208,18 @@ def _show(screen: Screen, stage: Stage, played: replay.Replay | None) -> None:
 
 def _show_digests(screen: Screen, result: Result) -> None:
     screen.say("demo.step.digests")
+    rows = []
     for name, each in result["digests"].items():
-        rows = [
+        same = "same" if each["digest"] == each["recomputed"] else "other"
+        agrees = {True: "agrees", False: "differs", None: "silent"}[each["compared"]]
+        rows += [
             (name, grouped(each["digest"])),
             ("", screen.text("demo.digest.at", own=each["own"], peer=each["peer"])),
+            ("", screen.text(f"demo.digest.recomputed.{same}")),
+            ("", screen.text(f"demo.digest.compared.{agrees}")),
         ]
-        same = each["digest"] == each["recomputed"]
-        rows.append(("", screen.text(f"demo.digest.recomputed.{'same' if same else 'other'}")))
-        agrees = {True: "agrees", False: "differs", None: "silent"}[each["compared"]]
-        rows.append(("", screen.text(f"demo.digest.compared.{agrees}")))
-        screen.show(screen.pairs(rows))
-    verdict = "equal" if result["digests_equal"] else "different"
-    screen.say(f"demo.step.{verdict}")
+    screen.show(screen.pairs(rows))
+    screen.say("demo.step.equal" if result["digests_equal"] else "demo.step.different")
 
 
 async def _keep(screen: Screen, stage: Stage) -> None:
@@ -223,13 +231,13 @@ async def _keep(screen: Screen, stage: Stage) -> None:
     first, second = stage.board.posts
     for post, line in ((first, second), (second, first)):
         where = f"{program} --dir {stage.directory / post}"
-        acts = (
+        tries = (
             f"inbox {line}",
             f'send {line} "…" -p immediate',
             f"transcript {line} --verify",
             "status",
         )
-        screen.show(*(f"  {where} {act}" for act in (acts if post == first else acts[:1])))
+        screen.show(*(f"  {where} {each}" for each in (tries if post == first else tries[:1])))
     screen.say("demo.keep.end")
     while True:
         await stage.board.news(3600)
@@ -253,14 +261,14 @@ def main(arguments: Sequence[str]) -> int:
     except click.UsageError as error:
         complain(words, LocalError("usage.other", reason=error.format_message()))
         return 2
-    except KeyboardInterrupt:
-        click.echo(words.text("cli.interrupted"), err=True)
-        return 130
-    except LocalError as error:
+    except OpenlineError as error:
         code = complain(words, error)
         for line in error.tail if isinstance(error, Failed) else ():
             click.echo(f"  | {line}", err=True)
         return 2 if error.code.startswith("replay.") else code
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return complain(words, LocalError("local.io", path=str(error.filename), reason=reason))
     return 0
 
 

@@ -2,8 +2,8 @@
 
 Theory of operation: events of the posts and acts of the demonstration come in, in any order; the
 first time of each stage is kept. A message is found by its author and number, which go on across
-incarnations. Times are monotonic milliseconds, made relative to the start of the run only when the
-result is written. Waiting for a stage is waiting for the next event. Nothing is drawn here.
+incarnations. Times are monotonic milliseconds, made relative to the start of the run only when
+the result is written. Waiting for a stage is waiting for the next event. Nothing is drawn here.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The conversation of the demonstration, and what is done to the wires and posts meanwhile.
 
-Theory of operation: one step after another; each waits for what it needs, never for a time, but for
-the pause that lets a person read. `Conversation.run` says what happens in order; `outcome` is what
-the run has to show for itself, and a step that does not show it fails the whole. How things are drawn
-does not live here.
+Theory of operation: one step after another; each waits for what it needs, never for a time, but
+for the pause that lets a person read. `Conversation.run` says what happens in order; `agree` is
+what the run has to show for itself, and a step that does not show it fails the whole. How things
+are drawn does not live here.
 """
 
 from __future__ import annotations
@@ -91,19 +91,20 @@ class Conversation:
         passed, frame = report["frame_bytes_passed"], report["frame_bytes"]
         self._board.note("wire.cut", wire=DIRECT, frame_bytes=frame, frame_bytes_passed=passed)
         self._narrate("demo.cut_inside", passed=passed, frame=frame)
-        if "arrived" in message.times and message.times["arrived"] < self._board.happenings[-1].at_ms:
+        if "arrived" in message.times:
             raise LocalError("demo.cut_too_late")
         await self._board.stage(message, "delivered")
         text = await self._moscow.open(message)
         if text != script.LONG.body:
             raise LocalError("demo.text_differs", serial=message.serial)
-        self._narrate("demo.whole", ms=message.after_ms("arrived"), bearers=" + ".join(message.bearers))
+        bearers = " + ".join(message.bearers)
+        self._narrate("demo.whole", ms=message.after_ms("arrived"), bearers=bearers)
         await self._stage.mend(DIRECT)
         self._narrate("demo.mended")
         await self._pause()
 
     async def _kill_with_a_flash(self) -> None:
-        """A post is killed with a FLASH that never left it, and started again: the FLASH is first."""
+        """A post is killed with a FLASH that never left it, and started again: it arrives first."""
         post = self._washington
         self._narrate("demo.step.kill")
         await self._stage.cut(*WIRES)
@@ -170,5 +171,3 @@ async def agree(stage: Stage, narrate: Narrate) -> dict[str, Any]:
     said = {each[key] for each in digests.values() for key in ("digest", "recomputed")}
     equal = len(said) == 1 and all(each["compared"] is True for each in digests.values())
     return {"digests_equal": equal, "digests": digests}
-
-

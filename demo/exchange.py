@@ -1,10 +1,10 @@
 """Reading an exchange from a file: one JSON object per line, checked before anything is started.
 
-Theory of operation: `read` either gives the whole exchange or raises LocalError with the number of the
-line and what is wrong with it; nothing is guessed. Parties are told apart by the place in brackets at
-the end of their name, so that a head of government and an office of the same capital are one post.
-A message without a time of sending takes that of its approval; one without either follows the one
-before it and has no wire time. What is done with the exchange is in replay.py.
+Theory of operation: `read` either gives the whole exchange or raises LocalError with the number
+of the line and what is wrong with it; nothing is guessed. Parties are told apart by the place in
+brackets at the end of their name, so that a head of government and an office of the same capital
+are one post. A message without a time of sending takes that of its approval; one without either
+follows the one before it and has no wire time. What is done with the exchange is in replay.py.
 
     from to        who to whom: exactly two parties
     sent received  ISO 8601 with zone, or null

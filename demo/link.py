@@ -1,9 +1,10 @@
 """One connection to a running post: its verbs, and everything that happens there as it happens.
 
-Theory of operation: the control socket answers by id and, once asked to `watch`, tells every event of
-the post on the same connection (control.py). A reader hands answers to whoever waits and events to
-`hear`. An event carries the monotonic time at which it was on disk; that clock is common to all
-processes of a machine, so times of two posts can be subtracted. What an event means is in board.py.
+Theory of operation: the control socket answers by id and, once asked to `watch`, tells every
+event of the post on the same connection (control.py). A reader hands answers to whoever waits and
+events to `hear`. An event carries the monotonic time at which it was on disk; that clock is
+common to all processes of a machine, so times of two posts can be subtracted. What an event means
+is in board.py.
 """
 
 from __future__ import annotations
@@ -53,8 +54,11 @@ class Link:
         answer = self._waiting[self._asked] = asyncio.get_running_loop().create_future()
         request = {"id": self._asked, "verb": verb, "args": args}
         self._writer.write(json.dumps(request).encode() + b"\n")
-        async with asyncio.timeout(ANSWER_S):
-            return await answer
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await answer
+        except TimeoutError:
+            raise LocalError("post.slow", seconds=int(ANSWER_S)) from None
 
     async def close(self) -> None:
         """Hang up."""

@@ -1,9 +1,9 @@
 """Processes of the demonstration: started, awaited, ended, and asked why if they end by themselves.
 
 Theory of operation: each child leads a process group of its own, so that Ctrl-C in the terminal
-reaches only the demonstration, which then ends its children itself: SIGTERM first, SIGKILL if that is
-not obeyed. Standard error goes to a file, whose last lines are shown when something fails. What the
-children are does not live here.
+reaches only the demonstration, which then ends its children itself: SIGTERM first, SIGKILL if
+that is not obeyed. Standard error goes to a file, whose last lines are shown when something
+fails. What the children are does not live here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,23 @@ class Child:
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         status = await process.wait()
         self._ended(Failed("demo.ended", self.tail(), name=self.name, status=status))
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Do all of these at the same time; what each gave.
+
+    If one fails the others are cancelled, and nothing is raised before they have ended.
+    """
+    tasks = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as failed:
+        error: BaseException = failed
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+    return [task.result() for task in tasks]
 
 
 async def run(argv: Sequence[str], directory: Path, shown: str) -> str:

@@ -1,10 +1,10 @@
 """An exchange of the past run over two posts of today, its intervals scaled down.
 
-Theory of operation: every act of the exchange (a message sent; its text sight-translated, which here
-is a duty officer opening it; the principal shown it) has its time in the file; divided by the factor
-it is when the act happens here. An act that must wait for another (nobody opens what has not
-arrived) happens as soon as it can. Wire time then is received − sent; wire time now is from being on
-disk at one post to being on disk at the other. The file is read by exchange.py.
+Theory of operation: every act of the exchange (a message sent; its text sight-translated, which
+here is a duty officer opening it; the principal shown it) has its time in the file; divided by
+the factor it is when the act happens here. An act that must wait for another (nobody opens what
+has not arrived) happens as soon as it can. Wire time then is received − sent; wire time now is
+from being on disk at one post to being on disk at the other. The file is read by exchange.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from openline import display, dtg
 
 from .board import Message
 from .exchange import Exchange, Sent
-from .screen import Result, Screen
+from .screen import Result, Screen, spaced
 from .script import Said
 from .stage import Stage
 
@@ -101,7 +101,8 @@ class Replay:
         sent = self.exchange.messages[act.message]
         if act.kind == "send":
             said = Said("ROUTINE", sent.language, "", sent.text)
-            self._messages[act.message] = await self._posts[sent.author].send(said, dtg_s=sent.dtg_s)
+            author = self._posts[sent.author]
+            self._messages[act.message] = await author.send(said, dtg_s=sent.dtg_s)
             return
         message = self._messages[act.message]
         if message is None:
@@ -148,7 +149,7 @@ def _medians(found: list[Wire]) -> dict[str, float | None]:
     }
 
 
-def show(screen: Screen, played: Replay) -> None:
+def show_wire_times(screen: Screen, played: Replay) -> None:
     """The table of wire times, with its median, and notes on what the file does not tell."""
     found = played.wires()
     table = screen.table()
@@ -182,7 +183,7 @@ def _times(screen: Screen, then_s: float | None, now_s: float, ratio: float | No
     return [
         "—" if then_s is None else _long(screen, then_s),
         f"{now_s * 1000:.0f} ms",
-        "—" if ratio is None else f"× {ratio:,.0f}".replace(",", "\u202f"),
+        "—" if ratio is None else f"× {spaced(ratio)}",
     ]
 
 

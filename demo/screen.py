@@ -1,10 +1,11 @@
 """What the demonstration shows while it runs: commands, what is being done, and the messages.
 
-Theory of operation: on a terminal a table of the messages stands at the bottom and is drawn anew when
-something changed, at most ten times a second, while everything else scrolls above it. Elsewhere each
-thing is one line when it happens, and nothing is drawn twice. Every word comes from the catalogue,
-every text through `display`, so that nothing said on a line reaches the terminal raw. The tables at
-the end are the same in both ways. What happened is in board.py; the time axis is drawn in timeline.py.
+Theory of operation: on a terminal a table of the messages stands at the bottom and is drawn anew
+when something changed, at most ten times a second, while everything else scrolls above it.
+Elsewhere each thing is one line when it happens, and nothing is drawn twice. Every word comes
+from the catalogue, every text through `display`, so that nothing said on a line reaches the
+terminal raw. The tables at the end are the same in both ways. What happened is in board.py; the
+time axis is drawn in timeline.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +31,7 @@ DRAW_S = 0.1
 """Shortest time between two drawings."""
 
 WIDE_CELLS = 100
-"""From this width on there is room for the bearers."""
+"""From this width on there is room for when a message was released, and for its bearers."""
 
 STYLES = {"FLASH": "bold red", "IMMEDIATE": "red", "PRIORITY": "bold", "ROUTINE": ""}
 
@@ -88,7 +90,7 @@ class Screen:
             self.console.print()
             self.console.print(Text(text, "bold"))
         else:
-            self.console.print(Text(f"  {text}"))
+            self.console.print(Padding(Text(text), (0, 0, 0, 2), expand=False))
 
     def progress(self, done: int, total: int, remark: str) -> None:
         """How far the run is; a bar on a terminal, nothing elsewhere."""
@@ -169,7 +171,8 @@ class Screen:
         for name in ("from", "precedence"):
             table.add_column(self.text(f"demo.column.{name}"), no_wrap=True)
         table.add_column(self.text("demo.column.text"), no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column(self.text("demo.column.at"), justify="right", no_wrap=True)
+        if wide:
+            table.add_column(self.text("demo.column.at"), justify="right", no_wrap=True)
         for name in COLUMNS:
             heading = self.text(f"demo.column.{name}")
             table.add_column(heading, justify="right", no_wrap=True)
@@ -178,15 +181,16 @@ class Screen:
         for message in messages:
             released = board.since_ms(message.times.get("released"))
             style = STYLES[message.said.precedence] if "opened" not in message.times else ""
-            cells = [
+            at = "" if released is None else f"{released / 1000:.2f} s"
+            table.add_row(
                 Text(str(message.number)),
                 Text(message.author),
                 Text(self.precedence(message), style),
                 Text(display.brief(summary(message), 200), overflow="ellipsis"),
-                Text("" if released is None else f"{released / 1000:.2f} s"),
+                *([Text(at)] if wide else []),
                 *(Text(_column(message, name)) for name in COLUMNS),
-            ]
-            table.add_row(*cells, *([Text(" ".join(message.bearers))] if wide else []))
+                *([Text(" ".join(message.bearers))] if wide else []),
+            )
         return table
 
     def table(self) -> Table:
@@ -218,9 +222,17 @@ def _column(message: Message, name: str) -> str:
     return "" if after_ms is None else str(after_ms)
 
 
+def spaced(number: float) -> str:
+    """A number with its thousands apart; below ten with three digits."""
+    if number < 10:
+        return f"{number:.3g}"
+    return f"{number:,.0f}".replace(",", "\u202f")
+
+
 def grouped(digest: str) -> str:
-    """A digest in groups of four, as people compare it."""
-    return " ".join(digest[at : at + 4] for at in range(0, len(digest), 4))
+    """A digest of 64 digits in groups of four on two lines, as people compare it."""
+    groups = [digest[at : at + 4] for at in range(0, len(digest), 4)]
+    return "\n".join(" ".join(part) for part in (groups[:8], groups[8:]))
 
 
 Result = dict[str, Any]

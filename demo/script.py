@@ -1,8 +1,8 @@
 """What is said in the demonstration: short texts of our own, by offices, in three languages.
 
-Theory of operation: plain values; when each is said is in conversation.py. Nothing here was ever sent
-by anybody. The languages are those of the people who would write, so they do not follow the language
-of the interface.
+Theory of operation: plain values; when each is said is in conversation.py. Nothing here was ever
+sent by anybody. The languages are those of the people who would write, so they do not follow the
+language of the interface.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LINE_TEST = Said(
     "ROUTINE",
     "en",
     "Line test",
-    "Morning line test from the duty officer, Washington. Please open this and say how you read us.",
+    "Morning line test, duty officer, Washington. Please open this and say how you read us.",
 )
 
 TEST_ANSWER = Said(
@@ -37,9 +37,9 @@ WARNING = Said(
     "IMMEDIATE",
     "en",
     "Formal warning",
-    "At 0412Z two of your aircraft passed within 300 metres of our patrol over international waters, "
-    "transponders off. We regard a repetition as dangerous to both sides. We ask that a person "
-    "confirm that this warning was received and understood.",
+    "At 0412Z two of your aircraft passed within 300 metres of our patrol over international "
+    "waters, transponders off. We regard a repetition as dangerous to both sides. We ask that a "
+    "person confirm that this warning was received and understood.",
 )
 
 WARNING_ANSWER = Said(

@@ -27,7 +27,7 @@ from openline.errors import LocalError
 
 from .board import PATIENCE_S, Board, Message
 from .link import Event, Link
-from .processes import Child, Failed, python, run
+from .processes import Child, Failed, python, run, together
 from .script import Said
 
 DIRECT = "direct"
@@ -43,6 +43,8 @@ TOKENS = 16
 
 TAPE = "line.tape"
 TAPE_PAGES = 16
+
+_ENDS = ("own_serial", "peer_serial")
 
 HOST = "127.0.0.1"
 
@@ -195,12 +197,13 @@ class Stage:
     async def _end(self) -> None:
         if self._reports is not None:
             self._reports.cancel()
-        ends = [each.stop() for each in (*self.posts.values(), self._wire, self._relay)]
+        ends = [post.stop() for post in self.posts.values()]
+        ends += [self._wire.stop(), self._relay.stop()]
         await asyncio.gather(*ends, return_exceptions=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def tails(self) -> list[str]:
-        """The end of what each process wrote, and how the bearers stand, for who has to find out."""
+        """The end of what each process wrote, and how the bearers stand."""
         found = [
             f"{name}: {bearer} {'up' if up else 'down'}"
             for name, bearers in self.board.bearers.items()
@@ -215,18 +218,18 @@ class Stage:
     async def set_up(self) -> None:
         """Everything from nothing to an open line; Failed or LocalError says what went wrong."""
         first, second = self.posts.values()
-        _, relay, *_ = await asyncio.gather(
+        _, relay, *_ = await together(
             self._wire.launch(), self._start_relay(), self._make(first), self._make(second)
         )
         self._reports = asyncio.create_task(self._hear_wires())
         (self.directory / second.name / CONFIG_FILE).write_text(f'listen = "{HOST}:0"\n')
-        _, listen, *_ = await asyncio.gather(
+        _, listen, *_ = await together(
             first.serve(), second.serve(), *(self._admit(name) for name in self.posts)
         )
         await self._enrol(first, second)
         direct = await self._wire_to(DIRECT, listen)
         relayed = await self._wire_to(RELAY, relay)
-        await asyncio.gather(
+        await together(
             self._carry(first, direct, f"http://{relayed}"),
             self._carry(second, None, f"http://{relay}"),
         )
@@ -250,12 +253,15 @@ class Stage:
 
     async def _enrol(self, first: Post, second: Post) -> None:
         """Cards and a tape change hands; each side types the words it hears from the other."""
-        one, other, _ = await asyncio.gather(
-            *(each.command("card", "--out", f"{each.name}.card", "--json") for each in (first, second)),
+        one, other, _ = await together(
+            *(
+                post.command("card", "--out", f"{post.name}.card", "--json")
+                for post in (first, second)
+            ),
             first.command("tape", TAPE, "--pages", str(TAPE_PAGES)),
         )
         heard = {second: json.loads(one)["words"], first: json.loads(other)["words"]}
-        await asyncio.gather(*(self._pair(post, words) for post, words in heard.items()))
+        await together(*(self._pair(post, words) for post, words in heard.items()))
 
     async def _pair(self, post: Post, heard: list[str]) -> None:
         given = (f"{post.peer}.card", "--name", post.peer, "--tape", TAPE)
@@ -274,7 +280,7 @@ class Stage:
         await self.board.until(
             lambda: all(len(up[name]) == 2 and all(up[name].values()) for name in up), "bearers"
         )
-        await self._until_views(lambda views: all(view["state"] == "open" for view in views), "open")
+        await self._until_views(_open, "open")
 
     # -- wires --------------------------------------------------------------------------------
 
@@ -309,7 +315,8 @@ class Stage:
         return f"{HOST}:{opened['port']}"
 
     async def _order(self, wire: str, do: str, **args: object) -> dict[str, Any]:
-        answer = self._answers[wire, do] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._answers[wire, do] = answer
         self._wire.tell(json.dumps({"wire": wire, "do": do, **args}).encode() + b"\n")
         return await answer
 
@@ -345,10 +352,12 @@ class Stage:
             await self.board.news(LOOK_S)
 
 
+def _open(views: list[dict[str, Any]]) -> bool:
+    return all(view["state"] == "open" for view in views)
+
+
 def _at_rest(views: list[dict[str, Any]]) -> bool:
     one, other = views
-    return (
-        one["outbox"] == other["outbox"] == 0
-        and one["own_serial"] == other["peer_serial"]
-        and other["own_serial"] == one["peer_serial"]
-    )
+    if one["outbox"] or other["outbox"]:
+        return False
+    return [one[key] for key in _ENDS] == [other[key] for key in reversed(_ENDS)]

@@ -1,9 +1,10 @@
-"""The run on a time axis: one row for each wire and post that was cut or killed, one for each message.
+"""The run on a time axis: one row for each wire and post that was cut or killed, one for each
+message.
 
-Theory of operation: everything from the first release to the last stage is put on as many columns as
-there is room for; of stages that fall into the same column the latest is drawn. Rows of wires show
-when the bearer over them could carry as its post saw it. Where the terminal cannot show the shapes,
-letters stand for them. Nothing is decided here.
+Theory of operation: everything from the first release to the last stage is put on as many columns
+as there is room for; of stages that fall into the same column the latest is drawn. Rows of wires
+show when the bearer over them could carry as its post saw it. Where the terminal cannot show the
+shapes, letters stand for them. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -89,10 +90,9 @@ def draw(screen: Screen, board: Board, *, wires: bool) -> list[Text]:
         row.append(_message(message, axis, shapes), STYLES[message.said.precedence])
         rows.append(row)
     shown = [name for name in shapes.marks if any(name in m.times for m in board.messages)]
-    legend = "  ".join(f"{shapes.marks[name]} {screen.text(f'demo.stage.{name}')}" for name in shown)
-    if wires:
-        legend += f"  {shapes.cut} {screen.text('demo.stage.cut')}"
-    return [*rows, Text(legend, "dim")]
+    legend = [(shapes.marks[name], name) for name in shown] + [(shapes.cut, "cut")] * wires
+    named = "  ".join(f"{mark} {screen.text(f'demo.stage.{name}')}" for mark, name in legend)
+    return [*rows, Text(named, "dim")]
 
 
 def _label(screen: Screen, message: Message) -> str:

@@ -2,17 +2,17 @@
 
 Theory of operation: the demonstration puts this process between a post and what it dials. Every
 order is one line of JSON, {"do", "wire", …}, and so is every answer and every report; the end of
-standard input ends the process, so that it never outlives who started it. A cut wire refuses callers
-until it is mended. `cut_inside` waits until enough has passed towards the far end and then cuts in
-the middle of one frame (docs/protocol.md §10), so that the other post is left with half of it: the
-lengths of frames are all this process reads. It runs alone so that drawing on the terminal does not
-slow what is measured. Standard library only.
+standard input ends the process, so that it never outlives who started it. A cut wire refuses
+callers until it is mended. `cut_inside` waits until enough has passed towards the far end and
+then cuts in the middle of one frame (docs/protocol.md §10), so that the other post is left with
+half of it: the lengths of frames are all this process reads. It runs alone so that drawing on the
+terminal does not slow what is measured. Standard library only.
 
     {"do": "open", "wire": "direct", "to": ["127.0.0.1", 7100]}   → {"wire", "did": "open", "port"}
     {"do": "cut", "wire": "direct"}                               → {"wire", "did": "cut"}
     {"do": "mend", "wire": "direct"}                              → {"wire", "did": "mend"}
-    {"do": "cut_inside", "wire": "direct", "after_bytes": 20000}  → {"wire", "did": "cut_inside"}, later
-        {"wire", "did": "was_cut_inside", "at_byte", "frame_bytes", "frame_bytes_passed"}
+    {"do": "cut_inside", "wire": "direct", "after_bytes": 20000}  → {"wire", "did": "cut_inside"},
+        later {"wire", "did": "was_cut_inside", "at_byte", "frame_bytes", "frame_bytes_passed"}
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Wire:
             return
 
     async def _cut_inside(self, sink: asyncio.StreamWriter, cut: Cut) -> None:
-        """The far end gets the half frame and then the end of the stream; everybody else, nothing."""
+        """The far end gets half a frame and then the end of the stream; all others, nothing."""
         await sink.drain()
         self._open.discard(sink)
         sink.close()

@@ -1,7 +1,7 @@
-"""The wordings of the demonstration: Openline's own catalogue and, beside it, what only a demo says.
+"""The wordings of the demonstration: Openline's own and, beside them, what only a demo says.
 
-Theory of operation: the same files and the same reader as src/openline/i18n.py, in demo/locales, so
-that what is installed holds no word of the demonstration. Nothing else lives here.
+Theory of operation: the same files and the same reader as src/openline/i18n.py, in demo/locales,
+so that what is installed holds no word of the demonstration. Nothing else lives here.
 """
 
 from __future__ import annotations
@@ -16,5 +16,6 @@ def catalogue(language: str) -> i18n.Catalogue:
     product = i18n.catalogue(language)
     path = Path(__file__).with_name("locales") / f"{product.language}.po"
     own = i18n.read_po(path.read_text(encoding="utf-8"))
-    wordings = {key: product.forms(key) for key in product.keys()} | own
+    keys = product.keys()
+    wordings = {key: product.forms(key) for key in keys} | own
     return i18n.Catalogue(product.language, wordings)
