@@ -1,0 +1,1 @@
+"""The benchmarks: what Openline costs on this machine, side by side with what it stands on."""

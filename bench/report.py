@@ -1,0 +1,127 @@
+"""Measures, their bars, and how both are shown.
+
+Theory of operation: a measure has a stable name, which is its key in the JSON; BARS says which of
+them are held to what. A measure without a bar is there to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+
+class Bar(NamedTuple):
+    """What a measure has to reach."""
+
+    least: float | None = None
+    most: float | None = None
+
+    def met(self, value: float) -> bool:
+        """Whether the value is within."""
+        above = self.least is None or value >= self.least
+        return above and (self.most is None or value <= self.most)
+
+    def __str__(self) -> str:
+        return f"≥ {self.least:,g}" if self.least is not None else f"≤ {self.most:,g}"
+
+
+class Measure(NamedTuple):
+    """How a measure is shown: its wording, its unit, and its decimals."""
+
+    text: str
+    unit: str
+    decimals: int = 0
+
+
+BARS = {
+    "sealed_overhead_bytes_200": Bar(most=66),
+    "sealed_overhead_bytes_200_all_fields": Bar(most=66),
+    "ack_sealed_bytes": Bar(most=56),
+    "messages_per_s_durable": Bar(least=1000),
+    "durable_to_floor": Bar(least=0.4),
+    "latency_p50_ms": Bar(most=10),
+    "cost_growth": Bar(most=1.2),
+}
+
+MEASURES: dict[str, dict[str, Measure]] = {
+    "Bytes on the wire": {
+        "sealed_overhead_bytes_200": Measure("a 200-byte text, beyond the text", "B"),
+        "sealed_overhead_bytes_200_all_fields": Measure("  with DTG, reply due, reference", "B"),
+        "ack_sealed_bytes": Measure("its acknowledgement, whole", "B"),
+        "first_contact_bytes": Measure("first contact with tape, both ways, padded", "B"),
+        "first_contact_bytes_cards": Measure("  by cards alone", "B"),
+        "first_contact_bytes_unpadded": Measure("  with tape, without padding", "B"),
+        "first_contact_bytes_cards_unpadded": Measure("  by cards alone, without padding", "B"),
+    },
+    "Sealing alone, one processor": {
+        "seal_open_per_s": Measure("200-byte texts sealed and opened", "/s"),
+        "aead_per_s": Measure("AES-256-GCM-SIV alone, same bytes", "/s"),
+        "seal_open_to_aead": Measure("ratio", "", 2),
+    },
+    "One way, both sides committing": {
+        "messages_per_s_durable": Measure("messages held by the other side", "/s"),
+        "commit_floor_per_s": Measure("bare SQLCipher commits, one row each", "/s"),
+        "durable_to_floor": Measure("ratio", "", 2),
+        "sender_cpu_us": Measure("processor time per message, sender", "µs"),
+        "receiver_cpu_us": Measure("  receiver", "µs"),
+    },
+    "One message on an idle line": {
+        "latency_p50_ms": Measure("send to on the other side's disk, median", "ms", 2),
+        "latency_p99_ms": Measure("  99th percentile", "ms", 2),
+        "latency_held_p50_ms": Measure("send to known here to be there, median", "ms", 2),
+        "latency_held_p99_ms": Measure("  99th percentile", "ms", 2),
+        "latency_own_p50_ms": Measure("send to on our own disk, median", "ms", 2),
+        "tcp_echo_p50_ms": Measure("a bare TCP echo, median", "ms", 2),
+        "tcp_echo_p99_ms": Measure("  99th percentile", "ms", 2),
+    },
+    "Cost of a message by length of the transcript": {
+        "cost_us_1000": Measure("1,000 records: processor time, both posts", "µs"),
+        "cost_us_100000": Measure("100,000 records", "µs"),
+        "cost_us_1000000": Measure("1,000,000 records", "µs"),
+        "cost_growth": Measure("most expensive to cheapest", "", 2),
+        "open_s_longest": Measure("opening both posts at the longest", "s", 2),
+        "megabytes_longest": Measure("one post's record on disk at the longest", "MB"),
+    },
+    "A post at rest": {
+        "idle_memory_mb": Measure("resident memory", "MB", 1),
+        "cold_start_s": Measure("cold start, exec to ready", "s", 2),
+        "help_s": Measure("openline --help", "s", 2),
+        "python_s": Measure("Python doing nothing", "s", 2),
+    },
+}
+
+
+def show(console: Console, values: Mapping[str, float], machine: Mapping[str, Any]) -> None:
+    """Print all measures with their bars."""
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
+    table = Table(title="Openline on this machine", caption=said, title_justify="left")
+    table.add_column("")
+    table.add_column("measured", justify="right")
+    table.add_column("bar", justify="right")
+    table.add_column("")
+    for section, measures in MEASURES.items():
+        shown = {name: measure for name, measure in measures.items() if name in values}
+        if not shown:
+            continue
+        table.add_row(f"[bold]{section}[/]", "", "", "")
+        for name, measure in shown.items():
+            value = f"{values[name]:,.{measure.decimals}f} {measure.unit}".strip()
+            table.add_row("  " + measure.text, value, *_judged(name, values[name]))
+        table.add_section()
+    console.print(table)
+
+
+def _judged(name: str, value: float) -> tuple[str, str]:
+    bar = BARS.get(name)
+    if bar is None:
+        return "", ""
+    return str(bar), "[green]pass[/]" if bar.met(value) else "[red]falls short[/]"
+
+
+def as_json(values: Mapping[str, float], machine: Mapping[str, Any]) -> dict[str, Any]:
+    """All measures under their names, which bars are met, and the machine."""
+    met = {name: bar.met(values[name]) for name, bar in BARS.items() if name in values}
+    return {**{name: round(value, 4) for name, value in values.items()}, "met": met, **machine}
