@@ -100,8 +100,8 @@ class Outbox:
         self._queues: dict[Precedence, list[int]] = {p: [] for p in Precedence}
         self._timers: list[tuple[int, int]] = []
         self._flights: set[int] = set()
-        self._flash: dict[int, None] = {}
-        """The flights that are FLASH, in order."""
+        self._spreading: dict[Precedence, dict[int, None]] = {p: {} for p in Precedence}
+        """The flights that go over every bearer, in order: FLASH, and what was sent before in vain."""
         self._flight_bytes = 0
 
     def add(self, serial: Serial, precedence: Precedence, size: int) -> None:
@@ -112,17 +112,17 @@ class Outbox:
     def pick(self, bearer: str) -> Entry | None:
         """The next record for this bearer, or None.
 
-        FLASH goes over every bearer; the rest over the cheapest that is up, and over any other once
-        it was repeated.
+        FLASH goes over every bearer; the rest over the cheapest that is up, and over every other too
+        once it is repeated: no bearer that delivers nothing can keep a record from the others.
         """
         preferred = self._preferred() == bearer
         for precedence in reversed(Precedence):
-            if precedence is Precedence.FLASH:
-                spread = self._spread(bearer)
-                if spread is not None:
-                    return spread
-            elif len(self._flights) >= limits.WINDOW_RECORDS_MAX or (
-                self._flight_bytes >= limits.WINDOW_BYTES_MAX
+            spread = self._spread(bearer, precedence)
+            if spread is not None:
+                return spread
+            if precedence is not Precedence.FLASH and (
+                len(self._flights) >= limits.WINDOW_RECORDS_MAX
+                or self._flight_bytes >= limits.WINDOW_BYTES_MAX
             ):
                 return None
             entry = self._first(self._queues[precedence])
@@ -143,9 +143,9 @@ class Outbox:
             heappop(queue)
         return None
 
-    def _spread(self, bearer: str) -> Entry | None:
-        """A FLASH that is on the wire elsewhere and not yet on this bearer."""
-        for number in self._flash:
+    def _spread(self, bearer: str, precedence: Precedence) -> Entry | None:
+        """A record that is on the wire elsewhere and should be on this bearer too."""
+        for number in self._spreading[precedence]:
             if bearer not in self.entries[number].bearers:
                 return self.entries[number]
         return None
@@ -164,8 +164,8 @@ class Outbox:
             entry.sent_ms = now_ms
             self._flights.add(entry.serial.number)
             self._flight_bytes += entry.size
-            if entry.precedence is Precedence.FLASH:
-                self._flash[entry.serial.number] = None
+            if entry.precedence is Precedence.FLASH or entry.attempts > 1:
+                self._spreading[entry.precedence][entry.serial.number] = None
         entry.state = OUTBOUND.next(entry.state, Event.SEND)
         entry.bearers.add(up.bearer)
         wait = max(up.retry_ms_min, 2 * channel.round_trip_ms()) << min(entry.attempts - 1, 16)
@@ -221,7 +221,7 @@ class Outbox:
         if entry.serial.number in self._flights:
             self._flights.remove(entry.serial.number)
             self._flight_bytes -= entry.size
-            self._flash.pop(entry.serial.number, None)
+            self._spreading[entry.precedence].pop(entry.serial.number, None)
 
     def acknowledge(self, ack: Ack, end: int, now_ms: int) -> list[int]:
         """Take what the other machine holds, clipped to `end`; the numbers newly known to be held.
