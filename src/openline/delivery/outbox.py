@@ -101,7 +101,7 @@ class Outbox:
         self._timers: list[tuple[int, int]] = []
         self._flights: set[int] = set()
         self._spreading: dict[Precedence, dict[int, None]] = {p: {} for p in Precedence}
-        """The flights that go over every bearer, in order: FLASH, and what was sent before in vain."""
+        """The flights that go over every bearer, in order: FLASH, and what is repeated."""
         self._flight_bytes = 0
 
     def add(self, serial: Serial, precedence: Precedence, size: int) -> None:
@@ -112,7 +112,7 @@ class Outbox:
     def pick(self, bearer: str) -> Entry | None:
         """The next record for this bearer, or None.
 
-        FLASH goes over every bearer; the rest over the cheapest that is up, and over every other too
+        FLASH goes over every bearer; the rest over the cheapest that is up, and over every other
         once it is repeated: no bearer that delivers nothing can keep a record from the others.
         """
         preferred = self._preferred() == bearer
