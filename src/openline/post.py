@@ -119,9 +119,11 @@ class Post:
 
     def _reload(self, now: Now) -> None:
         """Nothing of the step is on disk: make every lane anew from what is."""
-        for number, before in list(self._lanes.items()):
+        before, self._lanes, self._revoked = self._lanes, {}, {}
+        for number in self.store.lines():
             self._load(number, now)
-            self._lanes[number].resume(before)
+            if number in self._lanes and number in before:
+                self._lanes[number].resume(before[number])
         saved = self.store.state(0).get("identity")
         self.identity = Identity.decode(saved) if saved else None
 
@@ -231,6 +233,7 @@ class Post:
                 (line, "label"): label.encode(),
                 (line, "card"): card.data,
                 (line, "kit"): bytes((kit.tape,)) + kit.secret,
+                (line, "anchors"): _anchors(kit),
             }
         )
         for page_number, page in enumerate(pages[1:-1], 1):
@@ -248,7 +251,7 @@ class Post:
 
     def _revoke(self, given: Revoke, now: Now) -> None:
         lane = self._lane(given.line)
-        kept = {"label", "card", "line"}
+        kept = {"label", "card", "line", "anchors"}
         for name in self.store.state(given.line):
             if name not in kept:
                 self._batch.state[given.line, name] = None
@@ -322,3 +325,11 @@ class Post:
         """What happened since the last call, in order."""
         told, self._events = self._events, []
         return told
+
+
+def _anchors(kit: Kit) -> bytes:
+    """What both chains start from, as JSON: not secret, and kept when the kit is erased."""
+    own, peer = kit.genesis(kit.direction), kit.genesis(3 - kit.direction)
+    genesis = {"ours": own.hex(), "theirs": peer.hex()}
+    anchors = {"line_id": kit.line_id.hex(), "first": kit.first, "genesis": genesis}
+    return json.dumps(anchors).encode()

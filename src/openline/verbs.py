@@ -24,6 +24,7 @@ be left out where unique):
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,7 +35,6 @@ from .core.events import Reference, Serial
 from .core.precedence import Precedence
 from .enrolment import words
 from .errors import LocalError, OpenlineError
-from .sealing.keys import Card, Identity, Kit
 from .status import KIND_NAMES
 from .store.base import OURS, THEIRS, Store
 
@@ -223,18 +223,8 @@ def _card(_store: Store, post: views.PostFace, _args: Args, _now: Now) -> Any:
 
 
 def _anchors(store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
-    """What both chains start from; None for a revoked line, whose keys are gone."""
-    saved, own = store.state(_line(post, args)), store.state(0)
-    if "kit" not in saved:
-        return None
-    identity, peer = Identity.decode(own["identity"]), Card.decode(saved["card"])
-    kit = Kit(saved["kit"][1:], identity, peer, saved["kit"][0] == 1)
-    genesis = (kit.genesis(kit.direction), kit.genesis(3 - kit.direction))
-    return {
-        "line_id": kit.line_id.hex(),
-        "first": kit.first,
-        "genesis": dict(zip(views.SIDES, (head.hex() for head in genesis), strict=True)),
-    }
+    """What both chains of a line start from."""
+    return json.loads(store.state(_line(post, args))["anchors"])
 
 
 READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {

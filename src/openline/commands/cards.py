@@ -116,6 +116,8 @@ def pair(
     words: str | None,
 ) -> None:
     """Make a line with the party whose card this is."""
+    from ..sealing.keys import Card
+
     if not label:
         raise LocalError("usage.missing", name="--name")
     if card_only == (tape is not None):
@@ -124,8 +126,10 @@ def pair(
     material = None if tape is None else _read(tape)
     if card_only:
         shell.note("pair.weaker")
+    ours = shell.call("card", offline=True)
+    if Card.decode(theirs).data.hex() == ours["card"]:
+        raise LocalError("enrolment.own_card")
     if words is None:
-        ours = shell.call("card", offline=True)
         shell.note("pair.read_aloud")
         for row in spoken.rows(ours["words"]):
             click.echo("  " + row, err=True)
