@@ -9,6 +9,7 @@ faulty file, 3 the records differ, 130 and 143 ended by a signal. What is run do
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import math
 import os
@@ -21,8 +22,8 @@ from typing import NamedTuple
 import click
 from rich.console import Console
 
-from openline import clock, i18n
-from openline.cli import complain
+from openline import clock, display, i18n
+from openline.cli import EXIT_DIFFERS, EXIT_USAGE, failed, language_asked
 from openline.commands.shell import Shell
 from openline.commands.wording import Command, Group, catalogue
 from openline.errors import LocalError, OpenlineError
@@ -39,8 +40,6 @@ POSTS = ("washington", "moscow")
 
 READING_S = 0.6
 """Pause after each step of the conversation for a person who reads; none where nobody does."""
-
-EXIT_DIFFERS = 3
 
 
 class Options(NamedTuple):
@@ -245,30 +244,23 @@ async def _keep(screen: Screen, stage: Stage) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line, without the program's name; the exit code."""
-    asked = None
-    for at, argument in enumerate(arguments):
-        if argument == "--lang":
-            asked = "".join(arguments[at + 1 : at + 2])
-        elif argument.startswith("--lang="):
-            asked = argument.removeprefix("--lang=")
-    words = wordings(i18n.choose(asked, os.environ))
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # no terminal may stop it
+    words = wordings(i18n.choose(language_asked(arguments), os.environ))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a letter shows another; it does not end the run.
+        sys.stdout.reconfigure(errors="replace")
     try:
         with dev.make_context("./dev", ["demo", *arguments], obj=Shell(words, Path())) as context:
             dev.invoke(context)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
-    except click.UsageError as error:
-        complain(words, LocalError("usage.other", reason=error.format_message()))
-        return 2
-    except OpenlineError as error:
-        code = complain(words, error)
+    except Exception as error:  # the edge of the process: people get words, not a traceback
+        if os.environ.get("OPENLINE_TRACEBACK"):
+            raise
+        code = failed(words, error)
         for line in error.tail if isinstance(error, Failed) else ():
-            click.echo(f"  | {line}", err=True)
-        return 2 if error.code.startswith("replay.") else code
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        return complain(words, LocalError("local.io", path=str(error.filename), reason=reason))
+            click.echo(f"  | {display.safe(line)}", err=True)
+        faulty_file = isinstance(error, LocalError) and error.code.startswith("replay.")
+        return EXIT_USAGE if faulty_file else code
     return 0
 
 

@@ -28,7 +28,8 @@ EXIT_NO_POST = 4
 EXIT_INTERRUPTED = 130
 
 
-def _language_asked(arguments: Sequence[str]) -> str | None:
+def language_asked(arguments: Sequence[str]) -> str | None:
+    """The language named by --lang, before anything is parsed; None if there is none."""
     for at, argument in enumerate(arguments):
         if argument == "--lang":
             return arguments[at + 1] if at + 1 < len(arguments) else None
@@ -91,7 +92,7 @@ def complain(words: i18n.Catalogue, error: OpenlineError) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line (without the program's name); the exit code."""
-    words = i18n.catalogue(i18n.choose(_language_asked(arguments), os.environ))
+    words = i18n.catalogue(i18n.choose(language_asked(arguments), os.environ))
     shell = Shell(words, Path.home() / ".openline")
     try:
         with openline.make_context("openline", list(arguments), obj=shell) as context:
@@ -104,13 +105,13 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # the edge of the process: no traceback reaches a duty officer
         if os.environ.get("OPENLINE_TRACEBACK"):
             raise
-        return _failed(words, error)
+        return failed(words, error)
     finally:
         shell.close()
     return 0
 
 
-def _failed(words: i18n.Catalogue, error: Exception) -> int:
+def failed(words: i18n.Catalogue, error: Exception) -> int:
     """Word whatever ended a command; the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message())

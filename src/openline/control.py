@@ -9,12 +9,13 @@ way, many requests under way at a time, answers matched by id:
     {"id": 7, "ok": {...}}    or    {"id": 7, "error": {"code": "line.unknown", "details": {...}}}
 
 `watch` answers {"id": 7, "ok": {}} and from then on {"id": 7, "event": {"name", "line", "label",
-"values"}}. What verbs of the record mean is in verbs.py; here are only those that need a running
-post:
+"mono_ms", "values"}}, `mono_ms` being the machine's monotonic clock when it was on disk. What verbs
+of the record mean is in verbs.py; here are only those that need a running post:
 
-ping -    bearers -    bearer_add line kind (address | url [tokens] …)    bearer_remove line name
-watch -   stop -       inbox … seen: true    (marks what is listed as delivered) show … open: true
-(marks it as opened)
+    ping -        bearer_add line kind (address | url [tokens] …)
+    bearers -     bearer_remove line name
+    watch -       inbox … seen: true    (marks what is listed as delivered)
+    stop -        show … open: true     (marks it as opened)
 """
 
 from __future__ import annotations
@@ -308,10 +309,12 @@ class _Conversation:
         post = self._running.post
         try:
             while True:
-                for event in await watching.more():
-                    label = post.label(event.line) if event.line in post.lines() else ""
-                    shown = {"name": event.name, "line": event.line, "label": label}
-                    self._write({"id": number, "event": {**shown, "values": event.values}})
+                events = await watching.more()
+                mono_ms = self._running.now().mono_ms
+                for name, line, values in events:
+                    label = post.label(line) if line in post.lines() else ""
+                    shown = {"name": name, "line": line, "label": label, "mono_ms": mono_ms}
+                    self._write({"id": number, "event": {**shown, "values": values}})
                 self._flush()
                 await self._writer.drain()
         finally:

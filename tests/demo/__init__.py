@@ -1,1 +1,1 @@
-"""Tests of the demonstration: run whole as a user would, and its parts where a run cannot show them."""
+"""Tests of the demonstration: run whole as a user would, and its parts one by one."""

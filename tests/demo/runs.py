@@ -1,8 +1,8 @@
 """Running the demonstration as a process, and looking at what it leaves behind.
 
-Theory of operation: `start` gives the process with its output in pipes; `processes_in` finds, by their
-working directory, those that belong to a run. Linux only, where /proc tells. What is expected of a
-run stands in the tests.
+Theory of operation: `start` gives the process with its output in pipes; `processes_in` finds, by
+their working directory, those that belong to a run. Linux only, where /proc tells. What is expected
+of a run stands in the tests.
 """
 
 from __future__ import annotations

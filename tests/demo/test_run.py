@@ -1,4 +1,4 @@
-"""The demonstration as a process: what it shows, what it writes, and that it leaves nothing behind."""
+"""The demonstration as a process: what it shows and writes, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
