@@ -79,7 +79,8 @@ class Lane:
         self.line.tick(now)
         self.outbox.expire(now.mono_ms)
         silent = self.outbox.unanswered >= _RENEW_AFTER
-        if silent and now.mono_ms - self._renewed_ms >= _RENEW_MS:
+        pace_ms = max(_RENEW_MS, self.outbox.patience_ms(now.mono_ms))
+        if silent and now.mono_ms - self._renewed_ms >= pace_ms:
             self._renewed_ms = now.mono_ms
             self.seal.renew(now)
         if self._rekey_due(now):

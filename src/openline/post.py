@@ -38,6 +38,7 @@ from .status import Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Audit, Batch, Store
 
 _HOUSEKEEPING_MS = 3_600_000
+_RETRY_MS = 1_000
 _LABEL_CHARACTERS_MAX = 64
 
 
@@ -53,6 +54,8 @@ class Post:
         self._events: list[PostEvent] = []
         self._batch = Batch()
         self._housekeeping_ms = now.mono_ms + _HOUSEKEEPING_MS
+        self._retry_ms = now.mono_ms
+        """Not before this does a timer bring the next step: a full disk needs no hurry."""
         self._revoked: dict[int, str] = {}
         for number in store.lines():
             self._load(number, now)
@@ -86,6 +89,7 @@ class Post:
             self._commit(now)
         except (StoreError, InvariantError) as error:
             self._reload(now)
+            self._retry_ms = now.mono_ms + _RETRY_MS
             apart = error.code == "store.disk_full" or isinstance(error, InvariantError)
             if apart and len(inputs) > 1:
                 # One input at a time, so that what is urgent or sound does not fall with the rest.
@@ -276,6 +280,7 @@ class Post:
             taken = lane.take(bearer, now)
         except StoreError:
             self._reload(now)
+            self._retry_ms = now.mono_ms + _RETRY_MS
             raise
         self._events += lane.events()
         return taken
@@ -283,7 +288,8 @@ class Post:
     def deadline(self) -> int:
         """Monotonic milliseconds at which to call `step([Tick()])` next."""
         waits = (lane.deadline() for lane in self._lanes.values())
-        return min((at for at in waits if at is not None), default=self._housekeeping_ms)
+        due = min((at for at in waits if at is not None), default=self._housekeeping_ms)
+        return max(due, self._retry_ms)
 
     def channel(self, line: int) -> Channel:
         """Key and direction for connection-oriented bearers. Raises LocalError."""

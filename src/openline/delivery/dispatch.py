@@ -38,7 +38,7 @@ class Dispatch:
 
     def heard(self, bearer: str, now: Now) -> None:
         """A datagram of the other side opened on this bearer, and the line has taken it."""
-        self.outbox.revive()
+        self.outbox.revive(now.mono_ms)
         channel = self.outbox.channels.get(bearer)
         if channel is not None:
             channel.heard_ms = now.mono_ms
@@ -104,7 +104,7 @@ class Dispatch:
     ) -> None:
         """Records, most urgent first; one too long for a datagram goes in pieces.
 
-        FLASH shares no datagram with less urgent records: a reader whose disk is full refuses those.
+        FLASH shares no datagram with what is less urgent: a reader with a full disk refuses that.
         """
         flash = False
         while room > 0:

@@ -24,6 +24,7 @@ from ..core.states import Event, Machine
 from ..inputs import BearerUp
 from .assembly import Assembly, Piece
 
+_PATIENCE_MS_MAX = 900_000
 _TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
 
 
@@ -92,6 +93,8 @@ class Outbox:
         self.entries: dict[int, Entry] = {}
         """By number, ascending."""
         self.channels: dict[str, Channel] = {}
+        self._heard_ms: int | None = None
+        """When the other side was last heard, or the first record of this process was sent."""
         self.unanswered = 0
         """Repeats by timer since the other side was last heard (R11)."""
         self.refused: dict[int, int] = {}
@@ -169,7 +172,7 @@ class Outbox:
         entry.state = OUTBOUND.next(entry.state, Event.SEND)
         entry.bearers.add(up.bearer)
         wait = max(up.retry_ms_min, 2 * channel.round_trip_ms()) << min(entry.attempts - 1, 16)
-        entry.due_ms = now_ms + min(wait, up.retry_ms_max)
+        entry.due_ms = now_ms + min(wait, max(up.retry_ms_max, self.patience_ms(now_ms)))
         heappush(self._timers, (entry.due_ms, entry.serial.number))
 
     def expire(self, now_ms: int) -> int:
@@ -202,8 +205,19 @@ class Outbox:
             if not entry.bearers:
                 self._requeue(entry)
 
-    def revive(self) -> None:
-        """The other side is heard again after silence: do not wait for long timers."""
+    def patience_ms(self, now_ms: int) -> int:
+        """How long to wait between tries when the other side has long been silent.
+
+        An eighth of the silence, at most a quarter of an hour: a peer that is away for weeks must
+        not find ten thousand repeats in its mailbox.
+        """
+        if self._heard_ms is None:
+            self._heard_ms = now_ms
+        return min((now_ms - self._heard_ms) // 8, _PATIENCE_MS_MAX)
+
+    def revive(self, now_ms: int) -> None:
+        """The other side is heard; after a silence, long timers are not waited for."""
+        self._heard_ms = now_ms
         if self.unanswered:
             self.unanswered = 0
             for number in sorted(self._flights):
