@@ -141,19 +141,28 @@ class Child:
             return
         if self._watching is not None:
             self._watching.cancel()
-        with suppress(ProcessLookupError):
-            process.send_signal(sign)
+        _signal(process, sign)
         try:
             async with asyncio.timeout(STOP_S):
                 await process.wait()
         except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.kill()
+            _signal(process, signal.SIGKILL)
             await process.wait()
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         status = await process.wait()
         self._ended(Failed("demo.ended", self.tail(), name=self.name, status=status))
+
+
+def _signal(process: asyncio.subprocess.Process, sign: signal.Signals) -> None:
+    """Send a signal to a child and its own children, if it has not ended.
+
+    Not by the process object, which would first reap a child that just ended, and leave asyncio
+    looking for it.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
 
 
 async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
@@ -188,8 +197,7 @@ async def run(argv: Sequence[str], directory: Path, shown: str) -> str:
         async with asyncio.timeout(COMMAND_S):
             out, err = await process.communicate()
     except BaseException:
-        with suppress(ProcessLookupError):
-            process.kill()
+        _signal(process, signal.SIGKILL)
         await process.wait()
         raise
     if process.returncode:
