@@ -105,23 +105,41 @@ class Process:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.log = directory.with_suffix(".log")
+        """Its standard error."""
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it; returns when it has said that it is ready."""
+    def launch(self, *under: str) -> None:
+        """Start it, as an argument of the program `under` if that is given; do not wait for it."""
         paths = ["--dir", str(self.directory), "--key-file", str(key_of(self.directory).path)]
-        command = [sys.executable, "-m", "openline.cli", *paths, "serve"]
-        with self.directory.with_suffix(".log").open("ab") as log:
+        command = [*under, sys.executable, "-m", "openline.cli", *paths, "serve"]
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-        if self._process.stdout is None or not self._process.stdout.readline():
-            raise ChildProcessError(self.directory.with_suffix(".log").read_text())
+
+    def ready(self) -> None:
+        """Wait until it has said that it is ready; ChildProcessError if it ends instead."""
+        process = self._process
+        if process is None or process.stdout is None or not process.stdout.readline():
+            raise ChildProcessError(self.log.read_text("utf-8", "replace"))
+
+    def start(self) -> None:
+        """Start it; returns when it is ready."""
+        self.launch()
+        self.ready()
 
     def stop(self) -> None:
         """SIGTERM; returns when it has ended."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, sign: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(sign)
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
