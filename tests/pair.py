@@ -28,6 +28,7 @@ class LinePair:
         for name in "ab":
             self.do(name, Initialise("test"))
         pages = new_tape(8, self.random.randbytes) if tape else None
+        self.page0 = pages[:32] if pages else b""
         for name, other in ("ab", "ba"):
             card = self.posts[other].card() or b""
             self.do(name, Pair("other", "test", card, pages, words(card)))

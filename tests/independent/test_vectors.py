@@ -87,7 +87,11 @@ def check_conversation(vector: Any) -> None:
             raise AssertionError(f"step {number}: {differs}") from differs
     expected = vector["expected"]
     assert set(expected) == {"chains", "digest"}
-    assert [reader.held() for reader in readers] == expected["chains"]
+    for reader, chain in zip(readers, expected["chains"], strict=True):
+        held, listed = reader.held(), [*chain["heads"]]
+        assert {number for number, _ in listed} >= {0, chain["contiguous"]}
+        assert [head for head in held.pop("heads") if head in listed] == listed
+        assert held == {name: value for name, value in chain.items() if name != "heads"}
     assert shared_digest(readers, expected["digest"]) == expected["digest"]
 
 

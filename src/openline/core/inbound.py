@@ -343,6 +343,6 @@ class Reception:
             self.contiguous, self.head = begin.floor, begin.floor_head
             self._fill()
         else:
-            ours = self.ledger.head(THEIRS, begin.floor) if begin.floor else None
+            ours = self.ledger.head(THEIRS, begin.floor) if begin.floor else self.genesis
             if ours is not None and ours != begin.floor_head:
                 self.differs_at = begin.floor

@@ -89,7 +89,7 @@ class Line:
         self.entropy = entropy
         self.reception = Reception(ledger, genesis[THEIRS], admit)
         self.number = self.acked = 0
-        self.head = genesis[OURS]
+        self.head = self.genesis = genesis[OURS]
         self.branch: list[Segment] = []
         self.faults: Counter[str] = Counter()
         self.events: list[tuple[str, dict[str, object]]] = []
@@ -167,7 +167,7 @@ class Line:
         begin = Begin(
             self.branch[-1].incarnation if self.branch else 0,
             self.acked,
-            (self.ledger.head(OURS, self.acked) if self.acked else None) or bytes(32),
+            (self.ledger.head(OURS, self.acked) if self.acked else self.genesis) or bytes(32),
             self.reception.incarnation,
             self.reception.contiguous,
         )

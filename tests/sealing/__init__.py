@@ -1,0 +1,1 @@
+"""Facts about sealing: keys, openings, runs and roots."""
