@@ -199,6 +199,6 @@ class Board:
             "messages": [self.view(message) for message in self.messages],
             "events": [
                 {"at_ms": self.since_ms(each.at_ms), "name": each.name, **each.values}
-                for each in self.happenings
+                for each in sorted(self.happenings, key=lambda each: each.at_ms)
             ],
         }

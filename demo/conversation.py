@@ -89,11 +89,12 @@ class Conversation:
         message = await self._washington.send(script.LONG)
         report = await cut
         passed, frame = report["frame_bytes_passed"], report["frame_bytes"]
-        self._board.note("wire.cut", wire=DIRECT, frame_bytes=frame, frame_bytes_passed=passed)
+        where = {"wire": DIRECT, "frame_bytes": frame, "frame_bytes_passed": passed}
+        self._board.note("wire.cut", report["mono_ms"], **where)
         self._narrate("demo.cut_inside", passed=passed, frame=frame)
-        if "arrived" in message.times:
-            raise LocalError("demo.cut_too_late")
         await self._board.stage(message, "delivered")
+        if message.times["arrived"] < report["mono_ms"]:
+            raise LocalError("demo.cut_too_late")
         text = await self._moscow.open(message)
         if text != script.LONG.body:
             raise LocalError("demo.text_differs", serial=message.serial)

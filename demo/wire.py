@@ -5,8 +5,9 @@ order is one line of JSON, {"do", "wire", …}, and so is every answer and every
 standard input ends the process, so that it never outlives who started it. A cut wire refuses
 callers until it is mended. `cut_inside` waits until enough has passed towards the far end and
 then cuts in the middle of one frame (docs/protocol.md §10), so that the other post is left with
-half of it: the lengths of frames are all this process reads. It runs alone so that drawing on the
-terminal does not slow what is measured. Standard library only.
+half of it: the lengths of frames are all this process reads. Every report says when, as "mono_ms".
+It runs alone so that drawing on the terminal does not slow what is measured. Standard library
+only.
 
     {"do": "open", "wire": "direct", "to": ["127.0.0.1", 7100]}   → {"wire", "did": "open", "port"}
     {"do": "cut", "wire": "direct"}                               → {"wire", "did": "cut"}
@@ -20,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from typing import Any, NamedTuple
 
 HANDSHAKE_BYTES = 48
@@ -170,13 +172,14 @@ class Wire:
         self._open.discard(sink)
         sink.close()
         self.cut()
-        report(self.name, "was_cut_inside", **{**cut._asdict(), "chunk_bytes": None})
+        where = {name: value for name, value in cut._asdict().items() if name != "chunk_bytes"}
+        report(self.name, "was_cut_inside", **where)
 
 
 def report(wire: str, did: str, **values: object) -> None:
-    """One line of JSON on standard output; values that are None are left out."""
-    said = {name: value for name, value in values.items() if value is not None}
-    print(json.dumps({"wire": wire, "did": did, **said}), flush=True)
+    """One line of JSON on standard output, with the machine's monotonic clock."""
+    mono_ms = time.monotonic_ns() // 1_000_000
+    print(json.dumps({"wire": wire, "did": did, "mono_ms": mono_ms, **values}), flush=True)
 
 
 async def obey(wires: dict[str, Wire], order: dict[str, Any]) -> None:
