@@ -128,8 +128,8 @@ class Post:
             self._load(number, now)
             if number in self._lanes and number in before:
                 self._lanes[number].resume(before[number])
-        saved = self.store.state(0).get("identity")
-        self.identity = Identity.decode(saved) if saved else None
+        if "identity" not in self.store.state(0):
+            self.identity = None
 
     def _take(self, given: Input, now: Now) -> object:
         takers: dict[type, Callable[[Any, Now], object]] = {
