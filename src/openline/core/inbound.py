@@ -261,7 +261,8 @@ class Reception:
             raise Refused(Refusal.MALFORMED, record.serial)
         if number - max(self.contiguous, begin.floor) > limits.SERIAL_JUMP_MAX:
             raise Refused(Refusal.SERIAL_JUMP, record.serial)
-        if sum(s.first > self.contiguous for s in self.branch) >= limits.SEGMENTS_MAX:
+        ahead = sum(s.first > self.contiguous for s in self.branch)
+        if max(ahead, len(self.lost)) >= limits.SEGMENTS_MAX:
             raise Refused(Refusal.GAPS, record.serial)
         branch = [*self._path(begin, number), Segment(record.incarnation, number)]
         self._admit(record, len(data), now_ms)

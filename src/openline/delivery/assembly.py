@@ -75,7 +75,7 @@ class Assembly:
         found.data[piece.offset : piece.offset + len(piece.data)] = piece.data
         found.have.add(piece.offset, piece.offset + len(piece.data) - 1)
         found.touched_ms = now_ms
-        if list(found.have) != [(0, piece.total - 1)]:
+        if len(found.have) > 1 or 0 not in found.have or piece.total - 1 not in found.have:
             return None
         del self._open[piece.serial]
         whole = bytes(found.data)

@@ -25,6 +25,7 @@ from ..inputs import BearerUp
 from .assembly import Assembly, Piece
 
 _PATIENCE_MS_MAX = 900_000
+_ROUND_TRIP_MS_MIN = 10
 _TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
 
 
@@ -280,8 +281,11 @@ class Outbox:
                 channel.rtt_ms = taken if known is None else (7 * known + taken) // 8
 
     def _patience(self, entry: Entry) -> int:
+        """How long after it was sent an ACK may call for a record again: longer each time, so that
+        false ACKs cannot drive us (R27)."""
         known = (self.channels[b] for b in entry.bearers if b in self.channels)
-        return max((channel.round_trip_ms() for channel in known), default=0)
+        round_trip_ms = max((channel.round_trip_ms() for channel in known), default=0)
+        return max(round_trip_ms, _ROUND_TRIP_MS_MIN) << min(entry.attempts - 1, 10)
 
     def refuse(self, serial: Serial, code: int) -> bool:
         """The other side did not take a record, for good or for now (R29); whether it was on its

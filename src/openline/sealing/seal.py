@@ -24,7 +24,7 @@ from ..core.events import Now
 from ..core.states import Event
 from ..errors import SealError
 from .keys import Entropy, Kit, extract, label
-from .noise import read, write
+from .noise import exchange, read, write
 from .openings import CARD_KEY, VERSION, Opening, Payload, prologue, run_id_of
 from .roots import PERMANENT, Roots
 from .runs import ReceivingRun, SendingRun
@@ -205,6 +205,7 @@ class Seal:
         psk = label(extract(root, shared), "psk")
         try:
             data, chain_key = read(binding, psk, private, self.kit.peer.identity, opening.message)
+            exchange(private, data[-32:])
         except SealError:
             raise Unreadable(run_id) from None
         return Payload.decode(data), chain_key
