@@ -9,7 +9,6 @@ commit a new lane is made from the store.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha256
 
 from .bearers.base import Mailbox, Outgoing
@@ -37,6 +36,7 @@ _RENEW_AFTER = 3
 _RENEW_MS = 30_000
 _REOPEN_MS = 5_000
 _REOPEN_MS_MAX = 300_000
+_ANSWER_MS = 60_000
 _ASIDE = ("abandoned", "fork")
 
 
@@ -66,6 +66,10 @@ class Lane:
         self._renewed_ms = now.mono_ms - _RENEW_MS
         self._reopened: tuple[int, int] | None = None
         """When REOPEN was last said, and how long to wait before saying it again (R10)."""
+        self._obeyed_ms = now.mono_ms - _REOPEN_MS
+        """When REOPEN was last obeyed (R11)."""
+        self._answered_ms = now.mono_ms - _ANSWER_MS
+        """When an OFFER was last answered (§9)."""
         self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
 
     # -- the step -----------------------------------------------------------------------------
@@ -103,7 +107,7 @@ class Lane:
     def _reopen(self, run_id: bytes, now: Now) -> None:
         """Answer what we cannot read with REOPEN, at a pace that replays cannot drive."""
         last_ms, wait_ms = self._reopened or (0, 0)
-        if self._reopened is None or now.mono_ms - last_ms >= wait_ms:
+        if self._reopened is None or now.mono_ms - last_ms >= max(wait_ms, _REOPEN_MS):
             self._reopened = (now.mono_ms, min(max(2 * wait_ms, _REOPEN_MS), _REOPEN_MS_MAX))
             self.seal.show(now)
             self.line.answer(Frame(FrameType.REOPEN, run_id))
@@ -140,7 +144,8 @@ class Lane:
                 continue
             if opened is None:
                 continue
-            self._reopened = None
+            if self._reopened is not None:
+                self._reopened = (self._reopened[0], 0)
             self.heard_s = now.wall_s
             if opened.confirm is not None:
                 self.line.answer(Frame(FrameType.RUN, opened.confirm))
@@ -161,8 +166,10 @@ class Lane:
                 raise malformed("run")
             if frame.type == FrameType.RUN:
                 self.seal.confirm(frame.payload, now)
-            elif self.seal.reopen(frame.payload, now):
-                self.dispatch.requeue()
+            elif now.mono_ms - self._obeyed_ms >= _REOPEN_MS:
+                if self.seal.reopen(frame.payload, now):
+                    self._obeyed_ms = now.mono_ms
+                    self.dispatch.requeue()
             return
         for answer in self.comparer.take(frame, now):
             self.line.answer(answer)
@@ -195,9 +202,10 @@ class Lane:
             return
         if record.kind in receipts.RECEIPTS:
             self._mark(record, OURS, now)
-        elif record.kind == receipts.OFFER:
+        elif record.kind == receipts.OFFER and now.mono_ms - self._answered_ms >= _ANSWER_MS:
             body = self.seal.answer(record.body, now)
             if body is not None:
+                self._answered_ms = now.mono_ms
                 reference = Reference(False, record.serial)
                 self.line.release(Line.service(receipts.ANSWER, body, now, [reference]), now)
         elif record.kind == receipts.ANSWER:
@@ -291,7 +299,7 @@ class Lane:
         self.quota.release(receipt, self.outbox.waiting())
         serial = self.line.release(receipt, now)
         self._mark(
-            replace(receipt, number=serial.number, incarnation=serial.incarnation), THEIRS, now
+            receipt._replace(number=serial.number, incarnation=serial.incarnation), THEIRS, now
         )
         return serial
 

@@ -84,7 +84,7 @@ class Scribe:
             "",
             body or b"text %d" % number,
         )
-        data = encode_record(replace(plain, **fields))
+        data = encode_record(plain._replace(**fields))
         if number - 1 in self.heads:
             self.heads[number] = next_head(self.heads[number - 1], data)
         return data

@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -126,8 +125,7 @@ class Reader:
         return value >> 1 if not value & 1 else -(value >> 1) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record with its fields; times in unix seconds. `body` is as people wrote it (inflated)."""
 
     incarnation: int

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from ..errors import RemoteError
@@ -142,13 +141,13 @@ class Line:
         The serial and filing time of `record` are filled in here.
         """
         if not self.begun:
-            encode_record(replace(record, incarnation=1, number=1, filed_s=now.wall_s))
+            encode_record(record._replace(incarnation=1, number=1, filed_s=now.wall_s))
             self._begin(now)
         return self._append(record, now)
 
     def _append(self, record: Record, now: Now) -> Serial:
         incarnation, number = self.branch[-1].incarnation, self.number + 1
-        record = replace(record, incarnation=incarnation, number=number, filed_s=now.wall_s)
+        record = record._replace(incarnation=incarnation, number=number, filed_s=now.wall_s)
         data = encode_record(record)
         self.number = number
         self.head = next_head(self.head, data)
