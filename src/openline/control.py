@@ -61,6 +61,7 @@ OUTSTANDING_MAX = 512
 """Requests of one connection not yet answered; beyond it nothing more is read."""
 
 _PEER = struct.Struct("3i")
+_ENCODER = json.JSONEncoder(default=str)
 
 Answer = dict[str, Any]
 
