@@ -26,6 +26,7 @@ from .assembly import Assembly, Piece
 
 _PATIENCE_MS_MAX = 900_000
 _ROUND_TRIP_MS_MIN = 10
+_MOST_URGENT_FIRST = tuple(reversed(Precedence))
 _TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
 
 
@@ -120,7 +121,7 @@ class Outbox:
         once it is repeated: no bearer that delivers nothing can keep a record from the others.
         """
         preferred = self._preferred() == bearer
-        for precedence in reversed(Precedence):
+        for precedence in _MOST_URGENT_FIRST:
             spread = self._spread(bearer, precedence)
             if spread is not None:
                 return spread
