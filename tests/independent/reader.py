@@ -373,6 +373,7 @@ class Receiver:
         noise.mix_key(agree(static, op.e, "bad-opening"))
         noise.mix_key(agree(static, self.peer.identity, "bad-opening"))
         said = read_announcement(noise.decrypt(op.sealed))
+        agree(static, said.key, "bad-opening")
         return Run(noise.split()), said
 
     def _note(self, header: Header, said: Announcement) -> bool:

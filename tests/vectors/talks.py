@@ -202,6 +202,8 @@ def refusals() -> Json:
     public = other.seal._receive_key()[1]
     other.seal._receive_key = lambda: (b"\0\0", public)  # type: ignore[method-assign]
     talk.give(other.datagram(other.open_run(), texts[0]), refused="bad-payload")
+    other.seal._receive_key = lambda: (b"\1\2", bytes(32))  # type: ignore[method-assign]
+    talk.give(other.datagram(other.open_run(), texts[0]), refused="bad-opening")
     talk.give(scribe.datagram(run, texts[1], bare=True), refused="unknown-run")
     talk.give(first[:-1] + bytes([first[-1] ^ 1]), refused="bad-tag")
     talk.give(first)

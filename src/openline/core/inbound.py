@@ -261,10 +261,10 @@ class Reception:
             raise Refused(Refusal.MALFORMED, record.serial)
         if number - max(self.contiguous, begin.floor) > limits.SERIAL_JUMP_MAX:
             raise Refused(Refusal.SERIAL_JUMP, record.serial)
-        ahead = sum(s.first > self.contiguous for s in self.branch)
-        if max(ahead, len(self.lost)) >= limits.SEGMENTS_MAX:
-            raise Refused(Refusal.GAPS, record.serial)
         branch = [*self._path(begin, number), Segment(record.incarnation, number)]
+        ahead = sum(s.first > self.contiguous for s in branch)
+        if ahead + sum(first < number for first, _ in self.lost) > limits.SEGMENTS_MAX:
+            raise Refused(Refusal.GAPS, record.serial)
         self._admit(record, len(data), now_ms)
         pairs = zip(branch, self.branch, strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

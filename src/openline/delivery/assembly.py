@@ -71,7 +71,9 @@ class Assembly:
             self._make_room(piece.serial, now_ms)
             found = self._open[piece.serial] = _Open(bytearray(piece.total))
         if len(found.data) != piece.total:
-            raise malformed("piece")
+            if now_ms - found.touched_ms < _STALE_MS:
+                raise malformed("piece")
+            found = self._open[piece.serial] = _Open(bytearray(piece.total))
         found.data[piece.offset : piece.offset + len(piece.data)] = piece.data
         found.have.add(piece.offset, piece.offset + len(piece.data) - 1)
         found.touched_ms = now_ms

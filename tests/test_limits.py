@@ -1,0 +1,644 @@
+"""The paired peer may be the attacker: each of its attacks, what it is told, what our people see,
+what it costs, and that the line carries a FLASH both ways afterwards."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from openline import views
+from openline.core import limits, receipts
+from openline.core.envelope import Ack, Frame, FrameType, Refusal, varint
+from openline.core.events import Serial
+from openline.core.inbound import Begin
+from openline.core.precedence import Precedence
+from openline.delivery.assembly import Piece
+from openline.display import safe
+from openline.inputs import Compare, Receive, Release
+from openline.sealing.roots import OFFER_BYTES
+from openline.sealing.seal import Seal
+from tests.hostile import Mutant, disk_bytes, lane, rows, settled, still_carries
+from tests.pair import LinePair
+from tests.vectors.make import deflate
+from tests.vectors.scribe import raw_record
+
+
+@pytest.fixture
+def pair() -> LinePair:
+    return settled()
+
+
+@pytest.fixture
+def mutant(pair: LinePair) -> Mutant:
+    return Mutant(pair)
+
+
+def faults(pair: LinePair) -> dict[str, int]:
+    return pair.posts["a"].status(1, pair.now).faults
+
+
+def kinds(pair: LinePair, kind: int, name: str = "a", side: int = 0) -> int:
+    return sum(row.kind == kind for row in rows(pair, name, side))
+
+
+# -- numbers ----------------------------------------------------------------------------------
+
+
+def test_serial_jump(pair: LinePair, mutant: Mutant) -> None:
+    before = rows(pair)
+    incarnation, _ = mutant.last
+    for number in (2**60, 2**62 - 1, mutant.last.number + limits.SERIAL_JUMP_MAX + 1):
+        mutant.send(raw_record(incarnation, number))
+        assert mutant.refusals() == [Refusal.SERIAL_JUMP]
+    assert rows(pair) == before
+    assert faults(pair) == {"refused.serial_jump": 3}
+    assert pair.posts["a"].status(1, pair.now).gaps == []
+    still_carries(pair)
+
+
+def test_gaps(pair: LinePair, mutant: Mutant) -> None:
+    for start in range(2, 2402, 200):
+        mutant.send(*(mutant.ahead(step, body=b"") for step in range(start, start + 200, 2)))
+    refusals = mutant.refusals()
+    status = pair.posts["a"].status(1, pair.now)
+    assert len(status.gaps) == limits.GAPS_MAX
+    assert status.faults["refused.gaps"] == 1200 - limits.GAPS_MAX
+    assert 0 < len(refusals) <= 64
+    assert set(refusals) == {Refusal.GAPS}
+    assert disk_bytes(pair) < 64 * 1024
+    still_carries(pair)
+
+
+def test_what_fills_a_gap_is_taken_though_there_are_too_many(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    for start in range(2, 1202, 200):
+        mutant.send(*(mutant.ahead(step, body=b"") for step in range(start, start + 200, 2)))
+    held = pair.posts["a"].status(1, pair.now).peer_number
+    mutant.send(mutant.ahead(1, body=b""))
+    assert pair.posts["a"].status(1, pair.now).peer_number == held + 2
+
+
+# -- acknowledgements -------------------------------------------------------------------------
+
+
+def test_ack_ranges(pair: LinePair, mutant: Mutant) -> None:
+    mutant.send(Frame(FrameType.ACK, bytes(4) + b"\1\1" * (limits.ACK_RANGES_MAX + 1)))
+    assert faults(pair) == {"wire.malformed": 1}
+    still_carries(pair)
+
+
+def test_ack_of_what_was_never_sent(pair: LinePair, mutant: Mutant) -> None:
+    own = lane(pair).line
+    incarnation = own.branch[-1].incarnation
+    mutant.send(Frame(FrameType.ACK, Ack(incarnation, 2**61, ((2**61 + 5, 2**61 + 9),)).encode()))
+    status = pair.posts["a"].status(1, pair.now)
+    assert status.faults == {"ack.beyond": 1}
+    assert status.acked_number == status.own_number
+    still_carries(pair)
+
+
+def test_ack_of_an_incarnation_that_never_was_begins_once_a_minute(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    before = kinds(pair, receipts.BEGIN)
+    for number in range(100):
+        mutant.send(Frame(FrameType.ACK, Ack(0xABC000 + number, 3).encode()))
+    assert kinds(pair, receipts.BEGIN) <= before + 1
+    mutant.pass_time(61_000)
+    mutant.send(Frame(FrameType.ACK, Ack(0xABCDEF, 3).encode()))
+    assert kinds(pair, receipts.BEGIN) <= before + 2
+    still_carries(pair)
+
+
+@pytest.mark.parametrize("gap_ms", [0, 1, 1_000])
+def test_ack_storm_cannot_drive_retransmission(pair: LinePair, mutant: Mutant, gap_ms: int) -> None:
+    for number in range(60):
+        pair.say("a", f"{number} " + "x" * 900)
+    own = lane(pair).line
+    mutant.hear()
+    first = mutant.bytes_out
+    false = Ack(own.branch[-1].incarnation, own.acked, ((own.number, own.number),))
+    for _ in range(300):
+        mutant.pass_time(gap_ms)
+        mutant.send(Frame(FrameType.ACK, false.encode()))
+        mutant.hear()
+    windows = 10 + 300 * gap_ms // 2000
+    assert mutant.bytes_out - first <= windows * first + mutant.bytes_in
+    still_carries(pair)
+
+
+# -- pieces, bodies ---------------------------------------------------------------------------
+
+
+def piece(serial: Serial, total: int = limits.RECORD_BYTES_MAX, offset: int = 0) -> Frame:
+    return Frame(FrameType.PIECE, Piece(serial, total, offset, b"x").encode())
+
+
+def test_open_pieces(pair: LinePair, mutant: Mutant) -> None:
+    incarnation, number = mutant.last
+    for step in range(1, 200):
+        mutant.send(piece(Serial(incarnation, number + step)))
+    assert set(mutant.refusals()) == {Refusal.PIECES}
+    assembly = lane(pair).outbox._assembly
+    assert len(assembly._open) == limits.OPEN_PIECES_MAX
+    assert faults(pair)["refused.pieces"] == 199 - limits.OPEN_PIECES_MAX
+    pair.wait(61)
+    pair.say("b", "п" * 20_000)
+    for _ in range(4):
+        pair.flow()
+        pair.wait(5)
+    assert pair.texts("a")[-1] == "п" * 20_000
+    still_carries(pair)
+
+
+def test_pieces_of_one_byte_cost_no_more_than_the_record(pair: LinePair, mutant: Mutant) -> None:
+    incarnation, number = mutant.last
+    serial = Serial(incarnation, number + 1)
+    for start in range(0, 6000, 600):
+        mutant.send(*(piece(serial, 66_000, offset) for offset in range(start, start + 600, 2)))
+    (opened,) = lane(pair).outbox._assembly._open.values()
+    assert len(opened.data) == 66_000
+    assert len(opened.have) == 3000
+    still_carries(pair)
+
+
+def test_pieces_beyond_the_longest_record_are_malformed(pair: LinePair, mutant: Mutant) -> None:
+    incarnation, number = mutant.last
+    mutant.send(piece(Serial(incarnation, number + 1), limits.RECORD_BYTES_MAX + 1))
+    mutant.send(piece(Serial(incarnation, number + 1), 2**61))
+    assert faults(pair) == {"wire.malformed": 2}
+    assert not lane(pair).outbox._assembly._open
+    still_carries(pair)
+
+
+def test_decompression_bomb(pair: LinePair, mutant: Mutant) -> None:
+    bomb = deflate(bytes(10_000_000))
+    assert len(bomb) > 4000
+    cut = deflate(bytes(3_900_000))
+    tracemalloc.start()
+    mutant.send(mutant.ahead(1, flags=2, body=cut))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert mutant.refusals() == [Refusal.MALFORMED]
+    assert faults(pair) == {"refused.malformed": 1}
+    whole = mutant.ahead(1, flags=2, body=bomb)
+    serial = Serial(*mutant.last)._replace(number=mutant.last.number + 1)
+    for at in range(0, len(whole), 3000):
+        part = Piece(serial, len(whole), at, whole[at : at + 3000])
+        mutant.send(Frame(FrameType.PIECE, part.encode()))
+    assert mutant.refusals() == [Refusal.MALFORMED]
+    still_carries(pair)
+
+
+# -- room -------------------------------------------------------------------------------------
+
+
+def fill(pair: LinePair, name: str = "b") -> None:
+    """Leave a's quota no room for ROUTINE, 60,000 bytes of reserve."""
+    quota = lane(pair).quota
+    quota.quota_bytes, quota.reserve_bytes = quota.peer_bytes + 500, 60_000
+    pair.say(name, "fills the quota " + "x" * 450)
+    pair.flow()
+
+
+def test_routine_stops_at_the_quota_and_the_reserve_keeps_the_line_open(pair: LinePair) -> None:
+    fill(pair)
+    refused = pair.say("b", "r" * 100)
+    pair.flow()
+    assert pair.posts["b"].status(1, pair.now).refused == [(refused, Refusal.NO_ROOM)]
+    assert pair.texts("a")[-1].startswith("fills")
+    urgent = pair.say("b", "u" * 100, Precedence.FLASH)
+    pair.say("b", "i" * 100, Precedence.IMMEDIATE)
+    pair.flow()
+    assert pair.texts("a")[-2:] == ["u" * 100, "i" * 100]
+    theirs = pair.say("a", "is it full?")
+    pair.flow()
+    pair.do("b", Receive(1, "watch", receipts.OPENED, theirs))
+    pair.flow()
+    marks = pair.stores["a"].marks(1, 0, theirs.number, theirs.incarnation)
+    assert [mark.kind for mark in marks] == [receipts.OPENED]
+    assert pair.posts["a"].status(1, pair.now).acked_number == theirs.number
+    assert urgent
+    still_carries(pair)
+
+
+def test_what_had_no_room_arrives_when_there_is_room_again(pair: LinePair) -> None:
+    fill(pair)
+    pair.say("b", "late but whole")
+    pair.flow()
+    lane(pair).quota.quota_bytes += 10_000
+    for _ in range(6):
+        pair.wait(30)
+        pair.flow()
+    assert pair.texts("a")[-1] == "late but whole"
+    assert pair.posts["b"].status(1, pair.now).refused == []
+
+
+def test_immediate_stops_at_half_of_the_reserve(pair: LinePair) -> None:
+    fill(pair)
+    for number in range(40):
+        pair.say("b", f"{number} " + "i" * 1000, Precedence.IMMEDIATE)
+        pair.flow()
+    quota = lane(pair).quota
+    assert quota.peer_bytes <= quota.quota_bytes + quota.reserve_bytes // 2
+    assert pair.posts["b"].status(1, pair.now).refused
+    still_carries(pair)
+
+
+def test_flash_flood_is_shown_and_cannot_eat_the_reserve(pair: LinePair) -> None:
+    fill(pair)
+    for number in range(limits.FLASH_PER_HOUR_MAX + 30):
+        pair.say("b", f"flood {number} " + "f" * 300, Precedence.FLASH)
+        pair.flow()
+    status, quota = pair.posts["a"].status(1, pair.now), lane(pair).quota
+    assert status.flood
+    assert views.line_view(pair.posts["a"], 1, pair.now)["flood"] is True
+    flooded = [text for text in pair.texts("a") if text.startswith("flood")]
+    assert len(flooded) == limits.FLASH_PER_HOUR_MAX
+    assert quota.peer_bytes < quota.quota_bytes + quota.reserve_bytes // 2
+    assert len(pair.posts["b"].status(1, pair.now).refused) == 30
+    pair.wait(3601)
+    assert not pair.posts["a"].status(1, pair.now).flood
+    still_carries(pair)
+
+
+# -- claims -----------------------------------------------------------------------------------
+
+
+def claim(pair: LinePair, ask: int, digest: bytes) -> Frame:
+    own = pair.posts["a"].status(1, pair.now)
+    assert own.own_serial is not None
+    assert own.peer_serial is not None
+    out = bytes((ask,))
+    for serial in (own.peer_serial, own.own_serial):
+        out += serial.incarnation.to_bytes(3, "big") + varint(serial.number)
+    return Frame(FrameType.CLAIM, out + digest)
+
+
+def test_false_claim_is_shown_and_changes_nothing(pair: LinePair, mutant: Mutant) -> None:
+    mutant.hear()
+    state, held = pair.stores["a"].state(1)["line"], rows(pair)
+    pair.posts["a"].events()
+    mutant.send(claim(pair, 1, b"\x66" * 16))
+    told = [e.values for e in pair.posts["a"].events() if e.name == "compared"]
+    assert told == [{"told": False, "agree": None}]
+    (answer,) = [f for f in mutant.hear() if f.type == FrameType.CLAIM]
+    digest = bytes.fromhex(pair.posts["a"].status(1, pair.now).digest)
+    assert answer.payload.endswith(digest[:16])
+    pair.do("a", Compare(1, "watch"))
+    mutant.hear()
+    mutant.send(claim(pair, 0, b"\x66" * 16))
+    comparison = pair.posts["a"].status(1, pair.now).comparison
+    assert comparison is not None
+    assert comparison.agree is False
+    assert (pair.stores["a"].state(1)["line"], rows(pair)) == (state, held)
+    still_carries(pair)
+
+
+def test_heads_that_never_were_asked_for_are_ignored(pair: LinePair, mutant: Mutant) -> None:
+    for number in (0, 1, 2**61):
+        mutant.send(Frame(FrameType.HEADS, b"\0" + varint(number) + bytes(16)))
+    assert faults(pair) == {}
+    still_carries(pair)
+
+
+def test_look_storm(pair: LinePair, mutant: Mutant) -> None:
+    look = Frame(FrameType.LOOK, b"\0" + b"".join(varint(n) for n in range(2**60, 2**60 + 16)))
+    for _ in range(1000):
+        mutant.send(look)
+        mutant.hear()
+    assert mutant.bytes_out < mutant.bytes_in / 5
+    assert faults(pair) == {}
+    mutant.send(Frame(FrameType.LOOK, b"\0" + b"\1" * (limits.HEADS_PER_LOOK_MAX + 1)))
+    assert faults(pair) == {"wire.malformed": 1}
+    still_carries(pair)
+
+
+# -- text, dates, languages -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\0\x1b[2J\x1b]0;title\x07",
+        "\u202eright to left\u2066".encode(),
+        b"\xff\xfe\x80",
+        b"\x9b31m",
+    ],
+    ids=["control", "direction", "no UTF-8", "C1"],
+)
+def test_hostile_text_is_taken_and_shown_escaped(
+    pair: LinePair, mutant: Mutant, body: bytes
+) -> None:
+    subject = varint(len(body)) + body
+    mutant.send(mutant.ahead(1, flags=4, optional=subject, body=body))
+    assert mutant.refusals() == []
+    assert rows(pair)[-1].record.endswith(body)
+    serial = Serial(mutant.last.incarnation, mutant.last.number + 1)
+    seen = views.message(pair.stores["a"], pair.posts["a"], 1, 1, serial, pair.now)
+    for shown in (safe(str(seen["text"])), safe(str(seen["subject"]))):
+        assert shown.isprintable()
+        assert not {"\u202e", "\u2066", "\x1b"} & set(shown)
+    still_carries(pair)
+
+
+def test_hostile_dates_within_a_century_are_shown_beyond_it_refused(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    far = limits.OFFSET_S_MAX
+    mutant.send(mutant.ahead(1, flags=0x30, optional=varint(2 * far) + varint(far)))
+    assert mutant.refusals() == []
+    mutant.send(mutant.ahead(2, flags=0x20, optional=varint(2 * far - 1)))
+    assert mutant.refusals() == []
+    for optional in (varint(2 * far + 2), varint(2 * far + 1), varint(2**61)):
+        mutant.send(mutant.ahead(3, flags=0x20, optional=optional))
+        assert mutant.refusals() == [Refusal.MALFORMED]
+    assert len(views.inbox(pair.stores["a"], pair.posts["a"], 1, pair.now)) >= 3
+    still_carries(pair)
+
+
+@pytest.mark.parametrize("code", [27, 27 * 27, 27**3 + 1, 0xFFFF])
+def test_language_that_is_none_is_refused(pair: LinePair, mutant: Mutant, code: int) -> None:
+    mutant.send(mutant.ahead(1, language=code))
+    assert mutant.refusals() == [Refusal.MALFORMED]
+    still_carries(pair)
+
+
+# -- incarnations, forks ----------------------------------------------------------------------
+
+
+def begin(serial: Serial, previous: int, floor: int = 0, holds: int = 0) -> bytes:
+    body = Begin(previous, floor, bytes(32), 0xAAAAAA if holds else 0, holds).encode()
+    flags = Precedence.FLASH << 6
+    return raw_record(*serial, flags=flags, kind=receipts.BEGIN, language=0, body=body)
+
+
+def test_begin_flood(pair: LinePair, mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SEGMENTS_MAX", 100)
+    previous, number = mutant.last
+    for step in range(300):
+        serial = Serial(0x100000 + step, number + 2 + step)
+        mutant.send(begin(serial, previous))
+        previous = serial.incarnation
+    reception = lane(pair).line.reception
+    assert len(reception.branch) <= 100 + limits.SEGMENTS_KEPT
+    assert Refusal.GAPS in mutant.refusals()
+    assert disk_bytes(pair) < 64 * 1024
+    still_carries(pair)
+
+
+def test_begins_that_leave_branch_after_branch(pair: LinePair, mutant: Mutant) -> None:
+    incarnation, number = mutant.last
+    for step in range(300):
+        mutant.send(begin(Serial(0x200000 + step, number + 1), incarnation))
+    reception = lane(pair).line.reception
+    assert len(reception.former) <= limits.SEGMENTS_KEPT
+    assert len(reception.branch) <= limits.SEGMENTS_KEPT
+    assert kinds(pair, receipts.BEGIN, side=1) >= 300
+    still_carries(pair)
+
+
+def test_begins_in_a_circle_lead_nowhere(pair: LinePair, mutant: Mutant) -> None:
+    number = mutant.last.number
+    one, two = 0x300001, 0x300002
+    mutant.send(begin(Serial(one, number + 30), two, number + 20))
+    mutant.send(begin(Serial(two, number + 25), one, number + 20))
+    mutant.send(begin(Serial(0x300003, number + 40), 0x300003, number + 35))
+    assert faults(pair) == {"refused.malformed": 1}
+    still_carries(pair)
+
+
+def test_floor_beyond_everything_is_shown_as_lost_and_can_be_left(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    held = pair.posts["a"].status(1, pair.now).peer_number
+    mutant.send(begin(Serial(0x400000, 2**60), mutant.last.incarnation, 2**60 - 1))
+    status = pair.posts["a"].status(1, pair.now)
+    assert status.lost == [(held + 1, 2**60 - 1)]
+    assert status.peer_number == 2**60
+    still_carries(pair)
+    assert pair.posts["a"].status(1, pair.now).peer_number < 1000
+
+
+def test_losses_told_without_end_stay_within_bounds(
+    pair: LinePair, mutant: Mutant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SEGMENTS_MAX", 50)
+    previous, number = mutant.last
+    for step in range(1, 200):
+        serial = Serial(0x500000 + step, number + 10 * step)
+        mutant.send(begin(serial, previous, number + 10 * step - 2))
+        previous = serial.incarnation
+    assert len(pair.posts["a"].status(1, pair.now).lost) <= 51
+    still_carries(pair)
+
+
+def test_begin_that_says_it_holds_less_is_answered_once_each(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    pair.say("a", "acknowledged")
+    pair.flow()
+    before = kinds(pair, receipts.BEGIN)
+    incarnation, number = mutant.last
+    for step in range(20):
+        mutant.send(begin(Serial(0x600000 + step, number + 1), incarnation))
+    assert kinds(pair, receipts.BEGIN) <= before + 20
+    still_carries(pair)
+
+
+def test_fork_variants_and_forks(pair: LinePair, mutant: Mutant) -> None:
+    held = rows(pair)
+    incarnation, number = mutant.last
+    for text in range(50):
+        mutant.send(raw_record(incarnation, number, body=b"another %d" % text))
+    assert pair.posts["a"].status(1, pair.now).forks == limits.FORK_VARIANTS_MAX
+    assert faults(pair)["fork.too_many"] == 50 - limits.FORK_VARIANTS_MAX
+    assert kinds(pair, receipts.FORK) == limits.FORK_VARIANTS_MAX
+    assert rows(pair)[: len(held)] == held
+    serial = Serial(incarnation, number)
+    seen = views.message(pair.stores["a"], pair.posts["a"], 1, 1, serial, pair.now)
+    assert seen["text"] == "one true text"
+    assert len(seen["other_texts"]) == limits.FORK_VARIANTS_MAX
+    still_carries(pair)
+
+
+def test_forks_of_a_line(pair: LinePair, mutant: Mutant) -> None:
+    fresh = [mutant.ahead(step, body=b"a") for step in range(1, 81)]
+    mutant.send(*fresh)
+    for text in range(limits.FORK_VARIANTS_MAX):
+        mutant.send(*(mutant.ahead(step, body=b"b%d" % text) for step in range(1, 81)))
+    assert pair.posts["a"].status(1, pair.now).forks == limits.FORKS_MAX
+    assert kinds(pair, receipts.FORK) == limits.FORKS_MAX
+    still_carries(pair)
+
+
+# -- keys and runs ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts what the victim pays: openings made."""
+    made: list[int] = []
+    plain = Seal._open_run
+
+    def counted(self: Seal, *args: object, **named: object) -> None:
+        made.append(self.kit.direction)
+        plain(self, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Seal, "_open_run", counted)
+    return made
+
+
+def paid(opened: list[int], pair: LinePair) -> int:
+    return opened.count(lane(pair).kit.direction)
+
+
+def test_reopen_storm(opened: list[int]) -> None:
+    pair = settled()
+    mutant = Mutant(pair)
+    before = paid(opened, pair)
+    pair.say("a", "x" * 2000)
+    for _ in range(200):
+        seal = lane(pair).seal
+        runs = [*seal.candidates, *([seal.confirmed] if seal.confirmed else [])]
+        mutant.send(*(Frame(FrameType.REOPEN, run.run_id) for run in runs))
+        mutant.hear()
+        mutant.pass_time(100)
+    assert paid(opened, pair) - before <= 2 * (1 + 200 * 100 // 5_000)
+    assert mutant.bytes_out < 10 * (2000 + 1694) + mutant.bytes_in
+    still_carries(pair)
+
+
+def test_unreadable_storm(opened: list[int]) -> None:
+    pair = settled(tape=False)
+    mutant = Mutant(pair)
+    before = paid(opened, pair)
+    for index in range(200):
+        mutant.stray(index)
+        mutant.inner(b"")
+        mutant.pass_time(100)
+        mutant.hear()
+    assert paid(opened, pair) - before <= 2 * (1 + 200 * 100 // 5_000)
+    still_carries(pair)
+
+
+def test_runs_without_end(pair: LinePair, mutant: Mutant) -> None:
+    seal = lane(pair).seal
+    for _ in range(100):
+        mutant.seal._open_run(pair.now)
+        run = mutant.seal.candidates[-1]
+        for _ in range(500):
+            run.step()
+        mutant.give(mutant.seal.seal(run, b"", pair.now))
+        mutant.hear()
+    assert len(seal.runs) == limits.RUNS_MAX
+    assert len(seal._retired) <= limits.RETIRED_RUNS_MAX
+    assert max(len(run.skipped) for run in seal.runs.values()) <= limits.RUN_DATAGRAMS_MAX
+    assert disk_bytes(pair) < limits.RUNS_MAX * (4096 * 34 + 64) + 64 * 1024
+    still_carries(pair)
+
+
+def test_announced_key_of_low_order_is_never_written_to(pair: LinePair, mutant: Mutant) -> None:
+    mutant.seal._receive_key = lambda: (b"\x12\x34", bytes(32))  # type: ignore[method-assign]
+    mutant.seal._open_run(pair.now)
+    mutant.give(mutant.seal.seal(mutant.seal.candidates[-1], b"", pair.now))
+    assert lane(pair).seal.state.peer_key != bytes(32).hex()
+    pair.say("a", "can still be written")
+    assert pair.take("a")
+    still_carries(pair)
+
+
+def offer(mutant: Mutant, step: int, body: bytes, kind: int = receipts.OFFER) -> bytes:
+    flags = Precedence.FLASH << 6
+    return mutant.ahead(step, flags=flags, kind=kind, language=0, body=body)
+
+
+def test_offers_without_end_are_answered_once_a_minute() -> None:
+    pair = settled(attacker_first=True)
+    mutant = Mutant(pair)
+    answers = kinds(pair, receipts.ANSWER)
+    base = lane(pair, "b").seal.roots
+    pages = set(lane(pair).seal.pages)
+    for step in range(1, 101):
+        body = base.make_offer(0, pair.random.randbytes, 0)
+        mutant.send(offer(mutant, step, body[:2] + (step % 6).to_bytes(2, "big") + body[4:]))
+    assert kinds(pair, receipts.ANSWER) <= answers + 1
+    assert len(pages - set(lane(pair).seal.pages)) <= 1
+    mutant.pass_time(61_000)
+    mutant.send(offer(mutant, 101, base.make_offer(0, pair.random.randbytes, 0)))
+    assert kinds(pair, receipts.ANSWER) <= answers + 2
+    assert len(lane(pair).seal.roots.later) <= limits.ROOTS_MAX
+    still_carries(pair)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["attacker first", "attacker second"])
+def test_garbage_in_rekeys_makes_no_root(first: bool) -> None:
+    pair = settled(attacker_first=first)
+    mutant = Mutant(pair)
+    pair.wait(120)
+    pair.flow()
+    roots = [root.id for root in lane(pair).seal.roots.later]
+    bodies = [b"", bytes(3), bytes(OFFER_BYTES - 1), b"\xff" * OFFER_BYTES, b"\0" * 4000]
+    for step, body in enumerate(bodies, 1):
+        mutant.send(offer(mutant, 2 * step, body))
+        mutant.send(offer(mutant, 2 * step - 1, body, receipts.ANSWER))
+    assert [root.id for root in lane(pair).seal.roots.later] == roots
+    still_carries(pair)
+
+
+# -- what is not known, faults ----------------------------------------------------------------
+
+
+def test_unknown_frames_are_passed_over_and_unknown_kinds_kept(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    strange = [Frame(kind, b"whatever") for kind in (10, 77, 0, 127)]
+    mutant.send(*strange, mutant.ahead(1, kind=200, body=b"from a later version"), *strange)
+    assert faults(pair) == {}
+    assert rows(pair)[-1].kind == 200
+    listed = views.inbox(pair.stores["a"], pair.posts["a"], 1, pair.now)
+    assert listed
+    still_carries(pair)
+
+
+def test_malformed_frames_are_counted_and_cost_an_answer_at_most(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    for kind in range(1, 10):
+        mutant.inner(bytes((kind,)) + varint(1) + b"\xff")
+    counted = faults(pair)
+    assert counted.get("wire.malformed", 0) >= 5
+    mutant.hear()
+    still_carries(pair)
+
+
+def test_answers_wait_in_a_bounded_queue(pair: LinePair, mutant: Mutant) -> None:
+    for start in range(0, 3000, 200):
+        mutant.send(*(mutant.ahead(2 + start + n, flags=1, body=b"") for n in range(200)))
+    assert len(lane(pair).line.answers) <= 64
+    assert len(mutant.refusals()) <= 64
+    still_carries(pair)
+
+
+def test_receipts_for_what_never_was_mark_nothing(pair: LinePair, mutant: Mutant) -> None:
+    wrong = b"\1" + varint(2 * 999 + 1) + b"\0\0\7"
+    for step in range(1, 50):
+        mutant.send(mutant.ahead(step, flags=8, kind=receipts.OPENED, optional=wrong, body=b""))
+    assert faults(pair) == {"receipt.unknown": 49}
+    assert pair.stores["a"].marks(1, 0, 999, 7) == []
+    still_carries(pair)
+
+
+def test_refusal_of_a_record_is_shown_to_our_people(pair: LinePair, mutant: Mutant) -> None:
+    serial = pair.do("a", Release(1, "watch", Precedence.ROUTINE, "en", "", "refused"))
+    assert isinstance(serial, Serial)
+    mutant.hear()
+    for number in (serial.number, 999, 2**61):
+        payload = serial.incarnation.to_bytes(3, "big") + varint(number) + b"\x63"
+        mutant.send(Frame(FrameType.REFUSE, payload))
+    status = pair.posts["a"].status(1, pair.now)
+    assert status.refused == [(serial, 0x63)]
+    still_carries(pair)
