@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-from rich.console import Console
 
 from openline import clock, display, i18n
 from openline.cli import EXIT_DIFFERS, EXIT_USAGE, failed, language_asked
@@ -32,7 +31,7 @@ from . import exchange, timeline
 from .conversation import Conversation, agree
 from .processes import Failed
 from .replay import Replay, acts, add_wire_times, factor_for, show_wire_times
-from .screen import Result, Screen, grouped, spaced
+from .screen import Result, Screen, Terminal, grouped, spaced
 from .stage import Stage
 from .words import catalogue as wordings
 
@@ -97,7 +96,7 @@ def demo(
     if options.out is not None and (options.out.is_dir() or not options.out.parent.is_dir()):
         raise LocalError("usage.out", path=str(options.out))
     found = exchange.read(options.replay) if options.replay is not None else None
-    screen = Screen(words, Console(markup=False, highlight=False, emoji=False))
+    screen = Screen(words, Terminal())
     ctx.exit(asyncio.run(_ended_by_signals(screen, options, found)))
 
 

@@ -39,6 +39,21 @@ COLUMNS = ("committed", "held", "delivered", "opened")
 """Stages that have a column, in the order in which they come."""
 
 
+class Terminal(Console):
+    """Rich's console without markup, highlighting or emoji, whose reader may go away.
+
+    Rich would then end the process on the spot, past everything that has to be cleared.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, highlight=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Raise like anything else that went wrong; nothing more is printed."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
 class Screen:
     """Shows a run on a console; `draw` is called after every change of the board."""
 

@@ -86,6 +86,20 @@ def test_a_signal_during_set_up_ends_every_process(sign: signal.Signals) -> None
     assert not directory.exists()
 
 
+def test_a_reader_that_goes_away_ends_every_process() -> None:
+    with start() as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        directory = directory_of(process.stdout.readline())
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(timeout=30)
+    assert process.returncode == 1
+    assert errors == ""
+    assert processes_in(directory) == []
+    assert not directory.exists()
+
+
 def test_what_cannot_start_is_told_with_its_last_lines(tmp_path: Path) -> None:
     deep = tmp_path / ("deep" * 30)  # no Unix socket can have so long a path
     deep.mkdir()
