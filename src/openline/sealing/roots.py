@@ -106,9 +106,9 @@ class Roots:
         self.later = kept[: limits.ROOTS_MAX]
 
     def continuity(self, ephemeral: bytes) -> bytes:
-        """What an opening says to prove that we are not a restored backup; zeros if there is no
-        later root."""
-        return _continuity(self.later[0].key, ephemeral) if self.later else bytes(8)
+        """What an opening says to prove that we are no restored backup, by a root both have."""
+        both = next((root for root in self.later if root.usable or root.shown), None)
+        return _continuity(both.key, ephemeral) if both else bytes(8)
 
     def continues(self, said: bytes, ephemeral: bytes) -> bool:
         """Whether an opening on the permanent root proves continuity, if it need at all (R14)."""
