@@ -78,3 +78,11 @@ def test_figures_are_shown_and_written(tmp_path: Path, part: str) -> None:
     assert measured
     assert all(figures["met"].values())
     assert {"processors", "load", "python", "file_system"} <= set(figures)
+
+
+@pytest.mark.long
+def test_a_whole_run_measures_every_name(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    ended = CliRunner().invoke(main, ["--quick", "--json", str(out)])
+    assert ended.exit_code == 0, ended.output
+    assert set(json.loads(out.read_text())) >= NAMES
