@@ -182,7 +182,7 @@ def show_wire_times(screen: Screen, played: Replay) -> None:
 def _times(screen: Screen, then_s: float | None, now_s: float, ratio: float | None) -> list[str]:
     return [
         "—" if then_s is None else _long(screen, then_s),
-        f"{now_s * 1000:.0f} ms",
+        screen.text("demo.milliseconds", ms=f"{now_s * 1000:.0f}"),
         "—" if ratio is None else f"× {spaced(ratio)}",
     ]
 

@@ -162,7 +162,8 @@ class Screen:
                 self.console.print(self._opened_row(message), no_wrap=True, crop=True)
 
     def _released_row(self, board: Board, message: Message) -> Text:
-        at = f"{message.times['released'] - board.start_ms:>8} ms  "
+        at_ms = message.times["released"] - board.start_ms
+        at = self.text("demo.milliseconds", ms=f"{at_ms:>8}") + "  "
         head = f"{message.author}  {self.precedence(message)}  {message.number}  "
         room = self.console.width - len(at) - display.cells(head) - 1
         return Text(at + head + display.brief(summary(message), room))
@@ -196,7 +197,9 @@ class Screen:
         for message in messages:
             released = board.since_ms(message.times.get("released"))
             style = STYLES[message.said.precedence] if "opened" not in message.times else ""
-            at = "" if released is None else f"{released / 1000:.2f} s"
+            at = ""
+            if released is not None:
+                at = self.text("demo.seconds", seconds=f"{released / 1000:.2f}")
             table.add_row(
                 Text(str(message.number)),
                 Text(message.author),

@@ -82,7 +82,7 @@ def draw(screen: Screen, board: Board, *, wires: bool) -> list[Text]:
     room = max(map(display.cells, [*labels.values(), *(names if wires else [])])) + 1
     ends = [at_ms for m in board.messages for at_ms in m.times.values()]
     axis = Axis(min(ends), max(ends), screen.console.width - room - 1)
-    rows = [Text(" " * room + _ruler(axis, shapes))]
+    rows = [Text(" " * room + _ruler(screen, axis, shapes))]
     if wires:
         rows += [Text(_fit(name, room) + row) for name, row in _wires(screen, board, axis, shapes)]
     for message in board.messages:
@@ -103,7 +103,7 @@ def _fit(text: str, cells: int) -> str:
     return text + " " * (cells - display.cells(text))
 
 
-def _ruler(axis: Axis, shapes: Shapes) -> str:
+def _ruler(screen: Screen, axis: Axis, shapes: Shapes) -> str:
     """Ticks with their seconds since the first release."""
     span_ms = max(1, axis.last_ms - axis.first_ms)
     ticks_max = max(1, axis.cells // TICK_CELLS_MIN)
@@ -111,7 +111,7 @@ def _ruler(axis: Axis, shapes: Shapes) -> str:
     row = [" "] * (axis.cells + TICK_CELLS_MIN)
     for at_ms in range(0, span_ms + 1, tick_ms):
         cell = axis.cell(axis.first_ms + at_ms)
-        seconds = f"{at_ms / 1000:g} s"
+        seconds = screen.text("demo.seconds", seconds=f"{at_ms / 1000:g}")
         if cell + 1 + len(seconds) <= axis.cells:
             row[cell : cell + 1 + len(seconds)] = shapes.tick + seconds
     return "".join(row[: axis.cells]).rstrip()
