@@ -68,6 +68,8 @@ class Lane:
         """When REOPEN was last said, and how long to wait before saying it again (R10)."""
         self._obeyed_ms = now.mono_ms - _REOPEN_MS
         """When REOPEN was last obeyed (R11)."""
+        self._offered = 0
+        """The number of our latest OFFER: another waits until the other side holds it (§9)."""
         self._answered_ms = now.mono_ms - _ANSWER_MS
         """When an OFFER was last answered (§9)."""
         self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
@@ -88,7 +90,8 @@ class Lane:
             self._renewed_ms = now.mono_ms
             self.seal.renew(now)
         if self._rekey_due(now):
-            self.line.release(Line.service(receipts.OFFER, self.seal.offer(now), now), now)
+            offer = Line.service(receipts.OFFER, self.seal.offer(now), now)
+            self._offered = self.line.release(offer, now).number
         if self.line.dirty:
             batch.state[self.number, "line"] = self.line.save()
         self.save_seal(batch, now)
@@ -97,6 +100,8 @@ class Lane:
         """Whether we, as the first party, should offer a rekey now (§9)."""
         seal, roots = self.seal, self.seal.roots
         if not self.kit.first or seal.confirmed is None or seal.state.peer_key_id == CARD_KEY.hex():
+            return False
+        if self._offered > self.line.acked:
             return False
         running_s = seal.running_s(now)
         if roots.offer is not None and running_s - roots.offer.made_s < limits.REKEY_RETRY_S:
@@ -208,8 +213,16 @@ class Lane:
                 self._answered_ms = now.mono_ms
                 reference = Reference(False, record.serial)
                 self.line.release(Line.service(receipts.ANSWER, body, now, [reference]), now)
-        elif record.kind == receipts.ANSWER:
+        elif record.kind == receipts.ANSWER and self._awaited(record):
             self.seal.complete(record.body, now)
+
+    def _awaited(self, answer: Record) -> bool:
+        """Whether an ANSWER refers to the OFFER that awaits one, not to one given up."""
+        offer = self.seal.roots.offer
+        if offer is None or len(answer.references) != 1 or answer.references[0].ours:
+            return False
+        data = self.ledger.get(OURS, answer.references[0].serial)
+        return data is not None and sha256(decode_record(data).body).hexdigest() == offer.digest
 
     def _tell_fork(self, taken: Taken, now: Now) -> None:
         """R24: tell the author, once for each differing text, what we hold."""

@@ -168,7 +168,10 @@ class Roots:
 
     def _take(self, root: Root, running_s: int) -> None:
         self.later.insert(0, root)
-        del self.later[limits.ROOTS_MAX :]
+        while len(self.later) > limits.ROOTS_MAX:
+            # Answers that led to nothing go first: they must not push out a root in use.
+            idle = (r for r in self.later[:0:-1] if not (r.usable or r.shown))
+            self.later.remove(next(idle, self.later[-1]))
         self.made_s = running_s
 
     def key(self, root_id: bytes, permanent: bytes) -> bytes | None:
