@@ -337,9 +337,12 @@ class Reception:
     def _pass_floor(self, begin: Begin) -> None:
         """Skip what the author will not send again; else hold its head against ours."""
         if begin.floor > self.contiguous:
-            for first, last in [*self.waiting.missing(self.contiguous)]:
-                self.lost.add(first, min(last, begin.floor))
-            self.lost.add(max(self.highest, self.contiguous) + 1, begin.floor)
+            # What waited below the floor cannot be chained any more, nor known to be of this branch.
+            for serial, _ in list(self.ledger.following(THEIRS, self.contiguous)):
+                if serial.number <= begin.floor:
+                    INBOUND.next(Inbound.WAITING, Event.BRANCH_LEFT)
+                    self.ledger.rehead(THEIRS, serial, None, ABANDONED)
+            self.lost.add(self.contiguous + 1, begin.floor)
             INBOUND.next(Inbound.MISSING, Event.SKIP)
             self.contiguous, self.head = begin.floor, begin.floor_head
             self._fill()
