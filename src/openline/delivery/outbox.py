@@ -105,8 +105,9 @@ class Outbox:
         self._queues: dict[Precedence, list[int]] = {p: [] for p in Precedence}
         self._timers: list[tuple[int, int]] = []
         self._flights: set[int] = set()
-        self._spreading: dict[Precedence, dict[int, None]] = {p: {} for p in Precedence}
-        """The flights that go over every bearer, in order: FLASH, and what is repeated."""
+        self._unspread: dict[tuple[Precedence, str], dict[int, None]] = {}
+        """Of the flights that go over every bearer (FLASH, and what is repeated) those that are not
+        on the bearer, in order."""
         self._flight_bytes = 0
 
     def add(self, serial: Serial, precedence: Precedence, size: int) -> None:
@@ -150,10 +151,18 @@ class Outbox:
 
     def _spread(self, bearer: str, precedence: Precedence) -> Entry | None:
         """A record that is on the wire elsewhere and should be on this bearer too."""
-        for number in self._spreading[precedence]:
-            if bearer not in self.entries[number].bearers:
-                return self.entries[number]
-        return None
+        number = next(iter(self._unspread.get((precedence, bearer), ())), None)
+        return None if number is None else self.entries[number]
+
+    def _note_spread(self, entry: Entry) -> None:
+        """Note on which bearers a flight has still to go, if it goes over every one."""
+        if entry.precedence is Precedence.FLASH or entry.attempts > 1:
+            for bearer in self.channels:
+                unspread = self._unspread.setdefault((entry.precedence, bearer), {})
+                if bearer in entry.bearers:
+                    unspread.pop(entry.serial.number, None)
+                else:
+                    unspread[entry.serial.number] = None
 
     def _preferred(self) -> str | None:
         up = [(c.up.cost, name) for name, c in self.channels.items() if c.up]
@@ -169,10 +178,9 @@ class Outbox:
             entry.sent_ms = now_ms
             self._flights.add(entry.serial.number)
             self._flight_bytes += entry.size
-            if entry.precedence is Precedence.FLASH or entry.attempts > 1:
-                self._spreading[entry.precedence][entry.serial.number] = None
         entry.state = OUTBOUND.next(entry.state, Event.SEND)
         entry.bearers.add(up.bearer)
+        self._note_spread(entry)
         wait = max(up.retry_ms_min, 2 * channel.round_trip_ms()) << min(entry.attempts - 1, 16)
         entry.due_ms = now_ms + min(wait, max(up.retry_ms_max, self.patience_ms(now_ms)))
         heappush(self._timers, (entry.due_ms, entry.serial.number))
@@ -204,7 +212,9 @@ class Outbox:
         for number in sorted(self._flights):
             entry = self.entries[number]
             entry.bearers.discard(bearer)
-            if not entry.bearers:
+            if entry.bearers:
+                self._note_spread(entry)
+            else:
                 self._requeue(entry)
 
     def patience_ms(self, now_ms: int) -> int:
@@ -237,7 +247,8 @@ class Outbox:
         if entry.serial.number in self._flights:
             self._flights.remove(entry.serial.number)
             self._flight_bytes -= entry.size
-            self._spreading[entry.precedence].pop(entry.serial.number, None)
+            for bearer in self.channels:
+                self._unspread.get((entry.precedence, bearer), {}).pop(entry.serial.number, None)
 
     def acknowledge(self, ack: Ack, end: int, now_ms: int) -> list[int]:
         """Take what the other machine holds, clipped to `end`; the numbers newly known to be held.
