@@ -17,9 +17,10 @@ from .core import limits
 from .core.envelope import Frame, FrameType, Reader, malformed, varint
 from .core.events import Now, Serial
 from .core.transcript import OURS, THEIRS, Ledger
-from .errors import RemoteError
 
 _ANSWERS_PER_S_MAX = 20
+_AGAIN_MS = 4_000
+_TRIES_MAX = 8
 _BLANK = bytes(16)
 
 
@@ -53,6 +54,10 @@ class Comparer:
         self._span: tuple[int, int, int] | None = None
         """(side, highest number that agrees, lowest known to differ) while narrowing."""
         self._answered: tuple[int, int] = (0, 0)
+        self._asked: Frame | None = None
+        """The question that awaits its answer, asked again a few times."""
+        self._tries = 0
+        self._again_ms = 0
         self.latest: Comparison | None = None
         self.told: bool | None = None
         """What the other side's latest own question showed us: whether we agreed."""
@@ -74,7 +79,25 @@ class Comparer:
             return None
         self.latest = Comparison(now.wall_s, own, peer, ours)
         self._span = None
-        return _claim(1, own, peer, ours[:16])
+        return self._put(_claim(1, own, peer, ours[:16]), now)
+
+    def _put(self, question: Frame, now: Now) -> Frame:
+        self._asked, self._tries = question, 0
+        self._again_ms = now.mono_ms + _AGAIN_MS
+        return question
+
+    def again(self, now: Now) -> Frame | None:
+        """The question to repeat now, if an answer has been waited for long enough."""
+        if self._asked is None or now.mono_ms < self._again_ms:
+            return None
+        self._tries += 1
+        self._again_ms = now.mono_ms + (_AGAIN_MS << self._tries)
+        question, self._asked = self._asked, None if self._tries >= _TRIES_MAX else self._asked
+        return question
+
+    def deadline(self) -> int | None:
+        """When to ask `again`, monotonic milliseconds; None if nothing is asked."""
+        return None if self._asked is None else self._again_ms
 
     def take(self, frame: Frame, now: Now) -> list[Frame]:
         """Take a CLAIM, LOOK or HEADS; the frames that answer. Raises RemoteError."""
@@ -82,7 +105,7 @@ class Comparer:
             return self._claimed(frame.payload, now)
         if frame.type == FrameType.LOOK:
             return self._look_at(frame.payload, now)
-        return self._heads(frame.payload)
+        return self._heads(frame.payload, now)
 
     def _claimed(self, payload: bytes, now: Now) -> list[Frame]:
         """Take a CLAIM; the frames that answer."""
@@ -105,18 +128,22 @@ class Comparer:
         asked = self.latest
         if asked is None or asked.answered_s or (other, author) != (asked.own, asked.peer):
             return []
+        if said == _BLANK:
+            return []
+        self._asked = None
         asked.answered_s = now.wall_s
         asked.agree = said == asked.digest[:16]
         if asked.agree:
             return []
         self._span = (OURS, 0, asked.own.number)
-        return [self._look()]
+        return [self._look(now)]
 
-    def _look(self) -> Frame:
+    def _look(self, now: Now) -> Frame:
         side, low, high = self._span or (OURS, 0, 0)
         parts = min(limits.HEADS_PER_LOOK_MAX, high - low)
         numbers = [low + (high - low) * (i + 1) // parts for i in range(parts)]
-        return Frame(FrameType.LOOK, bytes((side,)) + b"".join(map(varint, numbers)))
+        payload = bytes((side,)) + b"".join(map(varint, numbers))
+        return self._put(Frame(FrameType.LOOK, payload), now)
 
     def _look_at(self, payload: bytes, now: Now) -> list[Frame]:
         """Answer a LOOK with our heads."""
@@ -135,20 +162,20 @@ class Comparer:
             out += varint(number) + (head[:16] if head else _BLANK)
         return [Frame(FrameType.HEADS, out)]
 
-    def _heads(self, payload: bytes) -> list[Frame]:
-        """Narrow the difference by the other side's heads."""
+    def _heads(self, payload: bytes, now: Now) -> list[Frame]:
+        """Narrow the difference by the other side's heads; old answers are passed over."""
         if self._span is None or self.latest is None:
             return []
         reader = Reader(payload)
         side, low, high = self._span
         if reader.uint(1) != side:
-            raise RemoteError("compare.side")
+            return []
         for _ in range(limits.HEADS_PER_LOOK_MAX):
             if not reader.more():
                 break
             number, head = reader.varint(), reader.take(16)
             if not low < number <= high:
-                raise RemoteError("compare.number")
+                return []
             ours = self._ledger.head(side, number)
             if ours is not None and ours[:16] == head:
                 low = number
@@ -158,22 +185,23 @@ class Comparer:
         else:
             if reader.more():
                 raise malformed("heads")
-        return self._narrow(side, low, high)
+        self._asked = None
+        return self._narrow(side, low, high, now)
 
-    def _narrow(self, side: int, low: int, high: int) -> list[Frame]:
+    def _narrow(self, side: int, low: int, high: int, now: Now) -> list[Frame]:
         latest = self.latest
         if latest is None:
             return []
         if low == high and side == OURS:
             self._span = (THEIRS, 0, latest.peer.number)
-            return [self._look()] if latest.peer.number else []
+            return [self._look(now)] if latest.peer.number else []
         if high - low <= 1:
             # Equal heads after a differing digest: the claim was false, nothing to name.
             latest.first_difference = (side, high) if low < high else None
             self._span = None
             return []
         self._span = (side, low, high)
-        return [self._look()]
+        return [self._look(now)]
 
     def _may_answer(self, now: Now) -> bool:
         now_s = now.mono_ms // 1000

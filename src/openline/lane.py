@@ -89,6 +89,9 @@ class Lane:
         if silent and now.mono_ms - self._renewed_ms >= pace_ms:
             self._renewed_ms = now.mono_ms
             self.seal.renew(now)
+        question = self.comparer.again(now)
+        if question is not None:
+            self.line.answer(question)
         if self._rekey_due(now):
             offer = Line.service(receipts.OFFER, self.seal.offer(now), now)
             self._offered = self.line.release(offer, now).number
@@ -124,7 +127,7 @@ class Lane:
 
     def deadline(self) -> int | None:
         """When something is due next, monotonic milliseconds; None if nothing waits."""
-        waits = (self.line.deadline(), self.outbox.deadline())
+        waits = (self.line.deadline(), self.outbox.deadline(), self.comparer.deadline())
         return min((at for at in waits if at is not None), default=None)
 
     def events(self) -> list[PostEvent]:
@@ -171,10 +174,11 @@ class Lane:
                 raise malformed("run")
             if frame.type == FrameType.RUN:
                 self.seal.confirm(frame.payload, now)
-            elif now.mono_ms - self._obeyed_ms >= _REOPEN_MS:
-                if self.seal.reopen(frame.payload, now):
-                    self._obeyed_ms = now.mono_ms
-                    self.dispatch.requeue()
+            elif now.mono_ms - self._obeyed_ms >= _REOPEN_MS and self.seal.reopen(
+                frame.payload, now
+            ):
+                self._obeyed_ms = now.mono_ms
+                self.dispatch.requeue()
             return
         for answer in self.comparer.take(frame, now):
             self.line.answer(answer)

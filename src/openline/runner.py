@@ -120,6 +120,10 @@ class LinePort:
         except LocalError:
             # The line was revoked meanwhile: there is nothing to hand in to.
             return
+        except InvariantError as error:
+            # What the other side sent shows a fault of ours. It was tried alone and changed
+            # nothing; the bearer, and every other line, must not fall with it.
+            log().error("fault.own", code=error.code, line=self._line)
 
     async def outgoing(self) -> list[Outgoing]:
         """Wait until there is something to send here and take it."""

@@ -37,6 +37,7 @@ from .transcript import (
     Segment,
     find_segment,
     next_head,
+    segment_end,
     serial_at,
 )
 
@@ -111,18 +112,21 @@ class Reception:
         """Incarnations left for another branch: (first number, incarnation before it)."""
         self.lost = RangeSet()
         self.waiting = RangeSet()
-        self.forks = 0
+        self.forks = self.top = 0  # `top`: the highest number ever held, on whatever branch
+        self._costly_ms = 0
+        """Before this instant no long branch is left again."""
         self.differs_at: int | None = None
         """A number whose head the author gives otherwise than we hold it."""
 
     def save(self) -> list[Any]:
         """What a restart needs beyond the records themselves, ready for JSON."""
         lost, former = list(self.lost), [[i, *at] for i, at in self.former.items()]
-        return [self.contiguous, self.head.hex(), self.branch, former, lost, self.forks]
+        counts = [self.contiguous, self.forks, self.top]
+        return [counts, self.head.hex(), self.branch, former, lost]
 
     def load(self, saved: list[Any]) -> None:
         """The reverse of `save`; what waits behind gaps is asked of the ledger."""
-        self.contiguous, head, branch, former, lost, self.forks = saved
+        (self.contiguous, self.forks, self.top), head, branch, former, lost = saved
         self.former = {incarnation: (first, last) for incarnation, first, last in former}
         self.head = bytes.fromhex(head)
         self.branch = [Segment(*pair) for pair in branch]
@@ -148,8 +152,7 @@ class Reception:
     def arrive(self, data: bytes, now_ms: int) -> Iterable[Taken]:
         """Judge a record; what is new, nothing for a duplicate. Raises Refused, RemoteError."""
         serial = peek_serial(data)
-        newest = bool(self.branch) and serial.incarnation == self.branch[-1].incarnation
-        if not newest or serial.number <= self.highest:
+        if serial.number <= self.top:
             held = self.ledger.get(THEIRS, serial)
             if held is not None:
                 return self._again(serial, data, held, now_ms)
@@ -217,6 +220,7 @@ class Reception:
     def _keep(self, record: Record, data: bytes, place: Event) -> Iterable[Taken]:
         """Put a new record on disk, and in the chain if it belongs there."""
         aside = place is Event.ARRIVE_ASIDE
+        self.top = max(self.top, record.number)
         self.ledger.put(THEIRS, record, data, None, ABANDONED if aside else CHAINED)
         if aside:
             lost = record.number in self.lost
@@ -265,10 +269,15 @@ class Reception:
         ahead = sum(s.first > self.contiguous for s in branch)
         if ahead + sum(first < number for first, _ in self.lost) > limits.SEGMENTS_MAX:
             raise Refused(Refusal.GAPS, record.serial)
-        self._admit(record, len(data), now_ms)
         pairs = zip(branch, self.branch, strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        self._leave(min(s.first for s in branch[common:] + self.branch[common:]), common, begin)
+        parting = min(s.first for s in branch[common:] + self.branch[common:])
+        costly = self.highest - parting >= limits.LEAVE_RECORDS_MAX
+        if costly and now_ms < self._costly_ms:
+            raise Refused(Refusal.GAPS, record.serial)
+        self._admit(record, len(data), now_ms)
+        self._costly_ms = now_ms + limits.LEAVE_MS if costly else self._costly_ms
+        self._leave(parting, common, begin)
         self.branch = branch
         self._return(number)
         self._pass_floor(begin)
@@ -302,7 +311,8 @@ class Reception:
     def _split(self, at: int, record: Record, begin: Begin) -> None:
         """A BEGIN inside a segment known from a later one: what is before it is another's."""
         first = self.branch[at].first
-        if self.contiguous < first < record.number:
+        room = len(self.branch) < limits.SEGMENTS_MAX
+        if room and self.contiguous < first < record.number < segment_end(self.branch, at, 1 << 62):
             self.branch[at] = Segment(record.incarnation, record.number)
             if find_segment(self.branch, begin.previous) is None:
                 self.branch.insert(at, Segment(begin.previous, first))
@@ -337,7 +347,7 @@ class Reception:
     def _pass_floor(self, begin: Begin) -> None:
         """Skip what the author will not send again; else hold its head against ours."""
         if begin.floor > self.contiguous:
-            # What waited below the floor cannot be chained any more, nor known to be of this branch.
+            # What waited below the floor cannot be chained now, nor known to be of this branch.
             for serial, _ in list(self.ledger.following(THEIRS, self.contiguous)):
                 if serial.number <= begin.floor:
                     INBOUND.next(Inbound.WAITING, Event.BRANCH_LEFT)

@@ -62,8 +62,12 @@ REKEY_RETRY_S = 3_600
 """§9: running time after which an unanswered OFFER is made anew."""
 SEGMENTS_KEPT = 64
 """Incarnations remembered that ended long ago, of either side."""
-SEGMENTS_MAX = 4096
+SEGMENTS_MAX = 256
 """R21: incarnations of the other side above its contiguous number."""
+LEAVE_RECORDS_MAX = 1024
+"""R21: records that one BEGIN may make abandoned without more ado."""
+LEAVE_MS = 600_000
+"""R21: how long after leaving more than that no branch so long is left again."""
 FAULTS_KEPT_MAX = 64
 """Faults of the other side kept for people to read; all are counted."""
 QUOTA_BYTES = 1 << 30

@@ -223,10 +223,9 @@ class Line:
         return ()
 
     def _arrive(self, data: bytes, now: Now) -> Sequence[Taken]:
-        self.owes_ack = True
+        self.owes_ack = self.dirty = True
         taken = tuple(self.reception.arrive(data, now.mono_ms))
         for record, place, _ in taken:
-            self.dirty = True
             self.tell(
                 "arrived", number=record.number, precedence=record.precedence.name, place=place
             )

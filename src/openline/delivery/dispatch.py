@@ -9,6 +9,8 @@ nothing here can make a record wrong, only late.
 
 from __future__ import annotations
 
+from collections import deque
+
 from ..core import limits
 from ..core.envelope import Frame, FrameType, varint
 from ..core.events import Now
@@ -18,6 +20,8 @@ from ..core.transcript import OURS
 from ..inputs import BearerDown, BearerUp
 from .assembly import Piece
 from .outbox import Channel, Entry, Outbox
+
+_ANSWERS_MAX = 64
 
 
 def frame_bytes(payload_bytes: int) -> int:
@@ -33,6 +37,7 @@ class Dispatch:
         self.outbox = outbox
         self._ack_due: set[str] = set()
         """Bearers that owe the other side an ACK."""
+        self._answers: dict[str, deque[Frame]] = {}
         self._cut: dict[str, tuple[Entry, bytes, int]] = {}
         """Bearer → (entry, its bytes, how many are sent)."""
 
@@ -61,6 +66,7 @@ class Dispatch:
         was_up, channel.up, channel.code = channel.up, None, down.code
         self.outbox.bearer_down(down.bearer)
         self._cut.pop(down.bearer, None)
+        self._answers.pop(down.bearer, None)
         if was_up:
             self.line.tell("bearer.down", bearer=down.bearer, code=down.code)
 
@@ -76,7 +82,7 @@ class Dispatch:
         if channel is None or channel.up is None:
             return []
         frames: list[Frame] = []
-        answers = self.line.answers
+        answers = self._answers_for(bearer)
         while answers and frame_bytes(len(answers[0].payload)) <= room:
             room -= frame_bytes(len(answers[0].payload))
             frames.append(answers.popleft())
@@ -88,6 +94,20 @@ class Dispatch:
                 frames.append(Frame(FrameType.ACK, payload))
         self._fill(frames, bearer, channel, room, now)
         return frames
+
+    def _answers_for(self, bearer: str) -> deque[Frame]:
+        """What is to be said on a bearer: every answer goes over each bearer that is up, once.
+
+        Answers are small and none is repeated by a timer; one that is lost with a bearer that
+        delivers nothing would be missed.
+        """
+        for frame in self.line.answers:
+            for name, channel in self.outbox.channels.items():
+                queue = self._answers.setdefault(name, deque(maxlen=_ANSWERS_MAX))
+                if channel.up is not None and frame not in queue:
+                    queue.append(frame)
+        self.line.answers.clear()
+        return self._answers.setdefault(bearer, deque(maxlen=_ANSWERS_MAX))
 
     def _owes_ack(self, bearer: str) -> bool:
         """Whether an ACK is due here, or on a bearer that has died meanwhile."""
