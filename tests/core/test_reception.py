@@ -190,6 +190,18 @@ def test_a_branch_that_was_left_is_followed_again() -> None:
     reader.agree()
 
 
+def test_an_incarnation_forgotten_long_ago_can_still_be_gone_on_from() -> None:
+    reader = Reader()
+    reader.take(begin(7, 1, 0, 0), record(7, 2))
+    for step in range(100):
+        reader.take(begin(1000 + step, 3 + step, 999 + step if step else 7, 0))
+    assert len(reader.reception.branch) == limits.SEGMENTS_KEPT
+    assert reader.take(begin(5, 3, 7, 2, reader.chain.heads[2])) == ["chained"]
+    assert reader.take(record(5, 4)) == ["chained"]
+    assert reader.reception.contiguous == 4
+    reader.agree()
+
+
 def test_what_was_lost_and_comes_after_all_is_kept_off_the_chain() -> None:
     reader = Reader()
     reader.take(begin(7, 1, 0, 0), begin(8, 4, 7, 3, b"\x33" * 32))

@@ -15,16 +15,7 @@ from typing import Any, NamedTuple
 
 from ..errors import RemoteError
 from . import limits, receipts
-from .envelope import (
-    Ack,
-    Reader,
-    Record,
-    Refusal,
-    decode_record,
-    malformed,
-    peek_serial,
-    varint,
-)
+from .envelope import Ack, Reader, Record, Refusal, decode_record, malformed, peek_serial, varint
 from .events import Serial
 from .gaps import RangeSet
 from .states import INBOUND, Event, Inbound
@@ -113,8 +104,7 @@ class Reception:
         self.lost = RangeSet()
         self.waiting = RangeSet()
         self.forks = self.top = 0  # `top`: the highest number ever held, on whatever branch
-        self._costly_ms = 0
-        """Before this instant no long branch is left again."""
+        self._costly_ms = 0  # before this instant no long branch is left again
         self.differs_at: int | None = None
         """A number whose head the author gives otherwise than we hold it."""
 
@@ -295,6 +285,8 @@ class Reception:
         while at and find_segment(self.branch, at) is None:
             first, previous = self.former.get(at, (0, 0))
             if not 0 < first < below:
+                if self._held_there(Serial(at, below - 1)):
+                    return [Segment(at, below - 1), *back]
                 if begin.floor <= self.contiguous:
                     raise RemoteError("begin.missing", number=number)
                 known = [s for s in self.branch if s.first <= begin.floor]
@@ -307,6 +299,12 @@ class Reception:
         if path and path[-1].first >= below:
             raise RemoteError("begin.missing", number=number)
         return path + back
+
+    def _held_there(self, serial: Serial) -> bool:
+        """Whether a record is in the chain, though its incarnation was forgotten long ago."""
+        data, number = self.ledger.get(THEIRS, serial), serial.number
+        before = self.ledger.head(THEIRS, number - 1) or self.genesis
+        return data is not None and next_head(before, data) == self.ledger.head(THEIRS, number)
 
     def _split(self, at: int, record: Record, begin: Begin) -> None:
         """A BEGIN inside a segment known from a later one: what is before it is another's."""

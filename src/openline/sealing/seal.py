@@ -33,25 +33,8 @@ PLAIN, LIGHT, FULL = 0, 1, 2
 OPENING_BYTES = {PLAIN: 0, LIGHT: 104, FULL: 104 + 1568}
 HEADER_BYTES = {kind: 22 + extra for kind, extra in OPENING_BYTES.items()}
 OVERHEAD_BYTES = {kind: size + 4 + 16 for kind, size in HEADER_BYTES.items()}
-BUCKETS = (
-    64,
-    96,
-    128,
-    160,
-    192,
-    256,
-    384,
-    512,
-    768,
-    1024,
-    1280,
-    1536,
-    1792,
-    2048,
-    2560,
-    3072,
-    4096,
-)
+_SIZES = "64 96 128 160 192 256 384 512 768 1024 1280 1536 1792 2048 2560 3072 4096"
+BUCKETS = tuple(map(int, _SIZES.split()))
 _CARRY_MS = 1_000
 _ANNOUNCED_MAX = 64
 _CANDIDATES_MAX = 4
