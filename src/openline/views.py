@@ -463,8 +463,9 @@ def off_chain(store: Store, post: PostFace, line: int, now: Now) -> list[View]:
     arrival.
     """
     context = _Context.of(post, line, now)
-    found, after = [], 0
-    while page := store.arrivals(line, after, PAGE):
-        found += [row for row in page if row.standing != CHAINED or row.variant]
+    found: list[Row] = []
+    after = 0
+    while page := store.arrivals(line, after, PAGE, aside=True):
+        found += page
         after = page[-1].arrival
     return [_viewed(store, context, row) for row in found]

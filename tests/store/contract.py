@@ -188,6 +188,21 @@ class StoreContract:
         assert numbers(1, 0, 99, kinds=[]) == []
         assert numbers(4, 0, 99) == []
 
+    def test_arrivals_off_the_chain_are_found_alone(self, store: Store) -> None:
+        rows = [record_row(n) for n in range(1, 6)]
+        rows.append(record_row(2, standing=FORKED, head=None, variant=1, record=b"another"))
+        store.commit(Batch(rows=rows))
+        store.commit(Batch(heads=[(1, OURS, 4, 7, None, ABANDONED)]))
+
+        def off(after: int = 0, limit: int = 99) -> list[tuple[int, int]]:
+            found = store.arrivals(1, after, limit, aside=True)
+            return [(row.number, row.variant) for row in found]
+
+        assert off() == [(4, 0), (2, 1)]
+        assert (off(4), off(limit=1)) == ([(2, 1)], [(4, 0)])
+        store.commit(Batch(heads=[(1, OURS, 4, 7, bytes(32), CHAINED)]))
+        assert off() == [(2, 1)]
+
     def test_marks_come_back_in_order_and_repeats_are_ignored(self, store: Store) -> None:
         first = Mark(1, OURS, 1, 7, 17, 50, None, 3, 9)
         second = Mark(1, OURS, 1, 7, 16, 40, 99, 4, 9)

@@ -169,6 +169,10 @@ def test_queries_use_their_indexes(store: SqlStore) -> None:
         (tables.ERASE_MARKS, "mark_key"),
         (tables.arrivals(line=True, side=True, kinds=2, newest=True), "record_arrival"),
         (tables.arrivals(line=True, side=False, kinds=None, newest=False), "record_arrival"),
+        (
+            tables.arrivals(line=True, side=False, kinds=None, newest=False, aside=True),
+            "record_aside",
+        ),
         (tables.arrivals(line=False, side=False, kinds=None, newest=True), "PRIMARY KEY"),
     ):
         places = (1,) * statement.sql.count("?")

@@ -238,6 +238,7 @@ class MemoryStore:
         side: int | None = None,
         kinds: Sequence[int] | None = None,
         newest: bool = False,
+        aside: bool = False,
     ) -> list[Row]:
         """Rows with arrival > after in arrival order; `newest` gives the last `limit` of them."""
         self._check_open()
@@ -253,6 +254,7 @@ class MemoryStore:
                 (line is None or row.line == line)
                 and (side is None or row.side == side)
                 and (kinds is None or row.kind in kinds)
+                and not (aside and self._disk.rows[_key(row)].standing == CHAINED)
             ):
                 found.append(self._disk.rows[_key(row)])
         return found[::-1] if newest else found

@@ -152,9 +152,10 @@ class Store(Protocol):
         side: int | None = None,
         kinds: Sequence[int] | None = None,
         newest: bool = False,
+        aside: bool = False,
     ) -> list[Row]:
         """Rows with arrival > after in arrival order; `newest` gives the last `limit` of them
-        (still ascending).
+        (still ascending), `aside` only those that are not CHAINED, without reading the others.
         """
 
     def marks(self, line: int, side: int, number: int, incarnation: int) -> list[Mark]:

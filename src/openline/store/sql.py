@@ -278,13 +278,17 @@ class SqlStore:
         side: int | None = None,
         kinds: Sequence[int] | None = None,
         newest: bool = False,
+        aside: bool = False,
     ) -> list[Row]:
-        """Rows with arrival > after in arrival order; `newest` gives the last `limit` of them."""
+        """Rows with arrival > after in arrival order; `newest` gives the last `limit` of them,
+        `aside` only those that are not CHAINED.
+        """
         statement = tables.arrivals(
             line=line is not None,
             side=side is not None,
             kinds=None if kinds is None else len(kinds),
             newest=newest,
+            aside=aside,
         )
         values = {f"kind_{place}": kind for place, kind in enumerate(kinds or ())}
         found = self._rows(

@@ -35,6 +35,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -64,6 +65,9 @@ STATE = Table(
 )
 """Named blobs per line, each with its `checksum`."""
 
+_ASIDE = f"standing != {CHAINED}"
+"""Written out in index and query alike: SQLite uses a partial index for nothing else."""
+
 RECORD = Table(
     "record",
     METADATA,
@@ -82,6 +86,7 @@ RECORD = Table(
     Column("record", LargeBinary, nullable=False),
     Index("record_key", "line", "side", "number", "incarnation", "variant", unique=True),
     Index("record_arrival", "line", "arrival", "side", "kind"),
+    Index("record_aside", "line", "arrival", sqlite_where=text(_ASIDE)),
 )
 """base.Row, with the `checksum` of its record."""
 
@@ -196,7 +201,9 @@ CHAIN = Statement(
 
 
 @cache
-def arrivals(*, line: bool, side: bool, kinds: int | None, newest: bool) -> Statement:
+def arrivals(
+    *, line: bool, side: bool, kinds: int | None, newest: bool, aside: bool = False
+) -> Statement:
     """At most `count` rows after arrival `after`; of `the_line`, `the_side`, `kind_0` …"""
     arrival = RECORD.c.arrival
     statement = select(*_ROW).where(arrival > bindparam("after"))
@@ -208,6 +215,8 @@ def arrivals(*, line: bool, side: bool, kinds: int | None, newest: bool) -> Stat
         statement = statement.where(
             or_(false(), *(RECORD.c.kind == bindparam(f"kind_{n}") for n in range(kinds)))
         )
+    if aside:
+        statement = statement.where(text(_ASIDE))
     ordered = statement.order_by(arrival.desc() if newest else arrival)
     return Statement(ordered.limit(bindparam("count")))
 

@@ -33,6 +33,8 @@ def upgrade() -> None:
     record_key = ["line", "side", "number", "incarnation", "variant"]
     op.create_index("record_key", "record", record_key, unique=True)
     op.create_index("record_arrival", "record", ["line", "arrival", "side", "kind"])
+    aside = sa.text("standing != 0")
+    op.create_index("record_aside", "record", ["line", "arrival"], sqlite_where=aside)
     op.create_table(
         "mark",
         sa.Column("position", sa.Integer, primary_key=True),
