@@ -401,6 +401,25 @@ def test_begins_that_leave_branch_after_branch(pair: LinePair, mutant: Mutant) -
     still_carries(pair)
 
 
+def test_long_branches_are_not_left_again_and_again(pair: LinePair, mutant: Mutant) -> None:
+    incarnation, number = mutant.last
+    many = [mutant.ahead(step, body=b"") for step in range(1, limits.LEAVE_RECORDS_MAX + 50)]
+    for at in range(0, len(many), 200):
+        mutant.send(*many[at : at + 200])
+    mutant.hear()
+    back = number + len(many) + 1
+    for turn in range(4):
+        mutant.send(begin(Serial(0x700000 + turn, number + 1), incarnation))
+        mutant.send(begin(Serial(0x710000 + turn, back), incarnation))
+    assert set(mutant.refusals()) == {Refusal.GAPS}
+    assert faults(pair)["refused.gaps"] == 3
+    assert pair.posts["a"].status(1, pair.now).peer_number == back
+    mutant.pass_time(limits.LEAVE_MS)
+    mutant.send(begin(Serial(0x720000, number + 1), incarnation))
+    assert pair.posts["a"].status(1, pair.now).peer_number == number + 1
+    still_carries(pair)
+
+
 def test_begins_in_a_circle_lead_nowhere(pair: LinePair, mutant: Mutant) -> None:
     number = mutant.last.number
     one, two = 0x300001, 0x300002
@@ -433,6 +452,7 @@ def test_losses_told_without_end_stay_within_bounds(
         mutant.send(begin(serial, previous, number + 10 * step - 2))
         previous = serial.incarnation
     assert len(pair.posts["a"].status(1, pair.now).lost) <= 51
+    assert disk_bytes(pair) < 64 * 1024
     still_carries(pair)
 
 
