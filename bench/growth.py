@@ -10,7 +10,6 @@ the same at every length. The lengths are measured in turn, round after round.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
@@ -21,11 +20,14 @@ from typing import NamedTuple
 
 from openline import clock
 from openline.core.envelope import Record, encode_record
+from openline.core.line import Line
 from openline.core.precedence import Precedence
 from openline.core.receipts import TEXT as TEXT_KIND
 from openline.core.transcript import OURS, THEIRS, next_head
 from openline.inputs import Arrived, BearerUp, Release, Tick
+from openline.lane import Lane
 from openline.post import Post
+from openline.sealing.keys import Identity
 from openline.store.base import Batch, Row
 from openline.store.sql import SqlStore
 
@@ -41,48 +43,39 @@ Progress = Callable[[float], None]
 """Told what part of the work is done, 0 to 1."""
 
 
-class _Side(NamedTuple):
-    """One store and the side its rows are of."""
-
-    store: SqlStore
-    side: int
-
-
 def lengthen(places: Places, length: int, progress: Progress) -> None:
     """Give both posts so many records of the near one in all."""
     with ExitStack() as stack:
-        near, far = (stack.enter_context(closing(opened(each))) for each in places)
-        own = json.loads(near.state(NUMBER)["line"])["own"]
-        number, head, branch = own[0], bytes.fromhex(own[1]), own[2]
-        incarnation, body, wall_s = branch[-1][0], TEXT[:TEXT_BYTES].encode(), clock.now().wall_s
-        first = number
+        stores = [stack.enter_context(closing(opened(each))) for each in places]
+        near, far = (_line(store) for store in stores)
+        incarnation, body, wall_s = (
+            near.branch[-1].incarnation,
+            TEXT[:TEXT_BYTES],
+            clock.now().wall_s,
+        )
+        first = number = near.number
         while number < length:
             rows: list[Row] = []
             while number < length and len(rows) < ROWS_PER_COMMIT:
                 number += 1
-                at = (TEXT_KIND, "en", wall_s, wall_s, None, (), "", body)
+                at = (TEXT_KIND, "en", wall_s, wall_s, None, (), "", body.encode())
                 data = encode_record(Record(incarnation, number, Precedence.ROUTINE, *at))
-                head = next_head(head, data)
-                rows.append(
-                    Row(NUMBER, OURS, number, incarnation, data, head, wall_s, TEXT_KIND, 0)
-                )
-            for each in (_Side(near, OURS), _Side(far, THEIRS)):
-                _write(each, rows, branch)
+                near.head = next_head(near.head, data)
+                kept = (number, incarnation, data, near.head, wall_s, TEXT_KIND, 0)
+                rows.append(Row(NUMBER, OURS, *kept))
+            near.number = near.acked = number
+            far.reception.contiguous = far.reception.top = number
+            far.reception.head = near.head
+            stores[0].commit(Batch({(NUMBER, "line"): near.save()}, rows))
+            theirs = [row._replace(side=THEIRS) for row in rows]
+            stores[1].commit(Batch({(NUMBER, "line"): far.save()}, theirs))
             progress((number - first) / (length - first))
 
 
-def _write(to: _Side, rows: list[Row], branch: list[list[int]]) -> None:
-    """Add rows to one store, and let its line end with the last of them."""
-    number, head = rows[-1].number, rows[-1].head or b""
-    line = json.loads(to.store.state(NUMBER)["line"])
-    if to.side == OURS:
-        line["own"][:4] = [number, head.hex(), branch, number]
-        line["own"][4] = False
-    else:
-        line["peer"][:3] = [number, head.hex(), branch]
-    batch = Batch(rows=[row._replace(side=to.side) for row in rows])
-    batch.state[NUMBER, "line"] = json.dumps(line, separators=(",", ":")).encode()
-    to.store.commit(batch)
+def _line(store: SqlStore) -> Line:
+    """The line as its post left it, without the beginning of a new process."""
+    identity = Identity.decode(store.state(0)["identity"])
+    return Lane(store, NUMBER, identity, clock.entropy, clock.now()).line
 
 
 class Talk:
