@@ -9,7 +9,6 @@ which is slow and plain. Keys, frames and the timing of acknowledgements do not 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from .frames import Begin, Kind, Record, read_begin, read_record
 from .wire import RefusedError, need, sha256
@@ -24,8 +23,8 @@ class Chain:
     """The reader's copy of a chain, from `start`, its head(0), on.
 
     `records` maps (incarnation, number) to bytes, on the chain or off it; `late` are the serials
-    among them that came after they had been given up. `tree` maps an incarnation to its first
-    number and the incarnation before it; `floors` to floor and head(floor), if its BEGIN is held;
+    among them that waited or came when their numbers had been given up. `tree` maps an
+    incarnation to its first number and the incarnation before it; `floors` to floor and head(floor), if its BEGIN is held;
     `tip` is the incarnation of the BEGIN last taken. Worked out: `path`, the incarnations of the
     chain with the first and last number of each, newest first; `heads` as far as known;
     `contiguous`; `lost`; and `differs`, that a head(floor) was not one's own.
@@ -66,7 +65,7 @@ class Chain:
         serial = (record.incarnation, record.number)
         if serial in self.records:
             return self._again(serial, data)
-        former = (dict(self.tree), dict(self.floors), self.tip)
+        former = (dict(self.tree), dict(self.floors), self.tip, set(self.late))
         before, path = self.contiguous, list(self.path)
         if not (self._begin(record) if record.kind == Kind.BEGIN else serial[0] in self.tree):
             return "not-taken"
@@ -76,7 +75,7 @@ class Chain:
         try:
             self._bounds(record.number)
         except RefusedError:
-            self.tree, self.floors, self.tip = former
+            self.tree, self.floors, self.tip, self.late = former
             self._settle()
             raise
         self.records[serial] = data
@@ -146,7 +145,9 @@ class Chain:
             if not above:
                 break
             floor, head = min(above, key=lambda given: given[0])
-            self.lost += self._missing(number + 1, floor)
+            self.late |= {s for s in self.records if self._stands(s) and number < s[1] <= floor}
+            first = self.lost.pop()[0] if self.lost and self.lost[-1][1] == number else number + 1
+            self.lost.append((first, floor))
             number = floor
             self.heads[floor] = head
         self.contiguous = number
@@ -161,12 +162,6 @@ class Chain:
             path.append((inc, first, last))
             inc, last = below, first - 1
         return path
-
-    def _missing(self, first: int, last: int) -> list[tuple[int, int]]:
-        """The ranges from first to last, both within, of which no record stands."""
-        on = sorted(serial[1] for serial in self.records if self._stands(serial))
-        edges = [first - 1, *(n for n in on if first <= n <= last), last + 1]
-        return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
 
     def _bounds(self, number: int) -> None:
         """R26: how far ahead, and how many gaps."""

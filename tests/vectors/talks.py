@@ -345,7 +345,7 @@ def lost() -> Json:
     scribe = Scribe(A, B)
     run = scribe.open_run()
     told = [scribe.begin(7, 1, 0, 0), *(scribe.record(7, n) for n in (2, 3, 4, 5, 6))]
-    talk.give(scribe.datagram(run, told[0], told[1]))
+    talk.give(scribe.datagram(run, told[0], told[1], told[4]))
     talk.give(scribe.datagram(run, scribe.begin(8, 7, 7, 5)), outcomes=["held"])
     talk.give(scribe.datagram(run, told[5]), outcomes=["taken"])
     talk.give(scribe.datagram(run, told[3]), outcomes=["late"])
