@@ -24,7 +24,8 @@ class Chain:
 
     `records` maps (incarnation, number) to bytes, on the chain or off it; `late` are the serials
     among them that waited or came when their numbers had been given up. `tree` maps an
-    incarnation to its first number and the incarnation before it; `floors` to floor and head(floor), if its BEGIN is held;
+    incarnation to its first number and the incarnation before it; `floors` to floor and
+    head(floor), if its BEGIN is held;
     `tip` is the incarnation of the BEGIN last taken. Worked out: `path`, the incarnations of the
     chain with the first and last number of each, newest first; `heads` as far as known;
     `contiguous`; `lost`; and `differs`, that a head(floor) was not one's own.
