@@ -325,11 +325,11 @@ class Reception:
             previous = self.branch[at - 1].incarnation if at else 0
             self.former[self.branch[at].incarnation] = (self.branch[at].first, previous)
         self.waiting.remove_from(number)
-        self.lost.remove_from(number)
         if self.contiguous >= number:
             head = self.genesis if number == 1 else self.ledger.head(THEIRS, number - 1)
             self.contiguous = number - 1 if head else begin.floor
             self.head = head or begin.floor_head
+        self.lost.remove_from(self.contiguous + 1)
 
     def _return(self, number: int) -> None:
         """What had been abandoned of the branch now followed stands in the chain again."""
