@@ -1,0 +1,159 @@
+"""`python -m openline.sim`: many seeds with a progress bar and a coverage table, one seed replayed, or
+sabotage. Exit status 1 if anything was found (or a sabotage was not).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.table import Table
+
+from ..core.states import MACHINES
+from .plan import KINDS
+from .sabotage import SABOTAGES
+from .swarm import Outcome, run, run_many
+
+FAULT_SHARE_MIN = 0.2
+MESSAGES_MIN = 50
+COVERAGE_SEEDS_MIN = 200
+SABOTAGE_SEEDS_MAX = 500
+
+
+class Coverage:
+    """What many worlds have covered."""
+
+    def __init__(self) -> None:
+        self.seeds = 0
+        self.messages_min = sys.maxsize
+        self.messages = 0
+        self.faults: Counter[str] = Counter()
+        """Fault kind → seeds in which it struck."""
+        self.rows: Counter[tuple[str, str, str]] = Counter()
+        self.settled_ms_max = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one world."""
+        self.seeds += 1
+        self.messages += outcome.messages
+        self.messages_min = min(self.messages_min, outcome.messages)
+        self.faults.update(set(outcome.faults))
+        self.rows.update(outcome.rows)
+        self.settled_ms_max = max(self.settled_ms_max, outcome.settled_ms)
+
+    def wanting(self) -> list[str]:
+        """What the run should have covered and has not; empty for a run too small to say."""
+        wanting = []
+        if self.messages_min < MESSAGES_MIN:
+            wanting.append(f"a seed has only {self.messages_min} messages")
+        if self.seeds < COVERAGE_SEEDS_MIN:
+            return wanting
+        for kind in KINDS:
+            if self.faults[kind] < FAULT_SHARE_MIN * self.seeds:
+                wanting.append(f"{kind} struck in {self.faults[kind]} of {self.seeds} seeds")
+        for machine in MACHINES:
+            for state, event in machine.table:
+                if not self.rows[machine.name, state.value, event.value]:
+                    wanting.append(f"{machine.name}: {state.value} + {event.value} never taken")
+        return wanting
+
+    def table(self) -> Iterable[Table]:
+        """The coverage as tables for the terminal."""
+        faults = Table("fault", "seeds", "share", title="Faults that struck")
+        for kind in KINDS:
+            count = self.faults[kind]
+            faults.add_row(kind, str(count), f"{count / max(1, self.seeds):.0%}")
+        yield faults
+        rows = Table("machine", "state", "event", "taken", title="Transitions")
+        for machine in MACHINES:
+            for state, event in machine.table:
+                count = self.rows[machine.name, state.value, event.value]
+                rows.add_row(machine.name, state.value, event.value, str(count))
+        yield rows
+
+
+def _report_failure(console: Console, outcome: Outcome) -> None:
+    console.print(f"[red]seed {outcome.seed}[/red]: {outcome.failure}", soft_wrap=True)
+    console.print(f"  ./dev sim --replay {outcome.seed}")
+
+
+def _replay(console: Console, seed: int) -> int:
+    outcome = run(seed)
+    for line in outcome.trace:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    struck = ", ".join(f"{kind} {count}" for kind, count in sorted(outcome.faults.items()))
+    console.print(f"faults: {struck or 'none'}; {outcome.messages} messages; {outcome.acts} acts")
+    console.print(f"trace {outcome.fingerprint}")
+    if outcome.failure:
+        _report_failure(console, outcome)
+        return 1
+    console.print(f"clean; settled {outcome.settled_ms / 1000:.0f} s after the last fault")
+    return 0
+
+
+def _swarm(console: Console, seeds: range, jobs: int) -> int:
+    coverage, failures = Coverage(), 0
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress("seeds", *columns, console=console) as progress:
+        task = progress.add_task("seeds", total=len(seeds))
+        for outcome in run_many(seeds, jobs):
+            coverage.add(outcome)
+            if outcome.failure:
+                failures += 1
+                _report_failure(progress.console, outcome)
+            progress.advance(task)
+    for table in coverage.table():
+        console.print(table)
+    console.print(
+        f"{coverage.seeds} seeds, {failures} failed; messages per seed: "
+        f"{coverage.messages / max(1, coverage.seeds):.0f} on average, "
+        f"{coverage.messages_min} at least; slowest to settle: {coverage.settled_ms_max / 1000:.0f} s"
+    )
+    wanting = [] if failures else coverage.wanting()
+    for what in wanting:
+        console.print(f"[red]not covered[/red]: {what}")
+    return 1 if failures or wanting else 0
+
+
+def _sabotage(console: Console, names: list[str], seeds: range, jobs: int) -> int:
+    missed = 0
+    table = Table("sabotage", "caught by seed", "how")
+    for name in names:
+        caught = next((o for o in run_many(seeds, jobs, name) if o.failure), None)
+        missed += caught is None
+        seed, how = (str(caught.seed), caught.failure[:90]) if caught else ("[red]none[/red]", "")
+        table.add_row(name, seed, how)
+    console.print(table)
+    return 1 if missed else 0
+
+
+@click.command()
+@click.option("--seeds", default=200, show_default=True, help="How many seeds to run.")
+@click.option("--from", "first", default=1, show_default=True, help="The first seed.")
+@click.option("--replay", type=int, help="Run one seed and show the end of its trace.")
+@click.option(
+    "--sabotage", type=click.Choice([*SABOTAGES, "all"]), help="Show that a bug is caught."
+)
+@click.option("--jobs", type=int, help="Processes; by default one for each core.")
+def main(
+    seeds: int, first: int, replay: int | None, sabotage: str | None, jobs: int | None
+) -> None:
+    """Run production code under virtual time, faults, and an independent checker."""
+    console = Console()
+    jobs = jobs or os.cpu_count() or 1
+    if replay is not None:
+        sys.exit(_replay(console, replay))
+    if sabotage is not None:
+        names = list(SABOTAGES) if sabotage == "all" else [sabotage]
+        most = range(first, first + min(seeds, SABOTAGE_SEEDS_MAX))
+        sys.exit(_sabotage(console, names, most, jobs))
+    sys.exit(_swarm(console, range(first, first + seeds), jobs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,332 @@
+"""The checker: judges a world by what it releases, what its disks hold and what its wires carry.
+
+Theory of operation: it knows the protocol's document, not the code. It reads frames and heads by its
+own few lines, sees every commit as it becomes durable, every act's result, and every plaintext at the
+instant it is sealed, against the disk of that instant. `Violation` ends the world. What is
+allowed to be missing, and after which fault, is said at each rule.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+
+from ..core.events import Serial
+from ..errors import InvariantError, LocalError, StoreError
+from ..inputs import Input, Receive, Release
+from ..store.base import ABANDONED, CHAINED, OURS, THEIRS, Row
+from .disk import MemoryStore
+
+LINE = 1
+ALL = 1 << 30
+_RECORD, _PIECE, _ACK, _RUN = 1, 2, 3, 4
+_REFUSED_FOR_NOW = (4, 5, 6)
+
+
+class Violation(Exception):
+    """Something that must never happen has happened."""
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    size = 1 << (data[at] >> 6)
+    value = int.from_bytes(data[at : at + size], "big") & ((1 << (8 * size - 2)) - 1)
+    return value, at + size
+
+
+def frames(inner: bytes) -> Iterator[tuple[int, bytes]]:
+    """(type, payload) of each frame of an inner (docs/protocol.md §5)."""
+    at = len(inner) - len(inner.lstrip(b"\0"))
+    while at < len(inner):
+        kind = inner[at]
+        if kind & 0x80:
+            yield kind & 0x7F, inner[at + 1 :]
+            return
+        size, at = _varint(inner, at + 1)
+        yield kind, inner[at : at + size]
+        at += size
+
+
+def _serial(data: bytes) -> tuple[Serial, int]:
+    number, at = _varint(data, 3)
+    return Serial(int.from_bytes(data[:3], "big"), number), at
+
+
+def _label(key: bytes, name: bytes, context: bytes = b"") -> bytes:
+    return hmac.digest(key, b"openline/1 " + name + b"\0" + context + b"\1", "sha256")
+
+
+class Checker:
+    """Judges one world of two posts."""
+
+    def __init__(self, *, hostile: str = "") -> None:
+        self.hostile = hostile
+        self.texts: dict[str, dict[Serial, bytes]] = {"a": {}, "b": {}}
+        """What each ever made durable as its own, by serial, restored or not."""
+        self.held: dict[str, set[Serial]] = {"a": set(), "b": set()}
+        """What each ever held durably of the other's."""
+        self.released: dict[str, list[Serial]] = {"a": [], "b": []}
+        self.restores: Counter[str] = Counter()
+        self.sending: tuple[str, MemoryStore] | None = None
+        """Who is sealing right now, and its disk."""
+        self._bodies: dict[str, set[bytes]] = {"a": set(), "b": set()}
+        self._keys: set[bytes] = set()
+        self._seen: dict[str, int] = {"a": 0, "b": 0}
+        self._acked: dict[str, tuple[int, set[int]]] = {"a": (0, set()), "b": (0, set())}
+
+    def fail(self, why: str) -> None:
+        """Raise Violation."""
+        raise Violation(why)
+
+    @staticmethod
+    def other(name: str) -> str:
+        """The other station."""
+        return "b" if name == "a" else "a"
+
+    def wrote(self, name: str, body: bytes) -> bool:
+        """Whether a text with this body is on the disk of its author (as far as it was never restored away)."""
+        return any(data.endswith(body) for data in self.texts[name].values())
+
+    # -- while it runs ------------------------------------------------------------------------
+
+    def durable(self, name: str, store: MemoryStore) -> None:
+        """A commit of this station has become durable."""
+        if self.hostile == name:
+            return
+        for row in store.arrivals(None, self._seen[name], ALL):
+            self._seen[name] = row.arrival
+            serial = Serial(row.incarnation, row.number)
+            if row.side == OURS:
+                if serial in self.texts[name]:
+                    self.fail(f"{name} gave the serial {serial} twice")
+                self.texts[name][serial] = row.record
+            elif self.hostile:
+                self.held[name].add(serial)
+            else:
+                if self.texts[self.other(name)].get(serial) != row.record:
+                    self.fail(f"{name} holds {serial}, which its author never committed so")
+                if row.variant:
+                    self.fail(f"{name} holds {serial} twice")
+                self.held[name].add(serial)
+
+    def stepped(
+        self, name: str, store: MemoryStore, inputs: Sequence[Input], results: Sequence[object]
+    ) -> None:
+        """A step has ended with these results."""
+        for given, result in zip(inputs, results, strict=True):
+            if isinstance(result, InvariantError):
+                self.fail(f"{name}: {result} after {type(given).__name__}")
+            if isinstance(result, StoreError) and not store.full:
+                self.fail(f"{name}: {result} though the disk is well")
+            if isinstance(given, Release | Receive) and isinstance(result, Serial):
+                row = store.row(LINE, OURS, result.number, result.incarnation)
+                if row is None:
+                    self.fail(f"{name} released {result} and does not hold it")
+                elif isinstance(given, Release) and not row.record.endswith(given.body.encode()):
+                    self.fail(f"{name} holds another text for {result} than was released")
+                self.released[name].append(result)
+            if isinstance(given, Release) and isinstance(result, LocalError):
+                self.fail(f"{name} would not release: {result}")
+
+    def told(self, name: str, event: str, values: dict[str, object]) -> None:
+        """A post says what happened; some of it must not happen by accident."""
+        if self.hostile:
+            return
+        for_good = event == "refused" and values["code"] not in _REFUSED_FOR_NOW
+        if event in ("fork", "differs") or for_good:
+            self.fail(f"{name} tells {event} {values}, and nobody is hostile")
+        if event == "alarm" and not self.restores:
+            self.fail(f"{name} raises the continuity alarm, and nothing was restored")
+        if event == "fault" and values["code"] in ("wire.malformed", "refuse.unknown"):
+            self.fail(f"{name} counts {values['code']}, and nobody is hostile")
+
+    def ended(self, name: str) -> None:
+        """A process has ended."""
+        self.sending = None
+
+    def restored(self, name: str, store: MemoryStore) -> None:
+        """An old state of the disk was put back."""
+        self.restores[name] += 1
+        newest = store.arrivals(None, 0, 1, newest=True)
+        self._seen[name] = newest[-1].arrival if newest else 0
+        self._acked[name] = (0, set())
+
+    def sealed(self, key: bytes, inner: bytes | None) -> None:
+        """A key is used to seal; `inner` if it is the body of a datagram."""
+        if key in self._keys:
+            self.fail("a key is used for a second time")
+        self._keys.add(key)
+        if inner is None or self.sending is None or self.sending[0] == self.hostile:
+            return
+        name, store = self.sending
+        for kind, payload in frames(inner):
+            if kind in (_RECORD, _PIECE):
+                self._sends_record(name, store, kind, payload)
+            elif kind == _ACK:
+                self._sends_ack(name, store, payload)
+            elif kind == _RUN:
+                state = store.state(LINE)
+                if "run/" + payload.hex() not in state and payload not in state.get("retired", b""):
+                    self.fail(f"{name} confirms a run that is not on its disk")
+
+    def _sends_record(self, name: str, store: MemoryStore, kind: int, payload: bytes) -> None:
+        serial, at = _serial(payload)
+        row = store.row(LINE, OURS, serial.number, serial.incarnation)
+        if row is None:
+            self.fail(f"{name} sends {serial} before it is on disk")
+            return
+        part, offset = payload, 0
+        if kind == _PIECE:
+            _, at = _varint(payload, at)
+            offset, at = _varint(payload, at)
+            part = payload[at:]
+        if row.record[offset : offset + len(part)] != part:
+            self.fail(f"{name} sends another text for {serial} than it holds")
+
+    def _sends_ack(self, name: str, store: MemoryStore, payload: bytes) -> None:
+        serial, at = _serial(payload)
+        incarnation, verified = self._acked[name]
+        if incarnation != serial.incarnation:
+            verified = set()
+        named = [range(1, serial.number + 1)]
+        last = serial.number
+        while at < len(payload):
+            missing, at = _varint(payload, at)
+            count, at = _varint(payload, at)
+            named.append(range(last + missing + 1, last + missing + count + 1))
+            last = named[-1][-1]
+        for numbers in named:
+            for number in numbers:
+                if number not in verified:
+                    self._acked_is_held(name, store, number)
+                    verified.add(number)
+        self._acked[name] = (serial.incarnation, verified)
+
+    def _acked_is_held(self, name: str, store: MemoryStore, number: int) -> None:
+        rows = store.variants(LINE, THEIRS, number)
+        if not any(row.standing == CHAINED for row in rows) and not _within(number, _lost(store)):
+            self.fail(f"{name} acknowledges {number}, which is not on its disk")
+
+    # -- when it has healed -------------------------------------------------------------------
+
+    def judge(self, stores: dict[str, MemoryStore], digests: dict[str, str]) -> None:
+        """Every rule of the record, once the world has healed."""
+        if self.hostile:
+            honest = self.other(self.hostile)
+            self._chain(honest, stores[honest])
+            return
+        for author in ("a", "b"):
+            self._compare(author, stores)
+        expected = {name: self._digest(name, stores[name]) for name in digests}
+        if digests != expected or digests["a"] != digests["b"]:
+            self.fail(f"digests: told {digests}, by the rows {expected}")
+
+    def _chain(self, name: str, store: MemoryStore) -> list[Row]:
+        """The station's own chain: consecutive from 1, with right heads."""
+        rows = store.arrivals(LINE, 0, ALL, side=OURS)
+        head = _genesis(store, own=True)
+        for number, row in enumerate(rows, 1):
+            if row.number != number or row.standing != CHAINED or row.variant:
+                self.fail(f"{name}'s own chain has {row.number} where {number} belongs")
+            head = sha256(head + row.record).digest()
+            if row.head != head:
+                self.fail(f"{name}'s own chain has a wrong head at {number}")
+        return rows
+
+    def _compare(self, author: str, stores: dict[str, MemoryStore]) -> None:
+        reader = self.other(author)
+        own = self._chain(author, stores[author])
+        on_disk = {Serial(row.incarnation, row.number) for row in own}
+        lost = _lost(stores[reader])
+        chain = stores[reader].chain(LINE, THEIRS, 1, ALL)
+        numbers = [row.number for row in chain]
+        expected = [row.number for row in own if not _within(row.number, lost)]
+        if numbers != expected:
+            self.fail(
+                f"{reader} has {_brief(numbers)} of {author}'s {len(own)} in its chain, lost {lost}"
+            )
+        unproven = lost[-1][1] if lost and self.restores[author] else 0
+        for row in chain:
+            theirs = own[row.number - 1]
+            # Below lost numbers the author may have left the branch unseen (R21).
+            if row.number > unproven and (row.record, row.head) != (theirs.record, theirs.head):
+                self.fail(f"{reader} holds {row.number} of {author} otherwise than its author")
+        for row in own:
+            serial = Serial(row.incarnation, row.number)
+            if _within(row.number, lost) and not (
+                self.restores[reader] and serial in self.held[reader]
+            ):
+                self.fail(f"{serial} of {author} is lost at {reader}, which never held it")
+        self._aside(author, stores, on_disk, lost)
+
+    def _aside(
+        self,
+        author: str,
+        stores: dict[str, MemoryStore],
+        on_disk: set[Serial],
+        lost: list[tuple[int, int]],
+    ) -> None:
+        reader = self.other(author)
+        rows = stores[reader].arrivals(LINE, 0, ALL, side=THEIRS)
+        serials = [Serial(row.incarnation, row.number) for row in rows]
+        if len(set(serials)) != len(serials) or len({row.record for row in rows}) != len(rows):
+            self.fail(f"{reader} holds something of {author} twice")
+        for row, serial in zip(rows, serials, strict=True):
+            if row.standing == ABANDONED and serial in on_disk and not _within(row.number, lost):
+                self.fail(f"{reader} holds {serial} aside, which is on {author}'s chain")
+        for serial in self.texts[author].keys() - on_disk:
+            if not self.restores[author]:
+                self.fail(f"{author} has lost its own {serial}")
+            if serial in self.held[reader] and not self.restores[reader]:
+                if serial not in set(serials):
+                    self.fail(f"{reader} has lost {serial}, which it held")
+        for serial in self.released[author]:
+            if serial not in on_disk and not self.restores[author]:
+                self.fail(f"{author} released {serial} and has lost it")
+
+    def _digest(self, name: str, store: MemoryStore) -> str:
+        own = _genesis(store, own=True)
+        theirs = _genesis(store, own=False)
+        for row in store.chain(LINE, OURS, 1, ALL):
+            own = row.head or own
+        for row in store.chain(LINE, THEIRS, 1, ALL):
+            theirs = row.head or theirs
+        heads = own + theirs if _first(store) else theirs + own
+        line_id = _label(_kit(store), b"line")[:16]
+        return sha256(b"openline/1 digest" + line_id + heads).hexdigest()
+
+
+def _kit(store: MemoryStore) -> bytes:
+    return store.state(LINE)["kit"][1:]
+
+
+def _first(store: MemoryStore) -> bool:
+    from ..sealing.keys import Identity
+
+    own = Identity.decode(store.state(0)["identity"]).card
+    return sha256(own).digest() < sha256(store.state(LINE)["card"]).digest()
+
+
+def _genesis(store: MemoryStore, *, own: bool) -> bytes:
+    direction = 1 if _first(store) == own else 2
+    return _label(_kit(store), b"chain", bytes((direction,)))
+
+
+def _lost(store: MemoryStore) -> list[tuple[int, int]]:
+    return [tuple(pair) for pair in json.loads(store.state(LINE)["line"])["peer"][4]]
+
+
+def _within(number: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    return any(first <= number <= last for first, last in ranges)
+
+
+def _brief(numbers: Sequence[int]) -> str:
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ", ".join(f"{first}-{last}" for first, last in ranges)
