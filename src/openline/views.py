@@ -250,7 +250,12 @@ def inbox(
     chosen = post.lines() if line is None else [line]
     contexts = {number: _Context.of(post, number, now) for number in chosen}
     kinds = None if everything else _SPOKEN_KINDS
-    rows = store.arrivals(line, 0, limit, side=THEIRS, kinds=kinds, newest=True)
+    newest = [
+        row
+        for number in chosen
+        for row in store.arrivals(number, 0, limit, side=THEIRS, kinds=kinds, newest=True)
+    ]
+    rows = sorted(newest, key=lambda row: row.arrival)[-limit:]
     holes = {
         number: [
             _gap(context, first, last, lost=lost)
@@ -262,8 +267,6 @@ def inbox(
     }
     listing: list[View] = []
     for row in rows:
-        if row.line not in contexts:
-            continue
         here = sorted(
             (hole for hole in holes[row.line] if hole["last"] < row.number),
             key=lambda hole: int(hole["first"]),
