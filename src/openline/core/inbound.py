@@ -10,7 +10,7 @@ author can do is bounded here or in limits.py. Nothing here sends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from ..errors import RemoteError
@@ -262,7 +262,8 @@ class Reception:
         pairs = zip(branch, self.branch, strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         parting = min(s.first for s in branch[common:] + self.branch[common:])
-        costly = self.highest - parting >= limits.LEAVE_RECORDS_MAX
+        left = islice(self.ledger.following(THEIRS, parting - 1), limits.LEAVE_RECORDS_MAX + 1)
+        costly = sum(1 for _ in left) > limits.LEAVE_RECORDS_MAX
         if costly and now_ms < self._costly_ms:
             raise Refused(Refusal.GAPS, record.serial)
         self._admit(record, len(data), now_ms)
