@@ -259,3 +259,32 @@ def test_the_second_bearer_takes_over_when_the_first_reports_its_death(pair: Lin
     pair.do("a", BearerDown(1, "tcp", "bearer.closed"))
     pair.give("b", pair.take("a", "relay"), "relay")
     assert pair.texts("b") == ["carried over"]
+
+
+def test_half_a_character_is_refused_and_nothing_is_released(pair: LinePair) -> None:
+    with pytest.raises(LocalError, match=r"message\.not_text"):
+        pair.say("a", "half \ud800")
+    pair.say("a", "whole")
+    pair.flow()
+    assert pair.texts("b") == ["whole"]
+
+
+def test_two_restarts_under_traffic_make_no_storm_of_incarnations(pair: LinePair) -> None:
+    for _ in range(30):
+        pair.say("a", "to b")
+        pair.say("b", "to a")
+        crossing = {name: pair.take(name) for name in "ab"}
+        pair.give("b", crossing["a"])
+        pair.give("a", crossing["b"])
+    for name in "ab":
+        pair.restart(name)
+    for _ in range(30):
+        pair.say("a", "to b")
+        pair.say("b", "to a")
+        crossing = {name: pair.take(name) for name in "ab"}
+        pair.give("b", crossing["a"])
+        pair.give("a", crossing["b"])
+    settle(pair)
+    begins = len(pair.stores["a"].arrivals(1, 0, 10_000, kinds=[receipts.BEGIN]))
+    assert begins <= 8
+    agree(pair)

@@ -269,6 +269,7 @@ class Lane:
         """Release a text. Raises LocalError."""
         if not act.body.strip():
             raise LocalError("message.empty")
+        _utf8(act.subject)
         record = Record(
             0,
             0,
@@ -280,7 +281,7 @@ class Lane:
             act.due_s,
             tuple(act.references),
             act.subject,
-            act.body.encode(),
+            _utf8(act.body),
         )
         self.quota.release(record, self.outbox.waiting())
         return self.line.release(record, now)
@@ -311,7 +312,7 @@ class Lane:
             act.due_s,
             (Reference(False, act.serial),),
             "",
-            act.note.encode(),
+            _utf8(act.note),
         )
         self.quota.release(receipt, self.outbox.waiting())
         serial = self.line.release(receipt, now)
@@ -344,7 +345,10 @@ class Lane:
                 self.save_seal(batch, now)
                 self.store.commit(batch)
             mtu_bytes = channel.up.mtu_bytes
-            frames = self.dispatch.compose(bearer, self.seal.room(run, mtu_bytes), now)
+            # A run to the card key beside a confirmed one only shows us; texts wait for better.
+            shows = run.to_card and self.seal.confirmed is not None
+            room = self.seal.room(run, mtu_bytes)
+            frames = self.dispatch.compose(bearer, room, now, records=not shows)
             if not frames:
                 break
             pad_to = mtu_bytes if channel.up.padded else 0
@@ -409,3 +413,11 @@ class Lane:
             peer_serial=peer_at,
             digest=digest.hex() if digest else "",
         )
+
+
+def _utf8(text: str) -> bytes:
+    """The bytes of a text; raises LocalError for what is no character (a lone surrogate)."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise LocalError("message.not_text") from None

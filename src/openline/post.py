@@ -100,6 +100,10 @@ class Post:
                 results = self.step(single, now)
                 return [next((r for r in results if r is not None), None)]
             return [error] * len(inputs)
+        except BaseException:
+            # A fault of ours that nobody foresaw: no lane may send what is not on disk.
+            self._lanes = {}
+            raise
         return results
 
     def _begin(self, now: Now) -> None:

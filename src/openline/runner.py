@@ -117,7 +117,9 @@ class LinePort:
         """Hand in datagrams; returns when what they brought is on disk, else StoreError."""
         try:
             await self._runner.give(Arrived(self._line, self._name, datagrams))
-        except LocalError:
+        except LocalError as error:
+            if error.code == "post.busy":
+                raise StoreError(error.code) from None
             # The line was revoked meanwhile: there is nothing to hand in to.
             return
         except InvariantError as error:

@@ -103,6 +103,7 @@ class Line:
         """Whether this process has an incarnation of its own."""
         self._begun_ms: int | None = None
         self._gap_ms: int | None = None
+        self._floor = -1
         self._ends_with_begin = False
         if saved is not None:
             self._load(json.loads(saved))
@@ -173,7 +174,7 @@ class Line:
         self.branch.append(Segment(incarnation, self.number + 1))
         if len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.acked:
             del self.branch[0]
-        self.begun, self._begun_ms = True, now.mono_ms
+        self.begun, self._begun_ms, self._floor = True, now.mono_ms, self.acked
         self._append(self.service(receipts.BEGIN, begin.encode(), now), now)
         self.tell("begin", number=self.number)
 
@@ -248,7 +249,8 @@ class Line:
         end = segment_end(self.branch, at, self.number) if at is not None else 0
         if min(begin.reader_contiguous, end) < self.acked:
             self.delivery.forget()
-            self._begin(now)
+            if self._floor != self.acked or self.number == self.acked:
+                self._begin(now)
 
     def _ask_begin(self, now: Now) -> None:
         """R22: records we cannot place come; say what we hold, so that the author begins anew."""

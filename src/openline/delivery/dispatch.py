@@ -75,9 +75,11 @@ class Dispatch:
         for bearer in self.outbox.channels:
             self.outbox.bearer_down(bearer)
 
-    def compose(self, bearer: str, room: int, now: Now) -> list[Frame]:
-        """Frames for one datagram with `room` bytes on this bearer; empty if there is nothing to
-        say."""
+    def compose(self, bearer: str, room: int, now: Now, *, records: bool = True) -> list[Frame]:
+        """Frames for one datagram with `room` bytes; empty if there is nothing to say.
+
+        Without `records`, only answers and an ACK.
+        """
         channel = self.outbox.channels.get(bearer)
         if channel is None or channel.up is None:
             return []
@@ -86,14 +88,17 @@ class Dispatch:
         while answers and frame_bytes(len(answers[0].payload)) <= room:
             room -= frame_bytes(len(answers[0].payload))
             frames.append(answers.popleft())
+        acks: list[Frame] = []
         if self._owes_ack(bearer):
             payload = self.line.reception.ack().encode()
             if frame_bytes(len(payload)) <= room:
                 room -= frame_bytes(len(payload))
                 self._ack_due.discard(bearer)
-                frames.append(Frame(FrameType.ACK, payload))
-        self._fill(frames, bearer, channel, room, now)
-        return frames
+                acks.append(Frame(FrameType.ACK, payload))
+        if records:
+            self._fill(frames, bearer, channel, room, now)
+        # Last, because a BEGIN among the records says what we held when it was made.
+        return frames + acks
 
     def _answers_for(self, bearer: str) -> deque[Frame]:
         """What is to be said on a bearer: every answer goes over each bearer that is up, once.
