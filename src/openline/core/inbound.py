@@ -288,7 +288,7 @@ class Reception:
             if not 0 < first < below:
                 if self._held_there(Serial(at, below - 1)):
                     return [Segment(at, below - 1), *back]
-                if begin.floor <= self.contiguous:
+                if begin.floor <= self.contiguous or at in self.former:
                     raise RemoteError("begin.missing", number=number)
                 known = [s for s in self.branch if s.first <= begin.floor]
                 gap = [Segment(begin.previous, begin.floor + 1)]
