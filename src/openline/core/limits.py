@@ -1,7 +1,7 @@
 """Every bound in one place: the paired peer may be the attacker.
 
 Each bound names its unit last. What happens at a bound is said in docs/protocol.md (the rule
-numbers) and shown by a test of the same name in tests/test_limits.py.
+numbers) and shown in tests/test_limits.py and tests/test_limits_chains.py.
 """
 
 from __future__ import annotations
