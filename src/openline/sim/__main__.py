@@ -1,5 +1,7 @@
-"""`python -m openline.sim`: many seeds with a progress bar and a coverage table, one seed replayed, or
-sabotage. Exit status 1 if anything was found (or a sabotage was not).
+"""`python -m openline.sim`: many seeds and what they covered, one seed replayed, or sabotage.
+
+Exit status 1 if anything was found, if a large run did not cover what it should, or if a sabotage
+was not caught.
 """
 
 from __future__ import annotations
@@ -112,7 +114,8 @@ def _swarm(console: Console, seeds: range, jobs: int) -> int:
     console.print(
         f"{coverage.seeds} seeds, {failures} failed; messages per seed: "
         f"{coverage.messages / max(1, coverage.seeds):.0f} on average, "
-        f"{coverage.messages_min} at least; slowest to settle: {coverage.settled_ms_max / 1000:.0f} s"
+        f"{coverage.messages_min} at least; "
+        f"slowest to settle: {coverage.settled_ms_max / 1000:.0f} s of virtual time"
     )
     wanting = [] if failures else coverage.wanting()
     for what in wanting:

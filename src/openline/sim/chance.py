@@ -1,9 +1,9 @@
 """Chance: the one source of everything random in a simulated world.
 
-Theory of operation: every purpose (the entropy of a post, the network, the faults, the people) draws
-from a stream of its own, derived from the seed and the purpose's name. What one purpose draws
-therefore never shifts what another gets, and a seed means the same world on every machine. The
-only module besides clock.py that may import a source of randomness: this one can be repeated.
+Theory of operation: every purpose (the entropy of a post, the network, the faults, the people)
+draws from a stream of its own, derived from the seed and the purpose's name. What one purpose
+draws therefore never shifts what another gets, and a seed means the same world on every machine.
+The only module besides clock.py that may import a source of randomness: this one can be repeated.
 """
 
 from __future__ import annotations
@@ -16,4 +16,4 @@ Chance = Random
 
 def stream(seed: int, purpose: str) -> Chance:
     """The stream of a purpose in the world of a seed."""
-    return Random(f"openline {seed} {purpose}")
+    return Random(f"openline {seed} {purpose}")  # noqa: S311 - it must be repeatable

@@ -1,8 +1,8 @@
 """The checker: judges a world by what it releases, what its disks hold and what its wires carry.
 
-Theory of operation: it knows the protocol's document, not the code. It reads frames and heads by its
-own few lines, sees every commit as it becomes durable, every act's result, and every plaintext at the
-instant it is sealed, against the disk of that instant. `Violation` ends the world. What is
+Theory of operation: it knows the protocol's document, not the code. It reads frames and heads by
+its own few lines, sees every commit as it becomes durable, every act's result, and every plaintext
+at the instant it is sealed, against the disk of that instant. `Violation` ends the world. What is
 allowed to be missing, and after which fault, is said at each rule.
 """
 
@@ -17,6 +17,7 @@ from hashlib import sha256
 from ..core.events import Serial
 from ..errors import InvariantError, LocalError, StoreError
 from ..inputs import Input, Receive, Release
+from ..sealing.keys import Identity
 from ..store.base import ABANDONED, CHAINED, OURS, THEIRS, Row
 from .disk import MemoryStore
 
@@ -86,7 +87,7 @@ class Checker:
         return "b" if name == "a" else "a"
 
     def wrote(self, name: str, body: bytes) -> bool:
-        """Whether a text with this body is on the disk of its author (as far as it was never restored away)."""
+        """Whether a text with this body was ever committed by its author."""
         return any(data.endswith(body) for data in self.texts[name].values())
 
     # -- while it runs ------------------------------------------------------------------------
@@ -279,9 +280,9 @@ class Checker:
         for serial in self.texts[author].keys() - on_disk:
             if not self.restores[author]:
                 self.fail(f"{author} has lost its own {serial}")
-            if serial in self.held[reader] and not self.restores[reader]:
-                if serial not in set(serials):
-                    self.fail(f"{reader} has lost {serial}, which it held")
+            held = serial in self.held[reader] and not self.restores[reader]
+            if held and serial not in serials:
+                self.fail(f"{reader} has lost {serial}, which it held")
         for serial in self.released[author]:
             if serial not in on_disk and not self.restores[author]:
                 self.fail(f"{author} released {serial} and has lost it")
@@ -303,8 +304,6 @@ def _kit(store: MemoryStore) -> bytes:
 
 
 def _first(store: MemoryStore) -> bool:
-    from ..sealing.keys import Identity
-
     own = Identity.decode(store.state(0)["identity"]).card
     return sha256(own).digest() < sha256(store.state(LINE)["card"]).digest()
 

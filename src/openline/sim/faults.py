@@ -1,17 +1,18 @@
 """The faults of a simulated world: when each kind that its plan has will strike.
 
-Theory of operation: everything is drawn and put into the world's queue before it begins; `heal` ends all
-of it at once. A fault counts (`World.struck`) only when it has done something. Nothing here knows
-records or keys: faults befall wires, disks, clocks and processes.
+Theory of operation: everything is drawn and put into the world's queue before it begins; `heal`
+ends all of it at once. A fault counts (`World.struck`) only when it has done something. Nothing
+here knows records or keys: faults befall wires, disks, clocks and processes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from .chance import stream
 from .disk import Snapshot
-from .network import Direct, Stored
+from .network import Direct, Stored, Wire
 from .plan import DAY_MS, MINUTE_MS
 from .world import NAMES, Station, World
 
@@ -92,7 +93,7 @@ class Faults:
         length_ms = chance.choice((500, 5_000, MINUTE_MS, 4 * MINUTE_MS))
         self._shut(wires, names, length_ms)
 
-    def _shut(self, wires: list[Direct | Stored], names: tuple[str, ...], length_ms: int) -> None:
+    def _shut(self, wires: list[Wire], names: tuple[str, ...], length_ms: int) -> None:
         for wire in wires:
             self.world.struck("partition")
             if isinstance(wire, Direct):
@@ -103,7 +104,7 @@ class Faults:
                 for name in names:
                     wire.refuse(name, "bearer.unreachable")
 
-            def open_again(wire: Direct | Stored = wire) -> None:
+            def open_again(wire: Wire = wire) -> None:
                 for name in names:
                     wire.shut[name] = False
                 wire.reach()
@@ -117,9 +118,9 @@ class Faults:
                 self.world.struck("blackhole")
                 wire.silent = True
                 length_ms = chance.choice((3_000, 30_000, 3 * MINUTE_MS))
-                self._later(self.world.ms + length_ms, lambda w=wire: self._speak(w))
+                self._later(self.world.ms + length_ms, partial(self._speak, wire))
 
-    def _speak(self, wire: Direct | Stored) -> None:
+    def _speak(self, wire: Wire) -> None:
         wire.silent = False
         if isinstance(wire, Direct) and self.chance.random() < 0.5:
             wire.cut("bearer.timeout")
@@ -127,10 +128,9 @@ class Faults:
         self._poll(wire)
 
     @staticmethod
-    def _poll(wire: Direct | Stored) -> None:
-        if isinstance(wire, Stored):
-            for name in NAMES:
-                wire.poll(name)
+    def _poll(wire: Wire) -> None:
+        for name in NAMES:
+            wire.poll(name)
 
     # -- processes ----------------------------------------------------------------------------
 

@@ -1,17 +1,18 @@
-"""The network of a simulated world: two bearers per line, and all that may happen to bytes on them.
+"""The network of a simulated world: two bearers of a line, and all that may befall bytes.
 
-Theory of operation: a `Direct` bearer is like TCP: in order, nothing lost while it lasts, all that is
-in flight lost when it is cut, each end told of its own accord and late. A `Stored` bearer is like a
-relay: it keeps datagrams in mailboxes until the taker's disk has them; it delays, loses, repeats and
-reorders. Both can be partitioned (and say so) or swallow everything in silence; both damage bytes
-and repeat what went over them long ago, as an attacker on the wire may. `Weather` says how bad it
-is; `calm` ends all of it. Nothing here knows what a datagram means.
+Theory of operation: a `Direct` bearer is like TCP: in order, nothing lost while it lasts, all that
+is in flight lost when it is cut, each end told of its own accord and late. A `Stored` bearer is
+like a relay: it keeps datagrams in mailboxes until the taker's disk has them; it delays, loses,
+repeats and reorders. Both can be partitioned (and say so) or swallow everything in silence; both
+damage bytes and repeat what went over them long ago, as an attacker on the wire may. `Weather`
+says how bad it is; `calm` ends all of it. Nothing here knows what a datagram means.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from ..bearers.base import BearerProfile, Mailbox, Outgoing
@@ -93,6 +94,17 @@ class Wire:
     """Everything vanishes, and nobody is told."""
     old: dict[str, list[bytes]] = field(default_factory=lambda: {"a": [], "b": []})
     """By sender: datagrams an attacker has kept."""
+
+    def reach(self) -> None:
+        """Let the ends use this wire as far as they can; called whenever that may have changed."""
+        raise NotImplementedError
+
+    def send(self, sender: str, outgoing: Sequence[Outgoing]) -> None:
+        """Carry datagrams, or lose them."""
+        raise NotImplementedError
+
+    def poll(self, reader: str) -> None:
+        """Let this end take what waits for it, if anything can wait on this wire."""
 
     def other(self, name: str) -> str:
         """The end across."""
@@ -219,10 +231,8 @@ class Stored(Wire):
             if end.alive and not self.shut[name]:
                 if not self._told[name]:
                     self._told[name] = True
-                    self.world.after(
-                        self.chance.randint(0, 500), lambda e=end, n=name: self._up(e, n)
-                    )
-                self.world.after(self.chance.randint(0, 500), lambda n=name: self.poll(n))
+                    self.world.after(self.chance.randint(0, 500), partial(self._up, end, name))
+                self.world.after(self.chance.randint(0, 500), partial(self.poll, name))
 
     def _up(self, end: End, name: str) -> None:
         if self._told[name] and not self.shut[name] and end.alive:

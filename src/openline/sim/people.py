@@ -1,15 +1,17 @@
-"""The people of a simulated world: they write, read, ask whether records agree, and answer alarms.
+"""The people of a simulated world: they write, read, compare records and answer alarms.
 
-Theory of operation: what each will do is drawn when the world begins; an act whose post is down or whose
-disk is full is tried again, as a person would. Every text is unlike every other, so that
-one which appears twice can be told.
+Theory of operation: what each will do is drawn when the world begins; an act whose post is down or
+whose disk is full is tried again, as a person would. Every text is unlike every other, so that one
+which appears twice can be told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ..core import receipts
+from ..core.events import Serial
 from ..core.precedence import Precedence
 from ..core.transcript import THEIRS
 from ..errors import LocalError
@@ -45,11 +47,11 @@ class People:
             burst = min(left, chance.choice((1, 1, 1, 1, 2, 5, 10)))
             left -= burst
             for _ in range(burst):
-                world.after(at_ms - world.ms, lambda n=name: self.write(n))
+                world.after(at_ms - world.ms, partial(self.write, name))
         for _ in range(chance.randint(0, 3)):
             at_ms = plan.place(chance.randint(1_000, plan.span_ms))
             name = chance.choice(NAMES)
-            world.after(at_ms - world.ms, lambda n=name: self.compare(n))
+            world.after(at_ms - world.ms, partial(self.compare, name))
 
     def write(self, name: str, precedence: Precedence | None = None) -> None:
         """Somebody releases a text; tries again until it is released."""
@@ -115,8 +117,6 @@ class People:
         row = self.chance.choice(rows)
         kind = self.chance.choice(sorted(receipts.RECEIPTS))
         due_s = station.now().wall_s + 3_600 if kind == receipts.HOLDING else None
-        from ..core.events import Serial
-
         serial = Serial(row.incarnation, row.number)
         results = station.step(Receive(LINE, "officer", kind, serial, due_s))
         if results and isinstance(results[0], LocalError):

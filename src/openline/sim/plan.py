@@ -1,9 +1,9 @@
 """The plan of a world: which faults, wires and parties a seed brings together.
 
-Theory of operation: swarm testing. Not every fault in every world: each seed draws a mix, because some
-errors show only where a certain fault is absent. A plan also fixes the stretch of virtual time
-in which faults may strike, and a long outage inside it: what is planned after the outage moves
-behind it. A plan is drawn from the seed alone.
+Theory of operation: swarm testing. Not every fault in every world: each seed draws a mix, because
+some errors show only where a certain fault is absent. A plan also fixes the stretch of virtual
+time in which faults may strike, and a long outage inside it: what is planned after the outage
+moves behind it. A plan is drawn from the seed alone.
 """
 
 from __future__ import annotations

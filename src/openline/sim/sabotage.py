@@ -1,9 +1,9 @@
 """Deliberate bugs: each a patch of production classes in this process, for the checker to catch.
 
-Theory of operation: a simulator that finds nothing proves nothing unless it is shown to find what is
-there. Each sabotage is a context manager that makes one well-known mistake of such systems while
-it lasts. `./dev sim --sabotage NAME` runs seeds under it until one fails, and it is a failure of the
-simulator if none does. Production code knows nothing of this module.
+Theory of operation: a simulator that finds nothing proves nothing unless it is shown to find what
+is there. Each sabotage is a context manager that makes one well-known mistake of such systems
+while it lasts. `./dev sim --sabotage NAME` runs seeds under it until one fails, and it is a
+failure of the simulator if none does. Production code knows nothing of this module.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from copy import copy
 from typing import Any
 from unittest.mock import patch
 
-from ..core import inbound
 from ..core.envelope import Ack
 from ..core.events import Now, Serial
 from ..core.inbound import Reception
 from ..core.line import Line
 from ..core.states import Event
-from ..core.transcript import CHAINED, THEIRS
+from ..core.transcript import CHAINED, THEIRS, serial_at
 from ..delivery.outbox import Outbox
 from ..inputs import Arrived, Input, Release
 from ..ledger import LineLedger
@@ -65,7 +64,7 @@ def _late_commit(kind: type) -> Iterator[None]:
             store.commit(batch)
         batches.clear()
         if id(self) in now_late:
-            self.store = _Held(store, batches)  # type: ignore[assignment]
+            self.store = _Held(store, batches)
         try:
             commit(self, now)
         finally:
@@ -173,7 +172,7 @@ def foreign_branch_taken() -> Iterator[None]:
     placing = Reception._placing
 
     def trusting(self: Reception, serial: Serial) -> Event:
-        on_branch = inbound.serial_at(self.branch, serial.number)
+        on_branch = serial_at(self.branch, serial.number)
         return placing(self, on_branch if serial.number > self.contiguous else serial)
 
     with patch.object(Reception, "_placing", trusting):

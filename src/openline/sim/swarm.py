@@ -1,10 +1,10 @@
-"""Runs worlds: one seed from its plan to its judgement, many seeds on all cores, and what they covered.
+"""Runs worlds: one seed from its plan to its judgement, many seeds on all cores.
 
 Theory of operation: a run goes through the span of faults, heals, and must be settled within
-`SETTLE_MS_MAX` of virtual time; then a fresh FLASH each way, a comparison asked by both sides, and the
-checker's judgement. Seeds are independent, so they are spread over processes; an outcome is small
-and carries what coverage needs. The primitives that seal are watched from outside, in the module
-that uses them: production code is not touched.
+`SETTLE_MS_MAX` of virtual time; then a fresh FLASH each way, a comparison asked by both sides, and
+the checker's judgement. Seeds are independent, so they are spread over processes; an outcome is
+small and carries what coverage needs. The primitives that seal are watched from outside, in the
+module that uses them: production code is not touched.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV, ChaCha20Poly1
 
 from ..core import states
 from ..core.precedence import Precedence
+from ..core.transcript import THEIRS
 from ..inputs import Compare
 from ..sealing import noise, seal
 from .checker import Checker, Violation
 from .faults import Faults
+from .mutant import forging
 from .people import People
 from .plan import MINUTE_MS, draw
 from .sabotage import SABOTAGES
@@ -96,8 +98,11 @@ def run(seed: int) -> Outcome:
     for machine in states.MACHINES:
         machine.hits.clear()
     checker = Checker(hostile=plan.hostile)
-    with watching(checker):
+    with ExitStack() as stack:
+        stack.enter_context(watching(checker))
         world = World(plan, checker)
+        if plan.hostile:
+            stack.enter_context(forging(world))
         people = People(world)
         try:
             faults = Faults(world)
@@ -145,10 +150,9 @@ def _state(world: World) -> str:
 def _settled(world: World, people: People) -> bool:
     if not all(station.alive for station in world.stations.values()):
         return False
-    statuses = {n: world.post(n).status(LINE, world.stations[n].now()) for n in NAMES}
     if world.plan.hostile:
-        honest = statuses[world.checker.other(world.plan.hostile)]
-        return honest.outbox == len(honest.refused)
+        return people.idle and _newest_arrived(world)
+    statuses = {n: world.post(n).status(LINE, world.stations[n].now()) for n in NAMES}
     return people.idle and all(
         own.outbox == 0
         and not own.gaps
@@ -160,6 +164,16 @@ def _settled(world: World, people: People) -> bool:
     )
 
 
+def _newest_arrived(world: World) -> bool:
+    """Against a hostile peer: whether what each released last is on the other's disk."""
+    for name in NAMES:
+        store = world.stations[world.checker.other(name)].store
+        for number, incarnation in ((s.number, s.incarnation) for s in world.newest[name]):
+            if store.row(LINE, THEIRS, number, incarnation) is None:
+                return False
+    return True
+
+
 def _settle(world: World, people: People) -> int:
     return _wait(world, "not settled", lambda: _settled(world, people), SETTLE_MS_MAX)
 
@@ -167,6 +181,7 @@ def _settle(world: World, people: People) -> int:
 def _judge(world: World, people: People) -> None:
     for name in NAMES:
         people.write(name, Precedence.FLASH)
+        world.newest[name] = world.checker.released[name][-1:]
     _wait(world, "FLASH not held", lambda: _settled(world, people), FLASH_MS_MAX)
 
     asked_ms: dict[str, int] = {}

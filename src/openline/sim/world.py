@@ -1,11 +1,11 @@
-"""One simulated world: two posts of production code under virtual time, over disks and wires that fail.
+"""One simulated world: two posts of production code over disks and wires that fail.
 
-Theory of operation: a queue of acts ordered by virtual milliseconds; an act may put further acts into
-it. `Station` is the place of one post: its disk outlives its processes; a process begins
-with `begin`, ends with `end` at any instant (inside a commit too, by `Crash`), has a monotonic clock
+Theory of operation: a queue of acts ordered by virtual milliseconds; an act may put further acts
+into it. `Station` is the place of one post: its disk outlives its processes; a process begins with
+`begin`, ends with `end` at any instant (inside a commit too, by `Crash`), has a monotonic clock
 that begins anywhere and a wall clock that may be put to anything. A station drives its post as the
-runner does: a step per input, a tick at each deadline, `take` whenever a bearer can carry more. What
-the two posts do is watched by the checker; this module judges nothing.
+runner does: a step per input, a tick at each deadline, `take` whenever a bearer can carry more.
+What the two posts do is watched by the checker; this module judges nothing.
 """
 
 from __future__ import annotations
@@ -276,6 +276,8 @@ class World:
         self.trace: deque[str] = deque(maxlen=TRACE_LINES)
         self.listeners: list[Callable[[str, str, dict[str, object]], None]] = []
         self.acts = 0
+        self.newest: dict[str, list[Serial]] = {name: [] for name in NAMES}
+        """What was released to show that a line lives."""
         self._fingerprint = sha256()
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0

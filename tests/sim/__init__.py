@@ -1,0 +1,1 @@
+"""Tests of the simulator: it repeats, it finds what is there, and today it finds nothing."""
