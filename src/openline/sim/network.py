@@ -289,12 +289,9 @@ class Stored(Wire):
             return
         if not self.kept[reader] or self.world.ms < self._pause_ms[reader]:
             return
-        polled = set(end.mailboxes()[0])
-        ready = [
-            kept
-            for kept in self.kept[reader]
-            if kept.ready_ms <= self.world.ms and kept.mailbox in polled
-        ][: 4 * _DELIVERY_DATAGRAMS_MAX]
+        waiting = [kept for kept in self.kept[reader] if kept.ready_ms <= self.world.ms]
+        polled = set(end.mailboxes()[0]) if waiting else set()
+        ready = [kept for kept in waiting if kept.mailbox in polled][: 4 * _DELIVERY_DATAGRAMS_MAX]
         if not ready:
             return
         if end.deliver(self.name, [kept.data for kept in ready]):

@@ -211,7 +211,10 @@ def run_not_kept() -> Iterator[None]:
 @contextmanager
 def never_repeated() -> Iterator[None]:
     """No timer ever runs out."""
-    with patch.object(Outbox, "expire", lambda self, now_ms: 0):
+    with (
+        patch.object(Outbox, "expire", lambda self, now_ms: 0),
+        patch.object(Outbox, "deadline", lambda self: None),
+    ):
         yield
 
 

@@ -67,6 +67,8 @@ class Station:
         self._busy: dict[str, int] = {}
         self._tick_ms: int | None = None
         self._taking = False
+        self._boxes: tuple[Sequence[Mailbox], Mailbox, Mailbox] | None = None
+        """The mailboxes until the next step: they are dear to make."""
 
     # -- clocks and process -------------------------------------------------------------------
 
@@ -111,7 +113,7 @@ class Station:
         """The process ends; all it had in memory is gone. Another begins after `rest_ms`."""
         self.world.note(f"{self.name} ends: {why}")
         self.world.checker.ended(self.name)
-        self.post, self.armed, self.cause = None, None, ""
+        self.post, self.armed, self.cause, self._boxes = None, None, "", None
         self.world.direct_cut("bearer.closed")
         self.world.relay_forget(self.name)
         rest_ms, self.rest_ms = rest_ms or self.rest_ms, None
@@ -143,6 +145,7 @@ class Station:
         """One step of the post; its results, or [] if there is no process or it ended in it."""
         if self.post is None:
             return []
+        self._boxes = None
         try:
             results = self.post.step(inputs, self.now())
         except Crash:
@@ -221,8 +224,10 @@ class Station:
         """(polled, deposit, recovery) as the process sees them."""
         if self.post is None:
             raise Crash
-        boxes = self.post.mailboxes(LINE)
-        return boxes.take, boxes.deposit, boxes.recovery
+        if self._boxes is None:
+            boxes = self.post.mailboxes(LINE)
+            self._boxes = boxes.take, boxes.deposit, boxes.recovery
+        return self._boxes
 
     # -- what the post sends ------------------------------------------------------------------
 
