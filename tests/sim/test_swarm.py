@@ -10,6 +10,8 @@ from openline.sim.swarm import run, run_many
 
 SAMPLE = range(1, 61)
 WHOLE = range(1, 2001)
+FAILED_ONCE = (6, 11, 50, 82, 99, 125, 165, 462, 542)
+"""Seeds that found something when the code was younger."""
 
 
 def test_no_seed_fails(long_run: bool) -> None:
@@ -21,6 +23,11 @@ def test_no_seed_fails(long_run: bool) -> None:
             failed[outcome.seed] = outcome.failure
     assert failed == {}, "./dev sim --replay SEED shows more"
     assert coverage.wanting() == []
+
+
+@pytest.mark.parametrize("seed", FAILED_ONCE)
+def test_seed_that_failed_once_is_clean(seed: int) -> None:
+    assert run(seed).failure == ""
 
 
 @pytest.mark.parametrize("seed", [3, 7, 10, 14])

@@ -248,7 +248,8 @@ class Checker:
             self.fail(
                 f"{reader} has {_brief(numbers)} of {author}'s {len(own)} in its chain, lost {lost}"
             )
-        unproven = lost[-1][1] if lost and self.restores[author] else 0
+        differs = json.loads(stores[reader].state(LINE)["line"])["peer"][0][3] or 0
+        unproven = max(lost[-1][1] if lost else 0, differs) if self.restores[author] else 0
         for row in chain:
             theirs = own[row.number - 1]
             # Below lost numbers the author may have left the branch unseen (R21).
@@ -262,6 +263,10 @@ class Checker:
                 self.fail(f"{serial} of {author} is lost at {reader}, which never held it")
         self._aside(author, stores, on_disk, lost)
 
+    def _unproven(self, author: str, lost: Sequence[tuple[int, int]]) -> int:
+        """Up to this number an author who went back may have left the branch unseen (R21)."""
+        return lost[-1][1] if lost and self.restores[author] else 0
+
     def _aside(
         self,
         author: str,
@@ -272,10 +277,12 @@ class Checker:
         reader = self.other(author)
         rows = stores[reader].arrivals(LINE, 0, ALL, side=THEIRS)
         serials = [Serial(row.incarnation, row.number) for row in rows]
+        unproven = self._unproven(author, lost)
         if len(set(serials)) != len(serials) or len({row.record for row in rows}) != len(rows):
             self.fail(f"{reader} holds something of {author} twice")
         for row, serial in zip(rows, serials, strict=True):
-            if row.standing == ABANDONED and serial in on_disk and not _within(row.number, lost):
+            on_chain = serial in on_disk and not _within(row.number, lost)
+            if row.standing == ABANDONED and on_chain and row.number > unproven:
                 self.fail(f"{reader} holds {serial} aside, which is on {author}'s chain")
         for serial in self.texts[author].keys() - on_disk:
             if not self.restores[author]:
