@@ -28,7 +28,7 @@ from .quota import Quota
 from .sealing.keys import Card, Entropy, Identity, Kit, label
 from .sealing.openings import CARD_KEY
 from .sealing.seal import Seal, Unreadable
-from .status import KIND_NAMES, BearerStatus, Channel, LineStatus, Mailboxes, PostEvent
+from .status import KIND_NAMES, BearerStatus, Channel, LineStatus, Mailboxes, PostEvent, missing
 from .store.base import Batch, Mark, Store
 
 _TAKE_BYTES = 32 * 1024
@@ -396,7 +396,7 @@ class Lane:
             outbox=self.outbox.waiting(),
             peer_number=peer.contiguous,
             peer_highest=peer.highest,
-            gaps=list(peer.waiting.missing(peer.contiguous)),
+            gaps=list(missing(peer.waiting, peer.contiguous)),
             lost=list(peer.lost),
             bearers=bearers,
             heard_s=self.heard_s,

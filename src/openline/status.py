@@ -7,7 +7,7 @@ Nothing here holds text of messages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from .bearers.base import Mailbox
 from .comparison import Comparison
 from .core import receipts
 from .core.events import Serial
+from .core.gaps import Range, RangeSet
 
 __all__ = [
     "KIND_NAMES",
@@ -24,6 +25,7 @@ __all__ = [
     "LineStatus",
     "Mailboxes",
     "PostEvent",
+    "missing",
 ]
 
 KIND_NAMES = {
@@ -39,6 +41,15 @@ KIND_NAMES = {
     receipts.ANSWER: "answer",
 }
 """Stable names of kinds, for listings; wording lives in the catalogues."""
+
+
+def missing(held: RangeSet, after: int) -> Iterator[Range]:
+    """The gaps above `after` and below the highest number held, ascending."""
+    expected = after + 1
+    for first, last in held:
+        if first > expected:
+            yield expected, first - 1
+        expected = max(expected, last + 1)
 
 
 class PostEvent(NamedTuple):

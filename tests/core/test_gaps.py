@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openline.core.gaps import RangeSet
+from openline.status import missing
 
 RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=25)
 
@@ -71,7 +72,7 @@ def test_following_leads_to_the_last_number_without_a_hole(
 @given(RANGES, st.integers(0, 75))
 def test_missing_is_what_lies_between(pairs: list[tuple[int, int]], after: int) -> None:
     ranges, model = both(pairs)
-    gaps = {n for first, last in ranges.missing(after) for n in range(first, last + 1)}
+    gaps = {n for first, last in missing(ranges, after) for n in range(first, last + 1)}
     highest = max(model, default=0)
     assert gaps == {n for n in range(after + 1, highest) if n not in model}
 
@@ -79,7 +80,7 @@ def test_missing_is_what_lies_between(pairs: list[tuple[int, int]], after: int) 
 def test_a_jump_costs_one_range() -> None:
     ranges = RangeSet([(1, 2**60), (2**61, 2**62)])
     assert len(ranges) == 2
-    assert list(ranges.missing(0)) == [(2**60 + 1, 2**61 - 1)]
+    assert list(missing(ranges, 0)) == [(2**60 + 1, 2**61 - 1)]
 
 
 def test_nothing_is_put_in_backwards() -> None:

@@ -64,14 +64,6 @@ class RangeSet:
             del self._firsts[0], self._lasts[0]
         return number
 
-    def missing(self, after: int) -> Iterator[Range]:
-        """The gaps above `after` and below the highest number held, ascending."""
-        expected = after + 1
-        for first, last in self:
-            if first > expected:
-                yield expected, first - 1
-            expected = max(expected, last + 1)
-
     @property
     def highest(self) -> int | None:
         """The highest number, or None."""

@@ -32,6 +32,8 @@ from .transcript import (
     serial_at,
 )
 
+_MISSES = 8
+
 
 class Taken(NamedTuple):
     """A record that is new to us, and where it went: "chained", "waiting", "abandoned", "fork"."""
@@ -104,6 +106,7 @@ class Reception:
         self.lost = RangeSet()
         self.waiting = RangeSet()
         self.forks = self.top = 0  # `top`: the highest number ever held, on whatever branch
+        self._missed = 0
         self._costly_ms = 0  # before this instant no long branch is left again
         self.differs_at: int | None = None
         """A number whose head the author gives otherwise than we hold it."""
@@ -111,12 +114,13 @@ class Reception:
     def save(self) -> list[Any]:
         """What a restart needs beyond the records themselves, ready for JSON."""
         lost, former = list(self.lost), [[i, *at] for i, at in self.former.items()]
-        counts = [self.contiguous, self.forks, self.top]
+        counts = [self.contiguous, self.forks, self.top, self.differs_at]
         return [counts, self.head.hex(), self.branch, former, lost]
 
     def load(self, saved: list[Any]) -> None:
         """The reverse of `save`; what waits behind gaps is asked of the ledger."""
-        (self.contiguous, self.forks, self.top), head, branch, former, lost = saved
+        counts, head, branch, former, lost = saved
+        self.contiguous, self.forks, self.top, self.differs_at = counts
         self.former = {incarnation: (first, last) for incarnation, first, last in former}
         self.head = bytes.fromhex(head)
         self.branch = [Segment(*pair) for pair in branch]
@@ -160,6 +164,7 @@ class Reception:
             return self._begin(record, data, begin, now_ms)
         if known is not None and begin is not None:
             self._split(known, record, begin)
+            self._fill()
         place = self._placing(serial)
         self._admit(record, len(data), now_ms)
         return self._keep(record, data, place)
@@ -237,15 +242,21 @@ class Reception:
         self.ledger.rehead(THEIRS, serial, self.head, CHAINED)
 
     def _fill(self) -> None:
-        """Chain what waited behind the gap that has closed."""
-        until = self.waiting.take_following(self.contiguous)
-        if until == self.contiguous:
-            return
-        for serial, data in self.ledger.following(THEIRS, self.contiguous):
-            if serial.number > until:
-                break
-            INBOUND.next(Inbound.WAITING, Event.GAP_FILLED)
-            self._join(serial, data)
+        """Chain what waited behind the gap that has closed, and what had been abandoned."""
+        held: bytes | None = b""
+        while held is not None:
+            until = self.waiting.take_following(self.contiguous)
+            rows = self.ledger.following(THEIRS, self.contiguous) if until > self.contiguous else ()
+            for serial, data in rows:
+                if serial.number > until:
+                    break
+                INBOUND.next(Inbound.WAITING, Event.GAP_FILLED)
+                self._join(serial, data)
+            serial = serial_at(self.branch, self.contiguous + 1)
+            held = self.ledger.get(THEIRS, serial) if self.contiguous < self.top else None
+            if held is not None:
+                INBOUND.next(Inbound.ABANDONED, Event.ARRIVE_NEXT)
+                self._join(serial, held)
 
     def _begin(self, record: Record, data: bytes, begin: Begin, now_ms: int) -> Iterable[Taken]:
         """R21: the branch followed is now the one that leads to this incarnation."""
@@ -270,7 +281,7 @@ class Reception:
         self._costly_ms = now_ms + limits.LEAVE_MS if costly else self._costly_ms
         self._leave(parting, common, begin)
         self.branch = branch
-        self._return(number)
+        self._fill()
         self._pass_floor(begin)
         taken = self._keep(record, data, self._placing(record.serial))
         while len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.contiguous:
@@ -288,18 +299,27 @@ class Reception:
             if not 0 < first < below:
                 if self._held_there(Serial(at, below - 1)):
                     return [Segment(at, below - 1), *back]
-                if begin.floor <= self.contiguous or at in self.former:
-                    raise RemoteError("begin.missing", number=number)
-                known = [s for s in self.branch if s.first <= begin.floor]
-                gap = [Segment(begin.previous, begin.floor + 1)]
-                return known + (gap if begin.floor + 1 < number else [])
+                return self._inferred(begin, number, at, first)
             back.insert(0, Segment(at, first))
             at, below = previous, first
         found = find_segment(self.branch, at)
         path = self.branch[: found + 1] if found is not None else []
         if path and path[-1].first >= below:
-            raise RemoteError("begin.missing", number=number)
+            return self._inferred(begin, number, *path[-1])
         return path + back
+
+    def _inferred(self, begin: Begin, number: int, at: int, first: int) -> list[Segment]:
+        """The path by the floor alone, where `at`, first known at `first` (0: unknown), does not
+        lead to it. Only its BEGIN makes a place sure; a missing one is not waited for for ever."""
+        held = self.ledger.get(THEIRS, Serial(at, first)) if first else None
+        sure = held is not None and decode_record(held).kind == receipts.BEGIN
+        self._missed += not first and begin.floor <= self.contiguous
+        if sure or (not first and begin.floor <= self.contiguous and self._missed % _MISSES):
+            raise RemoteError("begin.missing", number=number)
+        path = [s for s in self.branch if s.first <= begin.floor]
+        path = [s for s in path if s.incarnation != begin.previous]
+        gap = [Segment(begin.previous, begin.floor + 1)]
+        return path + (gap if begin.floor + 1 < number else [])
 
     def _held_there(self, serial: Serial) -> bool:
         """Whether a record is in the chain, though its incarnation was forgotten long ago."""
@@ -330,18 +350,8 @@ class Reception:
             head = self.genesis if number == 1 else self.ledger.head(THEIRS, number - 1)
             self.contiguous = number - 1 if head else begin.floor
             self.head = head or begin.floor_head
+            self.lost.add(number, self.contiguous)
         self.lost.remove_from(self.contiguous + 1)
-
-    def _return(self, number: int) -> None:
-        """What had been abandoned of the branch now followed stands in the chain again."""
-        while self.contiguous + 1 < number:
-            serial = serial_at(self.branch, self.contiguous + 1)
-            data = self.ledger.get(THEIRS, serial)
-            if data is None or serial.number in self.waiting:
-                break
-            INBOUND.next(Inbound.ABANDONED, Event.ARRIVE_NEXT)
-            self._join(serial, data)
-        self._fill()
 
     def _pass_floor(self, begin: Begin) -> None:
         """Skip what the author will not send again; else hold its head against ours."""
@@ -359,3 +369,4 @@ class Reception:
             ours = self.ledger.head(THEIRS, begin.floor) if begin.floor else self.genesis
             if ours is not None and ours != begin.floor_head:
                 self.differs_at = begin.floor
+                self.head = begin.floor_head if begin.floor == self.contiguous else self.head
