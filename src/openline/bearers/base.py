@@ -1,8 +1,11 @@
-"""What a bearer is: something that carries datagrams for one line, and what it may know of the post.
+"""What a bearer is: something that carries datagrams for one line, and what it may know of the
+post.
 
-Theory of operation: a bearer pulls. It asks its Port for what to send when it can send, so that what is not yet on the wire can still be
-overtaken by a FLASH, and it hands in what arrived. `received` returns when what the datagrams brought is on disk: a bearer
-that holds another's custody (the relay) lets go only then. A bearer sees bytes, never what is in them. Bearers never import one another.
+Theory of operation: a bearer pulls. It asks its Port for what to send when it can send, so that
+what is not yet on the wire can still be overtaken by a FLASH, and it hands in what arrived.
+`received` returns when what the datagrams brought is on disk: a bearer that holds another's custody
+(the relay) lets go only then. A bearer sees bytes, never what is in them. Bearers never import one
+another.
 """
 
 from __future__ import annotations
@@ -43,16 +46,19 @@ class Port(Protocol):
     """The post as one bearer of one line sees it."""
 
     async def received(self, datagrams: Sequence[bytes]) -> None:
-        """Hand in datagrams in order of arrival; returns when what they brought is durable. Never raises on bad datagrams."""
+        """Hand in datagrams in order of arrival; returns when what they brought is durable. Never
+        raises on bad datagrams."""
 
     async def outgoing(self) -> list[Outgoing]:
-        """Wait until there is something to send on this bearer and take it (1 to about 32 KiB in all)."""
+        """Wait until there is something to send on this bearer and take it (1 to about 32 KiB in
+        all)."""
 
     def up(self) -> None:
         """The bearer can carry now."""
 
     def down(self, code: str) -> None:
-        """It cannot; `code` is an error code such as "bearer.refused". Unacknowledged records go elsewhere at once."""
+        """It cannot; `code` is an error code such as "bearer.refused". Unacknowledged records go
+        elsewhere at once."""
 
 
 class Mailbox(NamedTuple):
