@@ -32,7 +32,7 @@ from .transcript import (
     serial_at,
 )
 
-_MISSES = 8
+_MISSES = 64
 
 
 class Taken(NamedTuple):
