@@ -18,11 +18,11 @@ CATCHING: dict[str, Sequence[int]] = {
     "gap-never-mended": (7,),
     "head-not-extended": (2,),
     "failed-commit-ignored": (2,),
-    "foreign-branch-taken": (26,),
+    "foreign-branch-taken": (46, 54),
     "floor-too-high": (2,),
     "run-not-kept": (1,),
-    "never-repeated": (2,),
-    "restore-unnoticed": (14,),
+    "never-repeated": (12, 15),
+    "restore-unnoticed": (22, 46),
     "ahead-not-kept": (1,),
 }
 """Seeds that catch each sabotage soon; another world may be needed when the code changes."""
