@@ -180,6 +180,8 @@ class Reception:
             place = self._placing(serial)
             if place is not Event.ARRIVE_ASIDE and serial.number not in self.waiting:
                 self._chain(serial, data, place, Inbound.ABANDONED)
+            elif place is Event.ARRIVE_ASIDE and serial.number > self.contiguous:
+                raise RemoteError("begin.missing", number=serial.number)  # R22: we went astray
             return ()
         variants = self.ledger.variants(THEIRS, serial)
         if data in variants:
@@ -316,8 +318,7 @@ class Reception:
         self._missed += not first and begin.floor <= self.contiguous
         if sure or (not first and begin.floor <= self.contiguous and self._missed % _MISSES):
             raise RemoteError("begin.missing", number=number)
-        path = [s for s in self.branch if s.first <= begin.floor]
-        path = [s for s in path if s.incarnation != begin.previous]
+        path = [s for s in self.branch if s.first <= begin.floor and s[0] != begin.previous]
         gap = [Segment(begin.previous, begin.floor + 1)]
         return path + (gap if begin.floor + 1 < number else [])
 

@@ -249,8 +249,8 @@ class Line:
         end = segment_end(self.branch, at, self.number) if at is not None else 0
         if min(begin.reader_contiguous, end) < self.acked:
             self.delivery.forget()
-            if self._floor != self.acked or self.number == self.acked:
-                self._begin(now)
+            fresh = self._floor != self.acked or self.number == self.acked
+            (self._begin if fresh else self._ask_begin)(now)
 
     def _ask_begin(self, now: Now) -> None:
         """R22: records we cannot place come; say what we hold, so that the author begins anew."""
