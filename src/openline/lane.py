@@ -346,9 +346,16 @@ class Lane:
                 self.store.commit(batch)
             mtu_bytes = channel.up.mtu_bytes
             # A run to the card key beside a confirmed one only shows us; texts wait for better.
-            shows = run.to_card and self.seal.confirmed is not None
+            better = self.seal.confirmed
+            if better is not None and better.index >= limits.RUN_DATAGRAMS_MAX:
+                better = None
+            shows = run.to_card and better is not None
             room = self.seal.room(run, mtu_bytes)
             frames = self.dispatch.compose(bearer, room, now, records=not shows)
+            if not frames and shows and better is not None:
+                run = better
+                room = self.seal.room(run, mtu_bytes)
+                frames = self.dispatch.compose(bearer, room, now, records=True)
             if not frames:
                 break
             pad_to = mtu_bytes if channel.up.padded else 0

@@ -18,7 +18,7 @@ CATCHING: dict[str, Sequence[int]] = {
     "gap-never-mended": (7,),
     "head-not-extended": (2,),
     "failed-commit-ignored": (2,),
-    "foreign-branch-taken": (46, 54),
+    "foreign-branch-taken": (46,),
     "floor-too-high": (2,),
     "run-not-kept": (1,),
     "never-repeated": (12, 15),
