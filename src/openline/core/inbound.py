@@ -32,8 +32,6 @@ from .transcript import (
     serial_at,
 )
 
-_MISSES = 64
-
 
 class Taken(NamedTuple):
     """A record that is new to us, and where it went: "chained", "waiting", "abandoned", "fork"."""
@@ -281,10 +279,11 @@ class Reception:
             raise Refused(Refusal.GAPS, record.serial)
         self._admit(record, len(data), now_ms)
         self._costly_ms = now_ms + limits.LEAVE_MS if costly else self._costly_ms
+        inferred = find_segment(self.branch, begin.previous) is None
         self._leave(parting, common, begin)
         self.branch = branch
         self._fill()
-        self._pass_floor(begin)
+        self._pass_floor(begin, inferred=inferred)
         taken = self._keep(record, data, self._placing(record.serial))
         while len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.contiguous:
             del self.branch[0]
@@ -316,7 +315,7 @@ class Reception:
         held = self.ledger.get(THEIRS, Serial(at, first)) if first else None
         sure = held is not None and decode_record(held).kind == receipts.BEGIN
         self._missed += not first and begin.floor <= self.contiguous
-        if sure or (not first and begin.floor <= self.contiguous and self._missed % _MISSES):
+        if sure or (not first and begin.floor <= self.contiguous and self._missed % 16):
             raise RemoteError("begin.missing", number=number)
         path = [s for s in self.branch if s.first <= begin.floor and s[0] != begin.previous]
         gap = [Segment(begin.previous, begin.floor + 1)]
@@ -354,7 +353,7 @@ class Reception:
             self.lost.add(number, self.contiguous)
         self.lost.remove_from(self.contiguous + 1)
 
-    def _pass_floor(self, begin: Begin) -> None:
+    def _pass_floor(self, begin: Begin, *, inferred: bool) -> None:
         """Skip what the author will not send again; else hold its head against ours."""
         if begin.floor > self.contiguous:
             # What waited below the floor cannot be chained now, nor known to be of this branch.
@@ -370,4 +369,5 @@ class Reception:
             ours = self.ledger.head(THEIRS, begin.floor) if begin.floor else self.genesis
             if ours is not None and ours != begin.floor_head:
                 self.differs_at = begin.floor
-                self.head = begin.floor_head if begin.floor == self.contiguous else self.head
+                if inferred and begin.floor == self.contiguous:
+                    self.head = begin.floor_head
