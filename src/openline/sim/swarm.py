@@ -112,7 +112,7 @@ def run(seed: int) -> Outcome:
             _judge(world, people)
         except Violation as violation:
             outcome.failure = str(violation)
-        except Exception as error:
+        except Exception as error:  # whatever a world raises is its finding, not the swarm's end
             outcome.failure = f"{type(error).__name__}: {error}"
             world.trace.extend(format_exc().splitlines())
     outcome.trace = list(world.trace)
