@@ -13,6 +13,7 @@ from openline.core.envelope import Ack, Frame, FrameType, varint
 from openline.core.events import Serial
 from openline.core.inbound import Begin
 from openline.core.precedence import Precedence
+from openline.core.transcript import Segment
 from openline.delivery.assembly import Piece
 from tests.hostile import Mutant, lane, rows, settled, still_carries
 from tests.vectors.scribe import raw_record
@@ -48,9 +49,10 @@ class Chaos:
     def begin(self) -> bytes:
         serial = self.serial()
         floor = self.chance.choice((0, serial.number - 1, self.number()))
-        previous = self.chance.choice([0, *self.incarnations, 99])
+        firsts = sorted({1, self.number(), self.number()})[: self.chance.randrange(4)]
+        path = [Segment(self.chance.choice([*self.incarnations, 99]), first) for first in firsts]
         holds = self.chance.choice((Serial(0, 0), self.serial()))
-        body = Begin(previous, floor, self.chance.randbytes(32), *holds).encode()
+        body = Begin(floor, self.chance.randbytes(32), *holds, tuple(path)).encode()
         flags = Precedence.FLASH << 6
         return raw_record(*serial, flags=flags, kind=receipts.BEGIN, language=0, body=body)
 

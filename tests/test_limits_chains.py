@@ -3,6 +3,8 @@ known. As in test_limits.py, the line carries a FLASH both ways afterwards."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from openline import views
@@ -11,6 +13,7 @@ from openline.core.envelope import Frame, FrameType, Refusal, varint
 from openline.core.events import Serial
 from openline.core.inbound import Begin
 from openline.core.precedence import Precedence
+from openline.core.transcript import Segment
 from openline.inputs import Release
 from openline.sealing.roots import OFFER_BYTES
 from openline.sealing.seal import Seal
@@ -40,19 +43,24 @@ def kinds(pair: LinePair, kind: int, name: str = "a", side: int = 0) -> int:
 # -- incarnations, forks ----------------------------------------------------------------------
 
 
-def begin(serial: Serial, previous: int, floor: int = 0, holds: int = 0) -> bytes:
-    body = Begin(previous, floor, bytes(32), 0xAAAAAA if holds else 0, holds).encode()
+def branch(pair: LinePair) -> list[Segment]:
+    """The true author's, to go on from."""
+    return list(lane(pair, "b").line.branch)
+
+
+def begin(serial: Serial, path: Sequence[Segment], floor: int = 0, holds: int = 0) -> bytes:
+    body = Begin(floor, bytes(32), 0xAAAAAA if holds else 0, holds, tuple(path)).encode()
     flags = Precedence.FLASH << 6
     return raw_record(*serial, flags=flags, kind=receipts.BEGIN, language=0, body=body)
 
 
 def test_begin_flood(pair: LinePair, mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEGMENTS_MAX", 100)
-    previous, number = mutant.last
+    path, number = branch(pair), mutant.last.number
     for step in range(300):
         serial = Serial(0x100000 + step, number + 2 + step)
-        mutant.send(begin(serial, previous))
-        previous = serial.incarnation
+        mutant.send(begin(serial, path))
+        path.append(Segment(*serial))
     reception = lane(pair).line.reception
     assert len(reception.branch) <= 100 + limits.SEGMENTS_KEPT
     assert Refusal.GAPS in mutant.refusals()
@@ -61,9 +69,9 @@ def test_begin_flood(pair: LinePair, mutant: Mutant, monkeypatch: pytest.MonkeyP
 
 
 def test_begins_that_leave_branch_after_branch(pair: LinePair, mutant: Mutant) -> None:
-    incarnation, number = mutant.last
+    path, number = branch(pair), mutant.last.number
     for step in range(300):
-        mutant.send(begin(Serial(0x200000 + step, number + 1), incarnation))
+        mutant.send(begin(Serial(0x200000 + step, number + 1), path))
     reception = lane(pair).line.reception
     assert len(reception.former) <= limits.SEGMENTS_KEPT
     assert len(reception.branch) <= limits.SEGMENTS_KEPT
@@ -72,30 +80,31 @@ def test_begins_that_leave_branch_after_branch(pair: LinePair, mutant: Mutant) -
 
 
 def test_long_branches_are_not_left_again_and_again(pair: LinePair, mutant: Mutant) -> None:
-    incarnation, number = mutant.last
+    path, number = branch(pair), mutant.last.number
     many = [mutant.ahead(step, body=b"") for step in range(1, limits.LEAVE_RECORDS_MAX + 50)]
     for at in range(0, len(many), 200):
         mutant.send(*many[at : at + 200])
     mutant.hear()
     back = number + len(many) + 1
     for turn in range(4):
-        mutant.send(begin(Serial(0x700000 + turn, number + 1), incarnation))
-        mutant.send(begin(Serial(0x710000 + turn, back), incarnation))
+        mutant.send(begin(Serial(0x700000 + turn, number + 1), path))
+        mutant.send(begin(Serial(0x710000 + turn, back), path))
     assert set(mutant.refusals()) == {Refusal.GAPS}
     assert faults(pair)["refused.gaps"] == 3
     assert pair.posts["a"].status(1, pair.now).peer_number == back
     mutant.pass_time(limits.LEAVE_MS)
-    mutant.send(begin(Serial(0x720000, number + 1), incarnation))
+    mutant.send(begin(Serial(0x720000, number + 1), path))
     assert pair.posts["a"].status(1, pair.now).peer_number == number + 1
     still_carries(pair)
 
 
-def test_begins_in_a_circle_lead_nowhere(pair: LinePair, mutant: Mutant) -> None:
+def test_begins_that_contradict_each_other_lead_nowhere(pair: LinePair, mutant: Mutant) -> None:
     number = mutant.last.number
-    one, two = 0x300001, 0x300002
-    mutant.send(begin(Serial(one, number + 30), two, number + 20))
-    mutant.send(begin(Serial(two, number + 25), one, number + 20))
-    mutant.send(begin(Serial(0x300003, number + 40), 0x300003, number + 35))
+    one, two, three = 0x300001, 0x300002, 0x300003
+    path = branch(pair)
+    mutant.send(begin(Serial(one, number + 30), [*path, Segment(two, number + 20)], number))
+    mutant.send(begin(Serial(two, number + 25), [*path, Segment(one, number + 22)], number))
+    mutant.send(begin(Serial(three, number + 40), [*path, Segment(three, number + 35)], number))
     assert faults(pair) == {"refused.malformed": 1}
     still_carries(pair)
 
@@ -104,7 +113,7 @@ def test_floor_beyond_everything_is_shown_as_lost_and_can_be_left(
     pair: LinePair, mutant: Mutant
 ) -> None:
     held = pair.posts["a"].status(1, pair.now).peer_number
-    mutant.send(begin(Serial(0x400000, 2**60), mutant.last.incarnation, 2**60 - 1))
+    mutant.send(begin(Serial(0x400000, 2**60), branch(pair), 2**60 - 1))
     status = pair.posts["a"].status(1, pair.now)
     assert status.lost == [(held + 1, 2**60 - 1)]
     assert status.peer_number == 2**60
@@ -116,11 +125,11 @@ def test_losses_told_without_end_stay_within_bounds(
     pair: LinePair, mutant: Mutant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "SEGMENTS_MAX", 50)
-    previous, number = mutant.last
+    path, number = branch(pair), mutant.last.number
     for step in range(1, 200):
         serial = Serial(0x500000 + step, number + 10 * step)
-        mutant.send(begin(serial, previous, number + 10 * step - 2))
-        previous = serial.incarnation
+        mutant.send(begin(serial, path, number + 10 * step - 2))
+        path.append(Segment(*serial))
     assert len(pair.posts["a"].status(1, pair.now).lost) <= 51
     assert disk_bytes(pair) < 64 * 1024
     still_carries(pair)
@@ -132,9 +141,9 @@ def test_begin_that_says_it_holds_less_is_answered_once_each(
     pair.say("a", "acknowledged")
     pair.flow()
     before = kinds(pair, receipts.BEGIN)
-    incarnation, number = mutant.last
+    path, number = branch(pair), mutant.last.number
     for step in range(20):
-        mutant.send(begin(Serial(0x600000 + step, number + 1), incarnation))
+        mutant.send(begin(Serial(0x600000 + step, number + 1), path))
     assert kinds(pair, receipts.BEGIN) <= before + 20
     still_carries(pair)
 

@@ -13,7 +13,7 @@ from openline.core.envelope import Record, encode_record
 from openline.core.events import Reference, Serial
 from openline.core.inbound import Begin
 from openline.core.precedence import Precedence
-from openline.core.transcript import next_head
+from openline.core.transcript import Segment, next_head
 from openline.errors import LocalError
 from openline.inputs import Compare, Receive, Release, Revoke
 from openline.store.base import ABANDONED, OURS, THEIRS, Batch, Row
@@ -289,12 +289,11 @@ def test_a_changed_byte_breaks_the_chain_where_it_is(pair: LinePair) -> None:
 
 
 def test_a_chain_goes_on_from_what_a_begin_gives_and_only_then() -> None:
-    given = bytes(range(32))
+    given, path = bytes(range(32)), (Segment(2, 1),)
     later = _record(6, receipts.TEXT, b"after the loss")
-    begin = _record(7, receipts.BEGIN, Begin(1, 5, given, 0, 0).encode())
     for floor_head, broken in ((given, None), (bytes(32), 7)):
         head = next_head(given, later)
-        begin = _record(7, receipts.BEGIN, Begin(1, 5, floor_head, 0, 0).encode())
+        begin = _record(7, receipts.BEGIN, Begin(5, floor_head, 0, 0, path).encode())
         chain = ChainCheck(bytes(32))
         chain.take(Serial(1, 6), later, head)
         assert ChainCheck.finish(chain) == 6

@@ -211,6 +211,8 @@ class Lane:
             return
         if record.kind in receipts.RECEIPTS:
             self._mark(record, OURS, now)
+        elif place == "rejoined":
+            return
         elif record.kind == receipts.OFFER and now.mono_ms - self._answered_ms >= _ANSWER_MS:
             body = self.seal.answer(record.body, now)
             if body is not None:

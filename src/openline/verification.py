@@ -68,7 +68,7 @@ class ChainCheck:
             said = decode_record(record)
             if said.kind != receipts.BEGIN:
                 return True
-            begin = Begin.decode(said.body)
+            begin = Begin.decode(said)
         except OpenlineError:
             return False
         waiting = self._given.pop(begin.floor, None)

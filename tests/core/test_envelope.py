@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openline.core import limits
+from openline.core import limits, receipts
 from openline.core.envelope import (
     Ack,
     Frame,
@@ -29,6 +29,7 @@ from openline.core.envelope import (
 from openline.core.events import Reference, Serial
 from openline.core.inbound import Begin
 from openline.core.precedence import Precedence
+from openline.core.transcript import Segment
 from openline.errors import LocalError, RemoteError
 from tests.vectors.make import deflate
 from tests.vectors.scribe import raw_record
@@ -218,15 +219,31 @@ def test_every_language_code_reads_as_one_tag_or_none() -> None:
     assert len(tags) == 1 + 26 + 26**2 + 26**3
 
 
-@given(INCARNATIONS, NUMBERS, st.binary(min_size=32, max_size=32), INCARNATIONS, VALUES)
-def test_a_begin_reads_as_it_was_written(
-    previous: int, floor: int, head: bytes, reader: int, held: int
-) -> None:
-    begin = Begin(previous, floor, head, reader, held)
-    assert Begin.decode(begin.encode()) == begin
-    for bad in (begin.encode() + b"\0", begin.encode()[:-1]):
-        with pytest.raises(RemoteError):
-            Begin.decode(bad)
+@st.composite
+def begins(draw: st.DrawFn) -> tuple[Serial, Begin]:
+    """A BEGIN as an honest author might write it, and its serial."""
+    made = draw(st.lists(INCARNATIONS, min_size=1, max_size=20, unique=True))
+    firsts = sorted(draw(st.sets(NUMBERS, min_size=len(made) - 1, max_size=len(made) - 1)) | {1})
+    number = 1 if len(made) == 1 else firsts[-1] + draw(st.integers(1, 1 << 40))
+    path = tuple(Segment(*pair) for pair in zip(made[1:], firsts, strict=False))
+    floor = draw(st.integers(0, number - 1))
+    head = draw(st.binary(min_size=32, max_size=32))
+    return Serial(made[0], number), Begin(floor, head, draw(INCARNATIONS), draw(VALUES), path)
+
+
+@given(begins())
+def test_a_begin_reads_as_it_was_written(told: tuple[Serial, Begin]) -> None:
+    serial, begin = told
+    assert Begin.decode(_begin(serial, begin)) == begin
+    with pytest.raises(RemoteError):
+        Begin.decode(_begin(serial, begin)._replace(body=begin.encode() + b"\0"))
+    with pytest.raises(RemoteError):
+        Begin.decode(_begin(serial, begin)._replace(body=begin.encode()[:-1]))
+
+
+def _begin(serial: Serial, begin: Begin) -> Record:
+    flash, body = Precedence.FLASH, begin.encode()
+    return Record(*serial, flash, receipts.BEGIN, "", 0, 0, None, (), "", body)
 
 
 # -- frames -----------------------------------------------------------------------------------

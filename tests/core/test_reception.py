@@ -77,7 +77,8 @@ class Author:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.number, self.floor, self.incarnation = 0, 0, 0
+        self.number, self.floor = 0, 0
+        self.branch: list[tuple[int, int]] = []
         self.heads = {0: START}
         self.sent: dict[int, bytes] = {}
         self.used: set[int] = set()
@@ -85,23 +86,28 @@ class Author:
 
     def saved(self) -> tuple[object, ...]:
         """What a backup holds."""
-        return self.number, self.floor, self.incarnation, dict(self.heads), dict(self.sent)
+        return self.number, self.floor, list(self.branch), dict(self.heads), dict(self.sent)
 
     def restore(self, saved: tuple[object, ...]) -> None:
         """A process begins on old state."""
-        self.number, self.floor, self.incarnation, self.heads, self.sent = saved  # type: ignore[assignment]
-        self.heads, self.sent = dict(self.heads), dict(self.sent)
+        self.number, self.floor, self.branch, self.heads, self.sent = saved  # type: ignore[assignment]
+        self.branch, self.heads, self.sent = list(self.branch), dict(self.heads), dict(self.sent)
         self.alive = False
 
     def write(self) -> None:
         """Release a text; the first of a process is preceded by a BEGIN."""
         if not self.alive:
             self.alive = True
-            previous, self.incarnation = self.incarnation, self._fresh()
-            given = self.heads[self.floor]
-            self._append(begin(self.incarnation, self.number + 1, previous, self.floor, given))
+            made, given = self._fresh(), self.heads[self.floor]
+            self._append(begin(made, self.number + 1, self.branch, self.floor, given))
+            self.branch.append((made, self.number))
         body = b"text %d" % self.chance.randrange(1 << 30)
         self._append(record(self.incarnation, self.number + 1, body))
+
+    @property
+    def incarnation(self) -> int:
+        """The newest one; 0 before the first."""
+        return self.branch[-1][0] if self.branch else 0
 
     def _fresh(self) -> int:
         while True:
@@ -150,11 +156,12 @@ def test_both_readers_follow_an_author_through_restores_and_disorder(seed: int) 
     assert reader.reception.head == author.heads[author.number]
 
 
-def test_a_begin_between_moves_the_boundary_where_its_predecessor_is_known() -> None:
+def test_a_begin_names_what_was_never_heard_of() -> None:
     reader = Reader()
-    reader.take(begin(7, 1, 0, 0), record(7, 2), record(7, 3))
+    reader.take(begin(7, 1, [], 0), record(7, 2), record(7, 3))
     given = b"\x33" * 32
-    assert reader.take(begin(9, 13, 8, 6, given), begin(8, 9, 7, 6, given)) == ["waiting"] * 2
+    last = begin(9, 13, [(7, 1), (8, 9)], 6, given)
+    assert reader.take(last, begin(8, 9, [(7, 1)], 6, given)) == ["waiting"] * 2
     assert reader.take(record(7, 7), record(7, 8)) == ["chained"] * 2
     reader.agree()
     assert reader.reception.contiguous == 9
@@ -162,19 +169,19 @@ def test_a_begin_between_moves_the_boundary_where_its_predecessor_is_known() -> 
 
 def test_a_begin_of_a_known_incarnation_moves_nothing_that_is_chained() -> None:
     reader = Reader()
-    reader.take(begin(7, 1, 0, 0), *(record(7, n) for n in range(2, 5)))
+    reader.take(begin(7, 1, [], 0), *(record(7, n) for n in range(2, 5)))
     before = list(reader.reception.branch)
-    assert reader.take(begin(7, 5, 99, 0)) == ["chained"]
+    assert reader.take(begin(7, 5, [(99, 1)], 0)) == ["chained"]
     assert reader.reception.branch == before
 
 
 def test_an_empty_disk_goes_on_from_a_floor_of_millions() -> None:
     reader = Reader()
     floor = 3 * limits.SERIAL_JUMP_MAX
-    assert reader.take(begin(8, floor + 2, 7, floor, b"\x33" * 32)) == ["waiting"]
+    assert reader.take(begin(8, floor + 2, [(7, 1)], floor, b"\x33" * 32)) == ["waiting"]
     assert reader.take(record(7, floor + 1)) == ["chained"]
     assert list(reader.reception.lost) == [(1, floor)]
-    assert reader.take(begin(9, floor + 4 + limits.SERIAL_JUMP_MAX, 8, floor)) == [
+    assert reader.take(begin(9, floor + 4 + limits.SERIAL_JUMP_MAX, [(7, 1)], floor)) == [
         "refused.serial_jump"
     ]
     reader.agree()
@@ -182,21 +189,23 @@ def test_an_empty_disk_goes_on_from_a_floor_of_millions() -> None:
 
 def test_a_branch_that_was_left_is_followed_again() -> None:
     reader = Reader()
-    reader.take(begin(7, 1, 0, 0), *(record(7, n) for n in range(2, 5)))
-    reader.take(begin(8, 3, 7, 2), record(8, 4))
+    reader.take(begin(7, 1, [], 0), *(record(7, n) for n in range(2, 5)))
+    reader.take(begin(8, 3, [(7, 1)], 2), record(8, 4))
     assert reader.abandoned() == [(7, 3), (7, 4)]
-    reader.take(begin(9, 5, 7, 2))
+    reader.take(begin(9, 5, [(7, 1)], 2))
     assert reader.abandoned() == [(8, 3), (8, 4)]
     reader.agree()
 
 
 def test_an_incarnation_forgotten_long_ago_can_still_be_gone_on_from() -> None:
     reader = Reader()
-    reader.take(begin(7, 1, 0, 0), record(7, 2))
+    reader.take(begin(7, 1, [], 0), record(7, 2))
+    path = [(7, 1)]
     for step in range(100):
-        reader.take(begin(1000 + step, 3 + step, 999 + step if step else 7, 0))
+        reader.take(begin(1000 + step, 3 + step, path, 0))
+        path.append((1000 + step, 3 + step))
     assert len(reader.reception.branch) == limits.SEGMENTS_KEPT
-    assert reader.take(begin(5, 3, 7, 2, reader.chain.heads[2])) == ["chained"]
+    assert reader.take(begin(5, 3, [(7, 1)], 2, reader.chain.heads[2])) == ["chained"]
     assert reader.take(record(5, 4)) == ["chained"]
     assert reader.reception.contiguous == 4
     reader.agree()
@@ -204,7 +213,7 @@ def test_an_incarnation_forgotten_long_ago_can_still_be_gone_on_from() -> None:
 
 def test_what_was_lost_and_comes_after_all_is_kept_off_the_chain() -> None:
     reader = Reader()
-    reader.take(begin(7, 1, 0, 0), begin(8, 4, 7, 3, b"\x33" * 32))
+    reader.take(begin(7, 1, [], 0), begin(8, 4, [(7, 1)], 3, b"\x33" * 32))
     assert reader.take(record(7, 2), record(7, 2)) == ["abandoned", "duplicate"]
     assert reader.abandoned() == [(7, 2)]
     reader.agree()
@@ -212,9 +221,10 @@ def test_what_was_lost_and_comes_after_all_is_kept_off_the_chain() -> None:
 
 def test_a_refused_record_leaves_everything_as_it_was() -> None:
     reader = Reader()
-    reader.take(begin(7, 1, 0, 0), record(7, 2))
+    reader.take(begin(7, 1, [], 0), record(7, 2))
     before = reader.reception.save()
-    for bad in (begin(8, 2**50, 7, 0), begin(9, 3, 9, 0), begin(8, 2, 0, 0), record(7, 2**50)):
+    begins = begin(8, 2**50, [(7, 1)], 0), begin(9, 3, [(9, 1)], 0), begin(8, 2, [], 0)
+    for bad in (*begins, record(7, 2**50)):
         reader.ledger.begin(Batch(), 0)
         with pytest.raises((Refused, RemoteError)):
             reader.reception.arrive(bad, 0)

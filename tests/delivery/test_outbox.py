@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from openline.core.envelope import Ack
+from openline.core import receipts
+from openline.core.envelope import Ack, Refusal
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
 from openline.delivery.outbox import Channel, Outbox
 from openline.inputs import BearerUp
+from tests.vectors.scribe import raw_record
 
 RETRY_MS = 1_000
 
@@ -24,7 +26,7 @@ def outbox_of(*precedences: Precedence) -> Outbox:
     bring_up(outbox, "tcp", 10)
     bring_up(outbox, "relay", 20)
     for number, precedence in enumerate(precedences, 1):
-        outbox.add(Serial(7, number), precedence, 100)
+        outbox.add(Serial(7, number), raw_record(7, number, flags=precedence << 6))
     return outbox
 
 
@@ -90,3 +92,21 @@ def test_what_is_held_goes_nowhere() -> None:
     assert outbox.acknowledge(Ack(7, 2), 2, 10) == [2]
     assert taken(outbox, "tcp") == taken(outbox, "relay") == []
     assert outbox.waiting() == 0
+
+
+def test_begins_go_first_the_newest_before_the_older() -> None:
+    outbox = outbox_of(Precedence.FLASH)
+    for number in (2, 3):
+        data = raw_record(7, number, flags=Precedence.FLASH << 6, kind=receipts.BEGIN)
+        outbox.add(Serial(7, number), data)
+    assert taken(outbox, "tcp") == taken(outbox, "relay") == [3, 2, 1]
+
+
+def test_a_begin_that_is_refused_is_sent_again() -> None:
+    outbox = outbox_of()
+    data = raw_record(7, 1, flags=Precedence.FLASH << 6, kind=receipts.BEGIN)
+    outbox.add(Serial(7, 1), data)
+    assert taken(outbox, "tcp") == [1]
+    assert outbox.refuse(Serial(7, 1), Refusal.MALFORMED)
+    assert outbox.expire(RETRY_MS) == 1
+    assert taken(outbox, "tcp", RETRY_MS) == [1]

@@ -275,7 +275,7 @@ def read_record(data: bytes) -> Record:
 def _check_kind(record: Record) -> None:
     """The bodies of service records; what they and receipts refer to breaks no layout."""
     if record.kind == Kind.BEGIN:
-        need(read_begin(record.body).floor < record.number, "malformed")
+        read_begin(record)
     elif record.kind == Kind.FORK:
         need(len(record.body) == 64, "malformed")
     elif record.kind in (Kind.OFFER, Kind.ANSWER):
@@ -284,21 +284,39 @@ def _check_kind(record: Record) -> None:
 
 @dataclass(frozen=True)
 class Begin:
-    """The body of a BEGIN: where the author goes on, and what it holds of the other's chain."""
+    """The body of a BEGIN: where the author goes on, and what it holds of the other's chain.
 
-    previous: int
+    `path` is the author's branch before it: pairs of an incarnation and its first number.
+    """
+
     floor: int
     head: bytes
     reader_incarnation: int
     reader_contiguous: int
+    path: tuple[tuple[int, int], ...]
 
 
-def read_begin(body: bytes) -> Begin:
-    """Read the body of a BEGIN (§7)."""
-    at = Cursor(body)
-    begin = Begin(at.number(3), at.varint(), at.take(32), at.number(3), at.varint())
-    at.end()
-    return begin
+def read_begin(record: Record) -> Begin:
+    """Read the body of a BEGIN (§7); what its path may be depends on the BEGIN's own serial."""
+    at = Cursor(record.body)
+    floor = at.varint()
+    need(floor < record.number, "malformed")
+    head, reader_incarnation, reader_contiguous = at.take(32), at.number(3), at.varint()
+    path: list[tuple[int, int]] = []
+    named = {0, record.incarnation}
+    while at.left:
+        incarnation = at.number(3)
+        need(incarnation not in named, "malformed")
+        named.add(incarnation)
+        first = at.varint()
+        if path:
+            need(path[-1][1] < first < record.number, "malformed")
+        else:
+            need(0 < first <= floor + 1 and first < record.number, "malformed")
+        path.append((incarnation, first))
+    # Any pair of a BEGIN numbered 1 has broken a bound above: no number is left below it.
+    need(bool(path) or record.number == 1, "malformed")
+    return Begin(floor, head, reader_incarnation, reader_contiguous, tuple(path))
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import zlib
+from collections.abc import Sequence
 
 import pytest
 
 from .chain import Chain, digest
-from .frames import Assembly, Frame, Reference, language, read_inner, read_record
+from .frames import (
+    Assembly,
+    Begin,
+    Frame,
+    Reference,
+    language,
+    read_begin,
+    read_inner,
+    read_record,
+)
 from .wire import Cursor, RefusedError
 
 START = b"\x11" * 32
+GIVEN = b"\x33" * 32
+
+Path = Sequence[tuple[int, int]]
 
 
 def varint(value: int) -> bytes:
@@ -30,10 +44,10 @@ def record(
     return head + (149).to_bytes(2, "big") + (1_790_000_000).to_bytes(4, "big") + extra + body
 
 
-def begin(inc: int, number: int, previous: int, floor: int, head: bytes = START) -> bytes:
-    """A BEGIN whose author holds nothing of the other's chain."""
-    body = previous.to_bytes(3, "big") + varint(floor) + head + bytes(4)
-    return record(inc, number, body, kind=32)
+def begin(inc: int, number: int, path: Path, floor: int, head: bytes = START) -> bytes:
+    """A BEGIN with the author's branch before it; its author holds nothing of the other's chain."""
+    named = b"".join(before.to_bytes(3, "big") + varint(first) for before, first in path)
+    return record(inc, number, varint(floor) + head + bytes(4) + named, kind=32)
 
 
 def refusal(data: bytes) -> str:
@@ -138,12 +152,46 @@ def test_deflated_body_reads_and_a_bomb_does_not() -> None:
         (record(1, 1, flags=0x20, extra=b"\0"), "malformed"),
         (record(1, 1, flags=4, extra=b"\0"), "malformed"),
         (record(1, 2, kind=33, body=bytes(63)), "malformed"),
-        (begin(1, 2, 5, 2), "malformed"),
-        (begin(1, 1, 0, 0) + b"\0", "surplus"),
+        (record(1, 2, b"\0" + bytes(31), kind=32), "truncated"),
     ],
 )
 def test_broken_record_is_refused_by_name(data: bytes, reason: str) -> None:
     assert refusal(data) == reason
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (begin(9, 5, [(7, 1)], 5), "malformed"),
+        (begin(9, 1, [], 1), "malformed"),
+        (begin(9, 5, [(0, 1)], 0), "malformed"),
+        (begin(9, 5, [(7, 1), (0, 3)], 0), "malformed"),
+        (begin(9, 5, [(7, 1), (8, 2), (7, 3)], 0), "malformed"),
+        (begin(9, 5, [(7, 1), (9, 3)], 0), "malformed"),
+        (begin(9, 5, [(7, 1), (8, 3), (6, 3)], 0), "malformed"),
+        (begin(9, 5, [(7, 3), (8, 2)], 2), "malformed"),
+        (begin(9, 5, [(7, 1), (8, 5)], 0), "malformed"),
+        (begin(9, 5, [(7, 5)], 4), "malformed"),
+        (begin(9, 5, [(7, 0)], 0), "malformed"),
+        (begin(9, 5, [(7, 2)], 0), "malformed"),
+        (begin(9, 5, [(7, 4)], 2), "malformed"),
+        (begin(9, 5, [], 0), "malformed"),
+        (begin(9, 1, [(7, 1)], 0), "malformed"),
+        (begin(9, 1, [(7, 0)], 0), "malformed"),
+        (begin(9, 1, [], 0) + b"\0", "truncated"),
+        (begin(9, 5, [(7, 1)], 0) + b"\0\0\x08", "truncated"),
+        (begin(9, 5, [(7, 1)], 0) + b"\0\0\x08\x40\x03", "varint-not-shortest"),
+    ],
+)
+def test_begin_with_a_broken_path_is_refused_by_name(data: bytes, reason: str) -> None:
+    assert refusal(data) == reason
+
+
+def test_path_may_start_right_above_the_floor() -> None:
+    path = ((7, 3), (8, 4))
+    read = read_begin(read_record(begin(9, 5, path, 2, GIVEN)))
+    assert read == Begin(2, GIVEN, 0, 0, path)
+    assert read_begin(read_record(begin(9, 1, [], 0))).path == ()
 
 
 def test_pieces_make_a_record_in_any_order() -> None:
@@ -158,8 +206,16 @@ def test_pieces_make_a_record_in_any_order() -> None:
     assert found == [None] * (len(frames) - 1) + [whole]
 
 
+def fed(*records: bytes) -> Chain:
+    """A chain that took these records, whatever became of them."""
+    chain = Chain(START)
+    for each in records:
+        chain.take(each)
+    return chain
+
+
 def test_chain_commits_to_every_byte_in_number_order() -> None:
-    first, second, third = begin(7, 1, 0, 0), record(7, 2), record(7, 3)
+    first, second, third = begin(7, 1, [], 0), record(7, 2), record(7, 3)
     chain = Chain(START)
     assert chain.take(second) == "not-taken"
     assert [chain.take(r) for r in (first, third, second, second)] == [
@@ -177,105 +233,139 @@ def test_chain_commits_to_every_byte_in_number_order() -> None:
 
 
 def test_begin_abandons_what_a_restored_author_never_knew() -> None:
-    chain = Chain(START)
-    for each in (begin(7, 1, 0, 0), record(7, 2), record(7, 3), record(7, 4)):
-        chain.take(each)
+    chain = fed(begin(7, 1, [], 0), record(7, 2), record(7, 3), record(7, 4))
     known = chain.head(7, 2)
-    assert chain.take(begin(8, 3, 7, 2, known)) == "taken"
+    assert chain.take(begin(8, 3, [(7, 1)], 2, known)) == "taken"
+    assert chain.branch == ((7, 1), (8, 3))
     assert chain.abandoned == [(7, 3), (7, 4)]
     assert chain.take(record(7, 5)) == "abandoned"
     assert not chain.differs
-    assert chain.take(begin(9, 4, 8, 2, b"\x22" * 32)) == "taken"
+    assert chain.take(begin(9, 4, [(7, 1), (8, 3)], 2, b"\x22" * 32)) == "taken"
     assert chain.differs
 
 
 def test_floor_above_what_is_held_is_lost_and_the_chain_goes_on() -> None:
-    chain = Chain(START)
-    for each in (begin(7, 1, 0, 0), record(7, 2)):
-        chain.take(each)
-    given = b"\x33" * 32
-    assert chain.take(begin(8, 12, 7, 10, given)) == "held"
-    assert chain.lost == [(3, 10)]
+    chain = fed(begin(7, 1, [], 0), record(7, 2), record(7, 5))
+    assert chain.take(begin(8, 12, [(7, 1)], 10, GIVEN)) == "held"
+    assert (chain.lost, chain.abandoned) == ([(3, 10)], [(7, 5)])
     assert chain.take(record(7, 11)) == "taken"
     assert chain.contiguous == 12
-    assert chain.heads[10] == given
+    assert chain.heads[10] == GIVEN
 
 
 def test_receiver_with_an_empty_disk_goes_on_from_the_floor() -> None:
     chain = Chain(START)
-    assert chain.take(begin(8, 12, 7, 10, b"\x33" * 32)) == "held"
+    assert chain.take(begin(8, 12, [(7, 9)], 10, GIVEN)) == "held"
+    assert chain.take(record(7, 8)) == "abandoned"
+    assert chain.take(record(7, 10)) == "late"
     assert chain.take(record(7, 11)) == "taken"
     assert (chain.contiguous, chain.lost) == (12, [(1, 10)])
 
 
 def test_first_begin_again_abandons_all() -> None:
-    chain = Chain(START)
-    for each in (begin(7, 1, 0, 0), record(7, 2)):
-        chain.take(each)
-    assert chain.take(begin(8, 1, 0, 0)) == "taken"
+    chain = fed(begin(7, 1, [], 0), record(7, 2))
+    assert chain.take(begin(8, 1, [], 0)) == "taken"
     assert (chain.contiguous, chain.abandoned) == (1, [(7, 1), (7, 2)])
     assert chain.take(record(7, 3)) == "abandoned"
 
 
 def test_branch_that_was_left_is_followed_again_and_what_it_held_stands() -> None:
-    chain = Chain(START)
-    for each in (begin(7, 1, 0, 0), record(7, 2), begin(9, 3, 7, 0), record(9, 4)):
-        assert chain.take(each) == "taken"
-    assert chain.take(begin(8, 3, 7, 0)) == "taken"
+    chain = fed(begin(7, 1, [], 0), record(7, 2), begin(9, 3, [(7, 1)], 0), record(9, 4))
+    assert chain.contiguous == 4
+    assert chain.take(begin(8, 3, [(7, 1)], 0)) == "taken"
     assert chain.abandoned == [(9, 3), (9, 4)]
-    assert chain.take(begin(10, 5, 9, 0)) == "taken"
+    assert chain.take(record(9, 5)) == "abandoned"
+    assert chain.take(begin(10, 7, [(7, 1), (9, 3)], 0)) == "held"
     assert (chain.contiguous, chain.abandoned) == (5, [(8, 3)])
-    assert chain.take(begin(11, 3, 9, 0)) == "not-taken"
-    assert chain.take(begin(12, 2, 0, 0)) == chain.take(begin(13, 9, 99, 0)) == "not-taken"
+    assert chain.take(record(9, 6)) == "taken"
+    assert chain.contiguous == 7
 
 
-def test_unknown_incarnation_above_the_floor_hangs_on_what_is_known_up_to_it() -> None:
-    chain = Chain(START)
-    for each in (begin(7, 1, 0, 0), record(7, 2), record(7, 3)):
-        chain.take(each)
-    given = b"\x33" * 32
-    assert chain.take(begin(9, 13, 8, 6, given)) == "held"
-    assert (chain.contiguous, chain.lost, chain.abandoned) == (6, [(4, 6)], [])
-    assert chain.take(begin(8, 9, 7, 6, given)) == "held"
-    assert [chain.take(record(7, number)) for number in (7, 8)] == ["taken", "taken"]
-    assert chain.contiguous == 9
+def test_begin_of_an_incarnation_already_named_leads_nowhere_else() -> None:
+    chain = fed(begin(7, 1, [], 0), begin(9, 4, [(7, 1), (8, 3)], 0))
+    assert chain.take(begin(8, 3, [(6, 1)], 0)) == "held"
+    assert chain.branch == ((7, 1), (8, 3), (9, 4))
+    assert chain.take(begin(10, 2, [(7, 1)], 0)) == "taken"
+    assert chain.take(begin(8, 2, [(7, 1)], 0)) == "abandoned"
+    assert list(chain.branch) == [(7, 1), (10, 2)]
 
 
-def test_begins_above_the_floor_come_in_any_order_after_a_disk_loss() -> None:
-    chain = Chain(START)
-    given = b"\x33" * 32
-    assert chain.take(begin(9, 15, 8, 10, given)) == "held"
-    assert chain.take(record(8, 14)) == "held"
-    assert chain.take(begin(8, 13, 7, 10, given)) == "held"
-    assert chain.take(record(7, 12)) == "held"
-    assert chain.take(record(7, 11)) == "taken"
-    assert (chain.contiguous, chain.lost, chain.abandoned) == (15, [(1, 10)], [])
+def test_begin_brings_incarnations_never_heard_of() -> None:
+    chain = fed(begin(7, 1, [], 0), record(7, 2), record(7, 3), record(7, 4))
+    told = begin(9, 12, [(7, 1), (5, 4), (6, 5), (8, 8)], 6, GIVEN)
+    assert chain.take(record(5, 4)) == "not-taken"
+    assert chain.take(told) == "held"
+    assert (chain.contiguous, chain.lost, chain.abandoned) == (6, [(4, 6)], [(7, 4)])
+    assert [chain.take(record(6, 7)), chain.take(record(5, 4))] == ["taken", "late"]
+    assert [chain.take(record(5, 7)), chain.take(record(8, 7))] == ["abandoned", "abandoned"]
+    rest = [record(8, 9), record(8, 11), record(8, 10), begin(8, 8, [(7, 1), (5, 4), (6, 5)], 6)]
+    assert [chain.take(each) for each in rest] == ["held", "held", "held", "taken"]
+    assert (chain.contiguous, chain.incarnation_at(12)) == (12, 9)
 
 
-def test_begins_that_follow_each_other_in_a_circle_lead_nowhere() -> None:
-    chain = Chain(START)
-    assert chain.take(begin(9, 15, 8, 10)) == "held"
-    assert chain.take(begin(8, 13, 9, 10)) == "held"
-    assert chain.take(begin(9, 12, 9, 10)) == "abandoned"
-    assert chain.take(begin(6, 15, 9, 10)) == "not-taken"
-    assert chain.take(begin(5, 30, 5, 20)) == "not-taken"
-    assert [inc for inc, _, _ in chain.path] == [9, 8]
-    assert chain.take(begin(4, 1, 0, 0)) == "taken"
+def test_two_restores_whose_begins_between_were_lost_leave_one_branch() -> None:
+    chain = fed(begin(7, 1, [], 0), *(record(7, n) for n in range(2, 9)))
+    known = chain.head(7, 3)
+    # 5 began at 6 after a restore, 6 at 4 after another; neither BEGIN came.
+    assert chain.take(begin(9, 6, [(7, 1), (6, 4)], 3, known)) == "held"
+    assert (chain.contiguous, chain.abandoned) == (3, [(7, n) for n in range(4, 9)])
+    assert chain.take(record(5, 7)) == "not-taken"
+    assert chain.take(begin(6, 4, [(7, 1)], 3, known)) == "taken"
+    assert chain.take(record(6, 5)) == "taken"
+    assert (chain.contiguous, chain.lost, chain.differs) == (6, [], False)
+
+
+def test_begins_in_any_order_leave_one_chain() -> None:
+    told = [
+        begin(7, 1, [], 0),
+        begin(8, 3, [(7, 1)], 0),
+        begin(9, 5, [(7, 1), (8, 3)], 0),
+        begin(6, 6, [(7, 1), (8, 3), (9, 5)], 0),
+    ]
+    others = [record(7, 2), record(8, 4)]
+    # The newest comes first, as R20 would have it; after it none changes the branch.
+    for order in itertools.permutations(told[:3] + others):
+        chain = Chain(START)
+        assert chain.take(told[3]) == "held"
+        assert all(chain.take(each) in ("held", "taken") for each in order)
+        assert (chain.contiguous, chain.lost, chain.abandoned) == (6, [], [])
+        assert chain.branch == ((7, 1), (8, 3), (9, 5), (6, 6))
+
+
+def test_longer_path_of_what_is_followed_tells_more_and_loses_nothing() -> None:
+    chain = fed(begin(8, 12, [(7, 8)], 10, GIVEN), record(7, 11))
+    assert (chain.contiguous, chain.lost) == (12, [(1, 10)])
+    assert chain.take(begin(9, 13, [(5, 1), (7, 8), (8, 12)], 4)) == "taken"
+    assert (chain.contiguous, chain.lost, chain.abandoned) == (13, [(1, 10)], [])
+    assert chain.take(record(5, 3)) == "late"
+    # Another branch below the first number known: nothing of the old one holds.
+    assert chain.take(begin(4, 7, [(5, 1)], 4, GIVEN)) == "held"
+    assert (chain.contiguous, chain.lost) == (4, [(1, 4)])
 
 
 def test_lost_number_that_comes_after_all_is_kept_off_the_chain() -> None:
-    chain = Chain(START)
-    for each in (begin(7, 1, 0, 0), begin(8, 4, 7, 3, b"\x33" * 32)):
-        chain.take(each)
+    chain = fed(begin(7, 1, [], 0), begin(8, 4, [(7, 1)], 3, GIVEN))
     assert (chain.contiguous, chain.lost) == (4, [(2, 3)])
     assert chain.take(record(7, 2)) == "late"
     assert (chain.contiguous, chain.lost, chain.abandoned) == (4, [(2, 3)], [(7, 2)])
     assert chain.take(record(7, 2)) == "duplicate"
+    assert chain.take(begin(9, 5, [(7, 1), (8, 4)], 0)) == "taken"
+    assert (chain.contiguous, chain.lost, chain.abandoned) == (5, [(2, 3)], [(7, 2)])
+
+
+def test_loss_is_forgotten_when_the_branch_changes_within_it() -> None:
+    chain = fed(begin(7, 1, [], 0), begin(8, 9, [(7, 1)], 8, GIVEN), record(7, 2))
+    assert (chain.contiguous, chain.lost, chain.abandoned) == (9, [(2, 8)], [(7, 2)])
+    assert chain.take(begin(9, 5, [(7, 1)], 1, chain.head(7, 1))) == "held"
+    assert (chain.contiguous, chain.lost, chain.abandoned) == (2, [], [(8, 9)])
+    assert chain.take(begin(6, 7, [(7, 1), (9, 5)], 4, GIVEN)) == "held"
+    assert (chain.contiguous, chain.lost) == (5, [(3, 4)])
+    assert chain.take(begin(5, 9, [(7, 1), (9, 5), (6, 7)], 7, GIVEN)) == "held"
+    assert (chain.contiguous, chain.lost) == (7, [(3, 4), (6, 7)])
 
 
 def test_what_lies_too_far_ahead_is_refused() -> None:
-    chain = Chain(START)
-    chain.take(begin(7, 1, 0, 0))
+    chain = fed(begin(7, 1, [], 0))
     with pytest.raises(RefusedError, match="serial-jump"):
         chain.take(record(7, 1_048_578))
     for number in range(3, 3 + 2 * 512, 2):
@@ -285,10 +375,20 @@ def test_what_lies_too_far_ahead_is_refused() -> None:
 
 
 def test_begin_beyond_the_bounds_leaves_the_chain_as_it_was() -> None:
-    chain = Chain(START)
-    chain.take(begin(7, 1, 0, 0))
+    chain = fed(begin(7, 1, [], 0))
     with pytest.raises(RefusedError, match="serial-jump"):
-        chain.take(begin(8, 2**40, 7, 0))
+        chain.take(begin(8, 2**40, [(7, 1)], 0))
+    assert (chain.branch, chain.take(record(8, 2))) == (((7, 1),), "not-taken")
     assert chain.take(record(7, 2)) == "taken"
-    assert chain.take(begin(9, 2**60, 7, 2**60 - 1)) == "taken"
+    assert chain.take(begin(9, 2**60, [(7, 1)], 2**60 - 1)) == "taken"
     assert chain.lost == [(3, 2**60 - 1)]
+
+
+def test_path_of_too_many_pairs_above_what_is_held_is_refused() -> None:
+    path = [(7, 1), *((100 + n, 1 + n) for n in range(1, 257))]
+    chain = fed(begin(7, 1, [], 0))
+    with pytest.raises(RefusedError, match="gaps"):
+        chain.take(begin(9, 300, path, 0))
+    assert chain.branch == ((7, 1),)
+    assert chain.take(begin(9, 300, path[:-1], 0)) == "held"
+    assert chain.take(begin(6, 300, path, 299, GIVEN)) == "taken"

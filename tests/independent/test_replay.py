@@ -33,7 +33,7 @@ def _conversation() -> dict[str, Any]:
     start = bytes.fromhex(
         SINGLE["line"](_reader(B, A) | {"epochs": []})["heads"][sender.direction - 1]
     )
-    records = [begin(7, 1, 0, 0, start), record(7, 2)]
+    records = [begin(7, 1, [], 0, start), record(7, 2)]
     framed = b"\x01" + varint(len(records[0])) + records[0] + b"\x81" + records[1]
     inner = bytes(9) + framed
     datagram = sender.seal(3, inner)

@@ -8,6 +8,7 @@ the one thing its name says. What a reader makes of it is not known here.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from openline.core.envelope import Frame, FrameType, Record, encode_frames, enco
 from openline.core.events import Now, Reference, Serial
 from openline.core.inbound import Begin
 from openline.core.precedence import Precedence
-from openline.core.transcript import next_head
+from openline.core.transcript import Segment, next_head
 from openline.delivery.assembly import Piece
 from openline.sealing.keys import Card, Identity, Kit
 from openline.sealing.openings import run_id_of
@@ -93,15 +94,17 @@ class Scribe:
         self,
         incarnation: int,
         number: int,
-        previous: int,
+        path: Sequence[tuple[int, int]],
         floor: int,
         *,
         head: bytes | None = None,
         holds: Serial | None = None,
     ) -> bytes:
-        """A BEGIN; `holds` is what its author says it holds of the other side's chain."""
+        """A BEGIN after the incarnations of `path`, each with its first number; `holds` is what its
+        author says it holds of the other side's chain."""
         given = head or self.heads.get(floor, bytes(32))
-        body = Begin(previous, floor, given, *(holds or (0, 0))).encode()
+        told = tuple(Segment(*pair) for pair in path)
+        body = Begin(floor, given, *(holds or (0, 0)), told).encode()
         flash, begin = Precedence.FLASH, receipts.BEGIN
         return self.record(incarnation, number, body, kind=begin, precedence=flash, language="")
 

@@ -189,7 +189,7 @@ def refusals() -> Json:
     )
     scribe = Scribe(A, B)
     run, other = scribe.open_run(), Scribe(A, B, seed=8)
-    texts = [scribe.begin(7, 1, 0, 0), *(scribe.record(7, n) for n in range(2, 5))]
+    texts = [scribe.begin(7, 1, [], 0), *(scribe.record(7, n) for n in range(2, 5))]
     first = scribe.datagram(run, texts[0])
     talk.give(bytes([first[0] ^ 1]) + first[1:], refused="foreign")
     talk.give(first[:41], refused="foreign")
@@ -224,7 +224,7 @@ def light_without_tape() -> Json:
     talk = Talk("refused-light-without-tape", what, [B.reader(A, b"")])
     light, full = Scribe(A, B, b"", seed=9), Scribe(A, B, b"")
     light.seal.kit = Kit(light.kit.secret, light.kit.identity, light.kit.peer, tape=True)
-    data = full.begin(7, 1, 0, 0)
+    data = full.begin(7, 1, [], 0)
     talk.give(light.datagram(light.open_run(), data), refused="light-without-tape")
     talk.give(full.datagram(full.open_run(), data))
     return talk.done()
@@ -235,11 +235,11 @@ def man_in_the_middle() -> Json:
     what = "A was given the attacker's card in place of B's: nothing crosses between A and B."
     talk = Talk("man-in-the-middle", what, [A.reader(ATTACKER), B.reader(A), ATTACKER.reader(A)])
     a, b = Scribe(A, ATTACKER), Scribe(B, A, seed=8)
-    sent = a.datagram(a.open_run(), a.begin(7, 1, 0, 0), a.record(7, 2))
+    sent = a.datagram(a.open_run(), a.begin(7, 1, [], 0), a.record(7, 2))
     talk.give(sent, 1, refused="foreign")
-    talk.give(b.datagram(b.open_run(), b.begin(9, 1, 0, 0)), 0, refused="foreign")
+    talk.give(b.datagram(b.open_run(), b.begin(9, 1, [], 0)), 0, refused="foreign")
     forged = Scribe(ATTACKER, A, seed=8)
-    passed_on = forged.datagram(forged.open_run(), forged.begin(9, 1, 0, 0))
+    passed_on = forged.datagram(forged.open_run(), forged.begin(9, 1, [], 0))
     talk.give(passed_on, 1, refused="foreign")
     talk.give(sent, 2)
     return talk.done()
@@ -257,7 +257,7 @@ def inner_faults() -> Json:
     unknown, bad = Frame(77, b"from a later version"), Frame(FrameType.ACK, b"\0\0\7\1\0\1")
     two, three = scribe.record(7, 2), scribe.record(7, 3)
     talk.give(scribe.datagram(run, two), outcomes=["not-taken"])
-    frames = (scribe.begin(7, 1, 0, 0), broken, unknown, two)
+    frames = (scribe.begin(7, 1, [], 0), broken, unknown, two)
     talk.give(scribe.datagram(run, *frames), outcomes=["taken", "malformed", "taken"])
     talk.give(scribe.datagram(run, three, bad, two), fault="malformed")
     far = scribe.record(7, 3 + 1_048_577)
@@ -272,7 +272,7 @@ def gaps() -> Json:
     talk = Talk("gaps", "512 gaps are kept; what would make one more is refused.", [B.reader(A)])
     scribe = Scribe(A, B)
     run = scribe.open_run()
-    talk.give(scribe.datagram(run, scribe.begin(7, 1, 0, 0)))
+    talk.give(scribe.datagram(run, scribe.begin(7, 1, [], 0)))
     odd = [raw_record(7, number, body=b"") for number in range(3, 3 + 2 * 512, 2)]
     for at in range(0, 512, 171):
         talk.give(scribe.datagram(run, *odd[at : at + 171]))
@@ -292,7 +292,7 @@ def disorder() -> Json:
     talk = Talk("disorder", what, [B.reader(A)])
     scribe = Scribe(A, B)
     run = scribe.open_run()
-    begin, *texts = scribe.begin(7, 1, 0, 0), *(scribe.record(7, n) for n in range(2, 8))
+    begin, *texts = scribe.begin(7, 1, [], 0), *(scribe.record(7, n) for n in range(2, 8))
     sent = [scribe.datagram(run, begin)] + [scribe.datagram(run, text) for text in texts]
     bare = scribe.datagram(run, texts[0], bare=True)
     for at in (3, 0, 2, 6):
@@ -308,7 +308,7 @@ def pieces() -> Json:
     talk = Talk("pieces", "Pieces make a record in any order, unless they differ.", [B.reader(A)])
     scribe = Scribe(A, B)
     run = scribe.open_run()
-    talk.give(scribe.datagram(run, scribe.begin(7, 1, 0, 0)))
+    talk.give(scribe.datagram(run, scribe.begin(7, 1, [], 0)))
     parts = scribe.pieces(scribe.record(7, 2, b"in pieces " * 60), 200)
     for part in reversed(parts):
         talk.give(scribe.datagram(run, part))
@@ -326,11 +326,11 @@ def branches() -> Json:
     talk = Talk("branches", what, [B.reader(A)])
     scribe = Scribe(A, B)
     run = scribe.open_run()
-    told = [scribe.begin(7, 1, 0, 0), *(scribe.record(7, n) for n in (2, 3, 4))]
+    told = [scribe.begin(7, 1, [], 0), *(scribe.record(7, n) for n in (2, 3, 4))]
     talk.give(scribe.datagram(run, *told))
-    restored = scribe.begin(8, 3, 7, 2)
+    restored = scribe.begin(8, 3, [(7, 1)], 2)
     left = raw_record(7, 6)
-    living = scribe.begin(9, 5, 7, 2)
+    living = scribe.begin(9, 5, [(7, 1)], 2)
     talk.give(scribe.datagram(run, restored, scribe.record(8, 4)))
     talk.give(scribe.datagram(run, left), outcomes=["abandoned"])
     talk.give(scribe.datagram(run, living, scribe.record(9, 6)))
@@ -344,26 +344,24 @@ def lost() -> Json:
     talk = Talk("lost", what, [B.reader(A)])
     scribe = Scribe(A, B)
     run = scribe.open_run()
-    told = [scribe.begin(7, 1, 0, 0), *(scribe.record(7, n) for n in (2, 3, 4, 5, 6))]
+    told = [scribe.begin(7, 1, [], 0), *(scribe.record(7, n) for n in (2, 3, 4, 5, 6))]
     talk.give(scribe.datagram(run, told[0], told[1], told[4]))
-    talk.give(scribe.datagram(run, scribe.begin(8, 7, 7, 5)), outcomes=["held"])
+    talk.give(scribe.datagram(run, scribe.begin(8, 7, [(7, 1)], 5)), outcomes=["held"])
     talk.give(scribe.datagram(run, told[5]), outcomes=["taken"])
     talk.give(scribe.datagram(run, told[3]), outcomes=["late"])
     return talk.done()
 
 
 def between() -> Json:
-    """R21: a predecessor that is not known yet, and its own BEGIN afterwards."""
-    what = (
-        "A BEGIN with an unknown predecessor and a floor is taken; one between moves the boundary."
-    )
+    """R21: a path that names an incarnation never heard of, and its own BEGIN afterwards."""
+    what = "A BEGIN names the branch it continues; what it names is known before it comes."
     talk = Talk("between", what, [B.reader(A)])
     scribe = Scribe(A, B)
     run = scribe.open_run()
-    told = [scribe.begin(7, 1, 0, 0), *(scribe.record(7, n) for n in range(2, 9))]
-    middle, last = scribe.begin(8, 9, 7, 6), None
+    told = [scribe.begin(7, 1, [], 0), *(scribe.record(7, n) for n in range(2, 9))]
+    middle = scribe.begin(8, 9, [(7, 1)], 6)
     scribe.record(8, 10)
-    last = scribe.begin(9, 11, 8, 6)
+    last = scribe.begin(9, 11, [(7, 1), (8, 9)], 6)
     talk.give(scribe.datagram(run, last), outcomes=["held"])
     talk.give(scribe.datagram(run, raw_record(8, 10)))
     talk.give(scribe.datagram(run, middle), outcomes=["held"])
@@ -378,9 +376,9 @@ def fork() -> Json:
     talk = Talk("fork", what, [B.reader(A)])
     scribe = Scribe(A, B)
     run = scribe.open_run()
-    talk.give(scribe.datagram(run, scribe.begin(7, 1, 0, 0), scribe.record(7, 2)))
+    talk.give(scribe.datagram(run, scribe.begin(7, 1, [], 0), scribe.record(7, 2)))
     talk.give(scribe.datagram(run, raw_record(7, 2, body=b"another text")), outcomes=["fork"])
-    talk.give(scribe.datagram(run, scribe.begin(8, 3, 7, 2, head=FLOOR_HEAD)))
+    talk.give(scribe.datagram(run, scribe.begin(8, 3, [(7, 1)], 2, head=FLOOR_HEAD)))
     return talk.done()
 
 
@@ -394,7 +392,7 @@ def later_root() -> Json:
     talk = Talk("continuity", what, [B.reader(A)])
     scribe, thief = Scribe(A, B), Scribe(A, B, seed=9)
     public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
-    talk.give(scribe.datagram(scribe.open_run(), scribe.begin(7, 1, 0, 0)))
+    talk.give(scribe.datagram(scribe.open_run(), scribe.begin(7, 1, [], 0)))
     talk.tell(key=["1234", private.hex()])
     talk.tell(root=root_key.hex())
     root_id = talk.witnesses[0].seal.roots.later[0].id
@@ -439,7 +437,7 @@ def frames_of_every_type() -> Json:
         Frame(FrameType.LOOK, b"\0" + varint(1) + varint(300)),
         Frame(FrameType.HEADS, b"\1\3" + bytes(range(16)) + b"\5" + bytes(16)),
     ]
-    talk.give(scribe.datagram(run, scribe.begin(7, 1, 0, 0), opened, note, *side, pad_to=1024))
+    talk.give(scribe.datagram(run, scribe.begin(7, 1, [], 0), opened, note, *side, pad_to=1024))
     return talk.done()
 
 

@@ -10,7 +10,7 @@ author can do is bounded here or in limits.py. Nothing here sends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import Any, NamedTuple
 
 from ..errors import RemoteError
@@ -28,13 +28,13 @@ from .transcript import (
     Segment,
     find_segment,
     next_head,
-    segment_end,
     serial_at,
 )
 
 
 class Taken(NamedTuple):
-    """A record that is new to us, and where it went: "chained", "waiting", "abandoned", "fork"."""
+    """A record, and where it went: "chained", "waiting", "abandoned", "fork" if it is new to us;
+    "rejoined" if it was held aside and is of the chain after all."""
 
     record: Record
     place: str
@@ -44,32 +44,34 @@ class Taken(NamedTuple):
 class Begin(NamedTuple):
     """The body of a BEGIN record (§7)."""
 
-    previous: int
     floor: int
     floor_head: bytes
     reader_incarnation: int
     reader_contiguous: int
+    path: tuple[Segment, ...]
+    """The author's branch before this, oldest first."""
 
     def encode(self) -> bytes:
         """The body's bytes."""
-        return (
-            self.previous.to_bytes(3, "big")
-            + varint(self.floor)
-            + self.floor_head
-            + self.reader_incarnation.to_bytes(3, "big")
-            + varint(self.reader_contiguous)
-        )
+        told = self.reader_incarnation.to_bytes(3, "big") + varint(self.reader_contiguous)
+        path = b"".join(s.incarnation.to_bytes(3, "big") + varint(s.first) for s in self.path)
+        return varint(self.floor) + self.floor_head + told + path
 
     @classmethod
-    def decode(cls, body: bytes) -> Begin:
-        """Read the body; raises RemoteError."""
-        reader = Reader(body)
-        begin = cls(
-            reader.uint(3), reader.varint(), reader.take(32), reader.uint(3), reader.varint()
-        )
-        if reader.more():
+    def decode(cls, record: Record) -> Begin:
+        """Read the body of a BEGIN; raises RemoteError."""
+        reader = Reader(record.body)
+        floor, head, told = reader.varint(), reader.take(32), (reader.uint(3), reader.varint())
+        path = []
+        while reader.more():
+            path.append(Segment(reader.uint(3), reader.varint()))
+        whole = [*path, Segment(*record.serial)]
+        rising = all(s.first < t.first for s, t in pairwise(whole))
+        distinct = len({0, *(s.incarnation for s in whole)}) > len(whole)
+        reaches = 0 < whole[0].first <= floor + 1 and bool(path) == (record.number > 1)
+        if not (rising and distinct and reaches and floor < record.number):
             raise malformed("begin")
-        return begin
+        return cls(floor, head, *told, tuple(path))
 
 
 class Refused(RemoteError):
@@ -99,27 +101,24 @@ class Reception:
         self.branch: list[Segment] = []
         self.contiguous = 0
         self.head = self.genesis = genesis
-        self.former: dict[int, tuple[int, int]] = {}
-        """Incarnations left for another branch: (first number, incarnation before it)."""
+        self.former: list[int] = []  # incarnations left for another branch
         self.lost = RangeSet()
         self.waiting = RangeSet()
+        self._rejoined: list[Taken] = []
         self.forks = self.top = 0  # `top`: the highest number ever held, on whatever branch
-        self._missed = 0
         self._costly_ms = 0  # before this instant no long branch is left again
         self.differs_at: int | None = None
         """A number whose head the author gives otherwise than we hold it."""
 
     def save(self) -> list[Any]:
         """What a restart needs beyond the records themselves, ready for JSON."""
-        lost, former = list(self.lost), [[i, *at] for i, at in self.former.items()]
         counts = [self.contiguous, self.forks, self.top, self.differs_at]
-        return [counts, self.head.hex(), self.branch, former, lost]
+        return [counts, self.head.hex(), self.branch, self.former, list(self.lost)]
 
     def load(self, saved: list[Any]) -> None:
         """The reverse of `save`; what waits behind gaps is asked of the ledger."""
-        counts, head, branch, former, lost = saved
+        counts, head, branch, self.former, lost = saved
         self.contiguous, self.forks, self.top, self.differs_at = counts
-        self.former = {incarnation: (first, last) for incarnation, first, last in former}
         self.head = bytes.fromhex(head)
         self.branch = [Segment(*pair) for pair in branch]
         self.lost = RangeSet([(first, last) for first, last in lost])
@@ -142,7 +141,12 @@ class Reception:
         return Ack(self.incarnation, self.contiguous, held)
 
     def arrive(self, data: bytes, now_ms: int) -> Iterable[Taken]:
-        """Judge a record; what is new, nothing for a duplicate. Raises Refused, RemoteError."""
+        """Judge a record; what is new or rejoined, nothing for a duplicate. Raises Refused,
+        RemoteError."""
+        self._rejoined.clear()
+        return (*self._judge(data, now_ms), *self._rejoined)
+
+    def _judge(self, data: bytes, now_ms: int) -> Iterable[Taken]:
         serial = peek_serial(data)
         if serial.number <= self.top:
             held = self.ledger.get(THEIRS, serial)
@@ -152,17 +156,14 @@ class Reception:
             raise Refused(Refusal.TOO_LONG, serial)
         try:
             record = decode_record(data)
-            begin = Begin.decode(record.body) if record.kind == receipts.BEGIN else None
+            begin = Begin.decode(record) if record.kind == receipts.BEGIN else None
         except RemoteError:
             raise Refused(Refusal.MALFORMED, serial) from None
-        known = find_segment(self.branch, serial.incarnation)
-        if known is None and serial.incarnation not in self.former:
+        known = find_segment(self.branch, serial.incarnation) is not None
+        if not known and serial.incarnation not in self.former:
             if begin is None:
                 raise RemoteError("begin.missing", number=serial.number)
             return self._begin(record, data, begin, now_ms)
-        if known is not None and begin is not None:
-            self._split(known, record, begin)
-            self._fill()
         place = self._placing(serial)
         self._admit(record, len(data), now_ms)
         return self._keep(record, data, place)
@@ -228,6 +229,8 @@ class Reception:
     def _chain(self, serial: Serial, data: bytes, place: Event, before: Inbound) -> None:
         """A record on disk joins the chain, or waits behind a gap."""
         INBOUND.next(before, place)
+        if before is Inbound.ABANDONED:
+            self._rejoined.append(Taken(decode_record(data), "rejoined", data))
         if place is Event.ARRIVE_NEXT:
             self._join(serial, data)
             self._fill()
@@ -256,95 +259,45 @@ class Reception:
             held = self.ledger.get(THEIRS, serial) if self.contiguous < self.top else None
             if held is not None:
                 INBOUND.next(Inbound.ABANDONED, Event.ARRIVE_NEXT)
+                self._rejoined.append(Taken(decode_record(held), "rejoined", held))
                 self._join(serial, held)
 
     def _begin(self, record: Record, data: bytes, begin: Begin, now_ms: int) -> Iterable[Taken]:
         """R21: the branch followed is now the one that leads to this incarnation."""
         number = record.number
-        circle = begin.previous == record.incarnation
-        if circle or begin.floor >= number or (begin.previous == 0) != (number == 1):
-            raise Refused(Refusal.MALFORMED, record.serial)
         if number - max(self.contiguous, begin.floor) > limits.SERIAL_JUMP_MAX:
             raise Refused(Refusal.SERIAL_JUMP, record.serial)
-        branch = [*self._path(begin, number), Segment(record.incarnation, number)]
+        given = [*begin.path, Segment(*record.serial)]
+        branch = [s for s in self.branch if s.first < given[0].first] + given
         ahead = sum(s.first > self.contiguous for s in branch)
         if ahead + sum(first < number for first, _ in self.lost) > limits.SEGMENTS_MAX:
             raise Refused(Refusal.GAPS, record.serial)
         pairs = zip(branch, self.branch, strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         parting = min(s.first for s in branch[common:] + self.branch[common:])
-        left = islice(self.ledger.following(THEIRS, parting - 1), limits.LEAVE_RECORDS_MAX + 1)
-        costly = sum(1 for _ in left) > limits.LEAVE_RECORDS_MAX
+        rows = islice(self.ledger.following(THEIRS, parting - 1), limits.LEAVE_RECORDS_MAX + 1)
+        costly = sum(1 for _ in rows) > limits.LEAVE_RECORDS_MAX
         if costly and now_ms < self._costly_ms:
             raise Refused(Refusal.GAPS, record.serial)
         self._admit(record, len(data), now_ms)
         self._costly_ms = now_ms + limits.LEAVE_MS if costly else self._costly_ms
-        inferred = find_segment(self.branch, begin.previous) is None
-        self._leave(parting, common, begin)
+        self._leave(parting, begin)
+        left = [s.incarnation for s in self.branch[common:] if s not in branch]
+        self.former = [*self.former, *left][-limits.SEGMENTS_KEPT :]
         self.branch = branch
         self._fill()
-        self._pass_floor(begin, inferred=inferred)
+        self._pass_floor(begin)
         taken = self._keep(record, data, self._placing(record.serial))
         while len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.contiguous:
             del self.branch[0]
-        for old in list(self.former)[: -limits.SEGMENTS_KEPT]:
-            del self.former[old]
         return taken
 
-    def _path(self, begin: Begin, number: int) -> list[Segment]:
-        """The branch leading to (previous, number − 1). Raises RemoteError if it is not known."""
-        back: list[Segment] = []
-        at, below = begin.previous, number
-        while at and find_segment(self.branch, at) is None:
-            first, previous = self.former.get(at, (0, 0))
-            if not 0 < first < below:
-                if self._held_there(Serial(at, below - 1)):
-                    return [Segment(at, below - 1), *back]
-                return self._inferred(begin, number, at, first)
-            back.insert(0, Segment(at, first))
-            at, below = previous, first
-        found = find_segment(self.branch, at)
-        path = self.branch[: found + 1] if found is not None else []
-        if path and path[-1].first >= below:
-            return self._inferred(begin, number, *path[-1])
-        return path + back
-
-    def _inferred(self, begin: Begin, number: int, at: int, first: int) -> list[Segment]:
-        """The path by the floor alone, where `at`, first known at `first` (0: unknown), does not
-        lead to it. Only its BEGIN makes a place sure; a missing one is not waited for for ever."""
-        held = self.ledger.get(THEIRS, Serial(at, first)) if first else None
-        sure = held is not None and decode_record(held).kind == receipts.BEGIN
-        self._missed += not first and begin.floor <= self.contiguous
-        if sure or (not first and begin.floor <= self.contiguous and self._missed % 16):
-            raise RemoteError("begin.missing", number=number)
-        path = [s for s in self.branch if s.first <= begin.floor and s[0] != begin.previous]
-        gap = [Segment(begin.previous, begin.floor + 1)]
-        return path + (gap if begin.floor + 1 < number else [])
-
-    def _held_there(self, serial: Serial) -> bool:
-        """Whether a record is in the chain, though its incarnation was forgotten long ago."""
-        data, number = self.ledger.get(THEIRS, serial), serial.number
-        before = self.ledger.head(THEIRS, number - 1) or self.genesis
-        return data is not None and next_head(before, data) == self.ledger.head(THEIRS, number)
-
-    def _split(self, at: int, record: Record, begin: Begin) -> None:
-        """A BEGIN inside a segment known from a later one: what is before it is another's."""
-        first = self.branch[at].first
-        room = len(self.branch) < limits.SEGMENTS_MAX
-        if room and self.contiguous < first < record.number < segment_end(self.branch, at, 1 << 62):
-            self.branch[at] = Segment(record.incarnation, record.number)
-            if find_segment(self.branch, begin.previous) is None:
-                self.branch.insert(at, Segment(begin.previous, first))
-
-    def _leave(self, number: int, common: int, begin: Begin) -> None:
-        """Numbers from `number` on leave the branch, segments from `common` on are former ones."""
+    def _leave(self, number: int, begin: Begin) -> None:
+        """Numbers from `number` on leave the branch."""
         for serial, _ in list(self.ledger.following(THEIRS, number - 1)):
             chained = serial.number <= self.contiguous
             INBOUND.next(Inbound.CHAINED if chained else Inbound.WAITING, Event.BRANCH_LEFT)
             self.ledger.rehead(THEIRS, serial, None, ABANDONED)
-        for at in range(common, len(self.branch)):
-            previous = self.branch[at - 1].incarnation if at else 0
-            self.former[self.branch[at].incarnation] = (self.branch[at].first, previous)
         self.waiting.remove_from(number)
         if self.contiguous >= number:
             head = self.genesis if number == 1 else self.ledger.head(THEIRS, number - 1)
@@ -353,7 +306,7 @@ class Reception:
             self.lost.add(number, self.contiguous)
         self.lost.remove_from(self.contiguous + 1)
 
-    def _pass_floor(self, begin: Begin, *, inferred: bool) -> None:
+    def _pass_floor(self, begin: Begin) -> None:
         """Skip what the author will not send again; else hold its head against ours."""
         if begin.floor > self.contiguous:
             # What waited below the floor cannot be chained now, nor known to be of this branch.
@@ -369,5 +322,3 @@ class Reception:
             ours = self.ledger.head(THEIRS, begin.floor) if begin.floor else self.genesis
             if ours is not None and ours != begin.floor_head:
                 self.differs_at = begin.floor
-                if inferred and begin.floor == self.contiguous:
-                    self.head = begin.floor_head

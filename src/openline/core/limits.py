@@ -62,6 +62,8 @@ REKEY_RETRY_S = 3_600
 """§9: running time after which an unanswered OFFER is made anew."""
 SEGMENTS_KEPT = 64
 """Incarnations remembered that ended long ago, of either side."""
+SEGMENTS_TOLD = 16
+"""Incarnations a BEGIN tells at least, if there were so many."""
 SEGMENTS_MAX = 256
 """R21: incarnations of the other side above its contiguous number."""
 LEAVE_RECORDS_MAX = 1024

@@ -27,7 +27,6 @@ from .envelope import (
     decode_frames,
     encode_record,
     malformed,
-    varint,
 )
 from .events import Now, Reference, Serial
 from .inbound import Admit, Begin, Reception, Refused, Taken
@@ -45,14 +44,15 @@ from .transcript import (
 )
 
 _PATIENCE_MS = 60_000
+_GAP_WAIT_MS_MAX = 3_600_000
 _ANSWERS_MAX = 64
 
 
 class Delivery(Protocol):
     """What carries our records to the other machine, as the line tells it of them."""
 
-    def add(self, serial: Serial, precedence: Precedence, size: int) -> None:
-        """A record of `size` bytes is released, or not yet held after a restart."""
+    def add(self, serial: Serial, data: bytes) -> None:
+        """A record is released, or not yet held after a restart."""
 
     def acknowledge(self, ack: Ack, end: int, now_ms: int) -> list[int]:
         """The other machine holds what the ACK names, up to `end`; the numbers that is news of."""
@@ -102,7 +102,10 @@ class Line:
         self.begun = False
         """Whether this process has an incarnation of its own."""
         self._begun_ms: int | None = None
-        self._gap_ms: int | None = None
+        self._unheard = 0  # the number of our latest BEGIN, until it is known to be held
+        self._gap: tuple[int, int] | None = None
+        """The number before the gap, and until when to wait for it to be mended (R22)."""
+        self._gap_wait_ms = _PATIENCE_MS
         self._floor = -1
         self._ends_with_begin = False
         if saved is not None:
@@ -121,11 +124,11 @@ class Line:
         self.branch = [Segment(*pair) for pair in branch]
         self.reception.load(saved["peer"])
         for serial, data in self.ledger.following(OURS, self.acked):
-            precedence = Precedence(data[3 + len(varint(serial.number))] >> 6)
-            self.delivery.add(serial, precedence, len(data))
+            self.delivery.add(serial, data)
 
     def start(self, now: Now) -> None:
         """A process begins: say so, unless the last thing said was just that (R20)."""
+        self._mind_gap(now)
         if not self._ends_with_begin:
             self._begin(now)
 
@@ -135,6 +138,7 @@ class Line:
         self.owes_ack = bool(self.reception.branch)
         if before.begun and self.branch and self.branch[-1] in before.branch[-1:]:
             self.begun, self._begun_ms = True, before._begun_ms
+            self._unheard = before._unheard
 
     def release(self, record: Record, now: Now) -> Serial:
         """Give a record its serial and put it in the chain. Raises LocalError and changes nothing.
@@ -153,7 +157,7 @@ class Line:
         self.number = number
         self.head = next_head(self.head, data)
         self.ledger.put(OURS, record, data, self.head, CHAINED)
-        self.delivery.add(record.serial, record.precedence, len(data))
+        self.delivery.add(record.serial, data)
         self._ends_with_begin = record.kind == receipts.BEGIN
         self.dirty = True
         self.tell("released", number=record.number, precedence=record.precedence.name)
@@ -164,18 +168,20 @@ class Line:
         incarnation = 0
         while not incarnation or find_segment(self.branch, incarnation) is not None:
             incarnation = int.from_bytes(self.entropy(3), "big")
+        telling = sum(s.first <= self.acked for s in self.branch) - 1
+        telling = min(telling, len(self.branch) - limits.SEGMENTS_TOLD)
         begin = Begin(
-            self.branch[-1].incarnation if self.branch else 0,
             self.acked,
             (self.ledger.head(OURS, self.acked) if self.acked else self.genesis) or bytes(32),
             self.reception.incarnation,
             self.reception.contiguous,
+            tuple(self.branch[max(telling, 0) :]),
         )
         self.branch.append(Segment(incarnation, self.number + 1))
         if len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.acked:
             del self.branch[0]
         self.begun, self._begun_ms, self._floor = True, now.mono_ms, self.acked
-        self._append(self.service(receipts.BEGIN, begin.encode(), now), now)
+        self._unheard = self._append(self.service(receipts.BEGIN, begin.encode(), now), now).number
         self.tell("begin", number=self.number)
 
     @staticmethod
@@ -227,20 +233,24 @@ class Line:
         self.owes_ack = self.dirty = True
         taken = tuple(self.reception.arrive(data, now.mono_ms))
         for record, place, _ in taken:
-            self.tell(
-                "arrived", number=record.number, precedence=record.precedence.name, place=place
-            )
+            name = "rejoined" if place == "rejoined" else "arrived"
+            precedence = record.precedence.name
+            self.tell(name, number=record.number, precedence=precedence, place=place)
             if record.kind == receipts.BEGIN and place in ("chained", "waiting"):
                 self._begun_there(record, now)
-        if not self.reception.waiting:
-            self._gap_ms = None
-        elif self._gap_ms is None:
-            self._gap_ms = now.mono_ms
+        self._mind_gap(now)
         return taken
+
+    def _mind_gap(self, now: Now) -> None:
+        before = self.reception.contiguous
+        if not self.reception.waiting:
+            self._gap = None
+        elif self._gap is None or self._gap[0] != before:
+            self._gap, self._gap_wait_ms = (before, now.mono_ms + _PATIENCE_MS), _PATIENCE_MS
 
     def _begun_there(self, record: Record, now: Now) -> None:
         """R23: what the other side says it holds of ours, against what it had acknowledged."""
-        begin = Begin.decode(record.body)
+        begin = Begin.decode(record)
         if begin.floor > 0 and self.reception.lost:
             self.tell("lost", ranges=list(self.reception.lost))
         at = find_segment(self.branch, begin.reader_incarnation)
@@ -253,8 +263,10 @@ class Line:
             (self._begin if fresh else self._ask_begin)(now)
 
     def _ask_begin(self, now: Now) -> None:
-        """R22: records we cannot place come; say what we hold, so that the author begins anew."""
-        if self._begun_ms is None or now.mono_ms - self._begun_ms >= _PATIENCE_MS:
+        """R22: records we cannot place come; say what we hold, so that the author begins anew. What
+        was said and is still on its way need not be said again."""
+        said = self._begun_ms is not None and now.mono_ms - self._begun_ms < _PATIENCE_MS
+        if not said and not self._unheard:
             self._begin(now)
 
     def _acknowledged(self, ack: Ack, now: Now) -> None:
@@ -271,6 +283,8 @@ class Line:
             self.acked = min(ack.contiguous, end)
             self.dirty = True
         for number in self.delivery.acknowledge(ack, end, now.mono_ms):
+            if number == self._unheard:
+                self._unheard = 0
             self.tell("held", number=number)
 
     def _refused(self, payload: bytes) -> None:
@@ -297,16 +311,15 @@ class Line:
         self.events.append((name, values))
 
     def tick(self, now: Now) -> None:
-        """A gap that stays makes a process that has not begun begin, and so say what it holds
-        (R22)."""
-        if self._gap_ms is not None and now.mono_ms - self._gap_ms >= _PATIENCE_MS:
-            self._gap_ms = now.mono_ms
-            if not self.begun:
-                self._begin(now)
+        """A gap that stays makes us begin, ever more seldom, and so say what we hold (R22)."""
+        if self._gap is not None and now.mono_ms >= self._gap[1]:
+            self._gap_wait_ms = min(2 * self._gap_wait_ms, _GAP_WAIT_MS_MAX)
+            self._gap = (self._gap[0], now.mono_ms + self._gap_wait_ms)
+            self._ask_begin(now)
 
     def deadline(self) -> int | None:
         """When to call `tick` next, monotonic milliseconds; None if nothing waits."""
-        return None if self._gap_ms is None or self.begun else self._gap_ms + _PATIENCE_MS
+        return self._gap[1] if self._gap else None
 
     def held_serials(self) -> tuple[Serial, Serial]:
         """Up to where both sides are known to hold everything: (ours, theirs)."""

@@ -135,12 +135,13 @@ class Dispatch:
         while room > 0:
             entry = self.outbox.pick(bearer)
             cut = self._cut.get(bearer)
-            if cut and (entry is None or entry.precedence <= cut[0].precedence):
+            if cut and (entry is None or entry.rank <= cut[0].rank):
                 frames += self._piece(bearer, cut, room)
+                self.outbox.wait(cut[0], channel, now.mono_ms)
                 return
-            if entry is None or (flash and entry.precedence is not Precedence.FLASH):
+            if entry is None or (flash and entry.rank < Precedence.FLASH):
                 return
-            flash = entry.precedence is Precedence.FLASH
+            flash = entry.rank >= Precedence.FLASH
             if frames and room < frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4:
                 return
             data = self.line.ledger.get(OURS, entry.serial) or b""

@@ -15,8 +15,8 @@ from enum import Enum
 from heapq import heappop, heappush
 from itertools import takewhile
 
-from ..core import limits
-from ..core.envelope import Ack, Refusal
+from ..core import limits, receipts
+from ..core.envelope import Ack, Refusal, varint
 from ..core.events import Serial
 from ..core.gaps import RangeSet
 from ..core.precedence import Precedence
@@ -26,7 +26,8 @@ from .assembly import Assembly, Piece
 
 _PATIENCE_MS_MAX = 900_000
 _ROUND_TRIP_MS_MIN = 10
-_MOST_URGENT_FIRST = tuple(reversed(Precedence))
+_FLASH = Precedence.FLASH.value
+_BEGIN = _FLASH + 1
 _TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
 
 
@@ -62,7 +63,8 @@ class Entry:
     """One record on its way."""
 
     serial: Serial
-    precedence: Precedence
+    rank: int
+    """Its precedence; one above FLASH for a BEGIN, before which nothing of its process is taken."""
     size: int
     state: Outbound = Outbound.QUEUED
     attempts: int = 0
@@ -102,18 +104,26 @@ class Outbox:
         self.refused: dict[int, int] = {}
         self._assembly = Assembly()
         self._held = RangeSet()
-        self._queues: dict[Precedence, list[int]] = {p: [] for p in Precedence}
+        self._queues: dict[int, list[int]] = {rank: [] for rank in range(_BEGIN, -1, -1)}
+        """Most urgent first; numbers in order, but of BEGINs the newest first (negated), for it
+        leads to all others."""
         self._timers: list[tuple[int, int]] = []
         self._flights: set[int] = set()
-        self._unspread: dict[tuple[Precedence, str], dict[int, None]] = {}
+        self._unspread: dict[tuple[int, str], dict[int, None]] = {}
         """Of the flights that go over every bearer (FLASH, and what is repeated) those that are not
         on the bearer, in order."""
         self._flight_bytes = 0
 
-    def add(self, serial: Serial, precedence: Precedence, size: int) -> None:
-        """Take a released record of `size` bytes."""
-        self.entries[serial.number] = Entry(serial, precedence, size)
-        heappush(self._queues[precedence], serial.number)
+    def add(self, serial: Serial, data: bytes) -> None:
+        """Take a released record."""
+        at = 3 + len(varint(serial.number))
+        rank = _BEGIN if data[at + 1] == receipts.BEGIN else data[at] >> 6
+        self.entries[serial.number] = Entry(serial, rank, len(data))
+        self._queue(self.entries[serial.number])
+
+    def _queue(self, entry: Entry) -> None:
+        number = entry.serial.number
+        heappush(self._queues[entry.rank], -number if entry.rank == _BEGIN else number)
 
     def pick(self, bearer: str) -> Entry | None:
         """The next record for this bearer, or None.
@@ -122,26 +132,26 @@ class Outbox:
         once it is repeated: no bearer that delivers nothing can keep a record from the others.
         """
         preferred = self._preferred() == bearer
-        for precedence in _MOST_URGENT_FIRST:
-            spread = self._spread(bearer, precedence)
+        for rank, queue in self._queues.items():
+            spread = self._spread(bearer, rank)
             if spread is not None:
                 return spread
-            if precedence is not Precedence.FLASH and (
+            if rank < _FLASH and (
                 len(self._flights) >= limits.WINDOW_RECORDS_MAX
                 or self._flight_bytes >= limits.WINDOW_BYTES_MAX
             ):
                 return None
-            entry = self._first(self._queues[precedence])
+            entry = self._first(queue)
             if entry is None:
                 continue
-            if preferred or entry.attempts or precedence is Precedence.FLASH:
+            if preferred or entry.attempts or rank >= _FLASH:
                 return entry
         return None
 
     def _first(self, queue: list[int]) -> Entry | None:
         """The first entry of a queue that still waits; what no longer does is dropped."""
         while queue:
-            entry = self.entries.get(queue[0])
+            entry = self.entries.get(abs(queue[0]))
             if entry is not None and entry.state is Outbound.QUEUED:
                 if entry.serial.number not in self._held:
                     return entry
@@ -149,16 +159,16 @@ class Outbox:
             heappop(queue)
         return None
 
-    def _spread(self, bearer: str, precedence: Precedence) -> Entry | None:
+    def _spread(self, bearer: str, rank: int) -> Entry | None:
         """A record that is on the wire elsewhere and should be on this bearer too."""
-        number = next(iter(self._unspread.get((precedence, bearer), ())), None)
+        number = next(iter(self._unspread.get((rank, bearer), ())), None)
         return None if number is None else self.entries[number]
 
     def _note_spread(self, entry: Entry) -> None:
         """Note on which bearers a flight has still to go, if it goes over every one."""
-        if entry.precedence is Precedence.FLASH or entry.attempts > 1:
+        if entry.rank >= _FLASH or entry.attempts > 1:
             for bearer in self.channels:
-                unspread = self._unspread.setdefault((entry.precedence, bearer), {})
+                unspread = self._unspread.setdefault((entry.rank, bearer), {})
                 if bearer in entry.bearers:
                     unspread.pop(entry.serial.number, None)
                 else:
@@ -169,7 +179,7 @@ class Outbox:
         return min(up)[1] if up else None
 
     def sent(self, entry: Entry, channel: Channel, now_ms: int) -> None:
-        """The entry has been given to a bearer; its timer starts."""
+        """The entry has been given to a bearer, or its first piece; its timer starts."""
         up = channel.up
         if up is None:
             return
@@ -181,6 +191,14 @@ class Outbox:
         entry.state = OUTBOUND.next(entry.state, Event.SEND)
         entry.bearers.add(up.bearer)
         self._note_spread(entry)
+        self.wait(entry, channel, now_ms)
+
+    def wait(self, entry: Entry, channel: Channel, now_ms: int) -> None:
+        """Start the timer of a flight, or start it anew: another piece of it was given to a
+        bearer."""
+        up = channel.up
+        if up is None or entry.state is not Outbound.SENT:
+            return
         wait = max(up.retry_ms_min, 2 * channel.round_trip_ms()) << min(entry.attempts - 1, 16)
         entry.due_ms = now_ms + min(wait, max(up.retry_ms_max, self.patience_ms(now_ms)))
         heappush(self._timers, (entry.due_ms, entry.serial.number))
@@ -240,7 +258,7 @@ class Outbox:
     def _requeue(self, entry: Entry) -> None:
         self._land(entry)
         entry.state = OUTBOUND.next(entry.state, Event.LOSE)
-        heappush(self._queues[entry.precedence], entry.serial.number)
+        self._queue(entry)
 
     def _land(self, entry: Entry) -> None:
         entry.bearers.clear()
@@ -248,7 +266,7 @@ class Outbox:
             self._flights.remove(entry.serial.number)
             self._flight_bytes -= entry.size
             for bearer in self.channels:
-                self._unspread.get((entry.precedence, bearer), {}).pop(entry.serial.number, None)
+                self._unspread.get((entry.rank, bearer), {}).pop(entry.serial.number, None)
 
     def acknowledge(self, ack: Ack, end: int, now_ms: int) -> list[int]:
         """Take what the other machine holds, clipped to `end`; the numbers newly known to be held.
@@ -308,7 +326,7 @@ class Outbox:
         if entry.state in (Outbound.HELD, Outbound.REFUSED):
             return False
         self.refused[serial.number] = code
-        if code not in _TEMPORARY:
+        if code not in _TEMPORARY and entry.rank != _BEGIN:
             self._land(entry)
             entry.state = OUTBOUND.next(entry.state, Event.REFUSE)
         return True
@@ -319,7 +337,7 @@ class Outbox:
         for entry in self.entries.values():
             if entry.state is Outbound.HELD:
                 entry.state = OUTBOUND.next(entry.state, Event.FORGET)
-                heappush(self._queues[entry.precedence], entry.serial.number)
+                self._queue(entry)
 
     def piece(self, payload: bytes, now_ms: int) -> bytes | None:
         """A PIECE of a record of theirs; the record when it is whole. Raises RemoteError."""
