@@ -79,6 +79,7 @@ class SendingRun:
     """Repeated in every datagram until the run is confirmed (R7)."""
     key_id: bytes
     root_id: bytes
+    epoch: int
     born_ms: int
     index: int = 0
     carried_ms: int | None = None

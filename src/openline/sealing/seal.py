@@ -67,6 +67,8 @@ class State:
     receive_keys: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     """Id → (private key, running time since it was superseded), oldest first."""
     epoch_own: int = 1
+    epoch_told: int = 0
+    """The last that a run confirmed by the peer announced."""
     epoch_peer: int = 0
     alarm: bool = False
     next_page: int = 1
@@ -301,7 +303,7 @@ class Seal:
         )
         kind = FULL if ciphertext else LIGHT
         encoded = opening._replace(message=message).encode()
-        run = SendingRun(run_id, chain_key, kind, encoded, key_id, root_id, now.mono_ms)
+        run = SendingRun(run_id, chain_key, kind, encoded, key_id, root_id, epoch, now.mono_ms)
         self.candidates = [*self.candidates, run][-_CANDIDATES_MAX:]
 
     def _ephemeral(self, context: bytes) -> tuple[X25519PrivateKey, bytes, bytes]:
@@ -355,6 +357,8 @@ class Seal:
             return
         run.move(Event.CONFIRM)
         run.kind, run.opening = PLAIN, b""
+        self._dirty |= self.state.epoch_told != run.epoch
+        self.state.epoch_told = run.epoch
         at = self.candidates.index(run)
         for older in self.candidates[:at] + ([self.confirmed] if self.confirmed else []):
             older.move(Event.REPLACE)
@@ -412,7 +416,7 @@ class Seal:
     def _renewed(self, page: int) -> None:
         """A root was made: burn the page that went in, and let the mailbox change its name."""
         self._dirty = True
-        self.state.epoch_own += 1
+        self.state.epoch_own += self.state.epoch_told == self.state.epoch_own
         if page:
             self.pages.pop(page, None)
             self._changed[f"tape/{page:04d}"] = None
