@@ -285,8 +285,14 @@ class Lane:
             act.subject,
             _utf8(act.body),
         )
-        self.quota.release(record, self.outbox.waiting())
-        return self.line.release(record, now)
+        return self._say(record, now)
+
+    def _say(self, record: Record, now: Now) -> Serial:
+        """Release what people say, if there is room for it."""
+        self.quota.allow(record, self.outbox.waiting())
+        serial = self.line.release(record, now)
+        self.quota.own_bytes += len(record.body)
+        return serial
 
     def receive(self, act: Receive, now: Now) -> Serial | None:
         """Release a receipt for a record of theirs, unless the same was said before. Raises
@@ -316,8 +322,7 @@ class Lane:
             "",
             _utf8(act.note),
         )
-        self.quota.release(receipt, self.outbox.waiting())
-        serial = self.line.release(receipt, now)
+        serial = self._say(receipt, now)
         self._mark(
             receipt._replace(number=serial.number, incarnation=serial.incarnation), THEIRS, now
         )

@@ -55,13 +55,12 @@ class Quota:
             self._flash_ms.popleft()
         return len(self._flash_ms) >= limits.FLASH_PER_HOUR_MAX
 
-    def release(self, record: Record, waiting: int) -> None:
-        """Count a record of ours before it is released, `waiting` being on their way. Raises
-        LocalError."""
+    def allow(self, record: Record, waiting: int) -> None:
+        """Whether a record of ours may be released, `waiting` being on their way; else LocalError.
+        It is not counted yet."""
         urgent = record.precedence is Precedence.FLASH or receipts.is_machinery(record.kind)
         if waiting >= limits.OUTBOX_RECORDS_MAX and not urgent:
             raise LocalError("outbox.full", records_max=limits.OUTBOX_RECORDS_MAX)
         ceiling = self._ceiling(record)
         if self.own_bytes + len(record.body) > ceiling:
             raise LocalError("store.no_room", bytes_max=ceiling)
-        self.own_bytes += len(record.body)
