@@ -19,6 +19,7 @@ from time import process_time
 from typing import NamedTuple
 
 from openline import clock
+from openline.bearers.base import BearerProfile
 from openline.core.envelope import Record, encode_record
 from openline.core.line import Line
 from openline.core.precedence import Precedence
@@ -85,8 +86,8 @@ class Talk:
         self._stores = [opened(each) for each in places]
         self._posts = [Post(store, clock.entropy, clock.now()) for store in self._stores]
         for post in self._posts:
-            up = BearerUp(NUMBER, BEARER, 4096, 5, 60_000, 60_000, 10, False)
-            post.step([up], clock.now())
+            profile = BearerProfile(BEARER, 5, 4096, 60_000, 60_000, 10, padded=False)
+            post.step([BearerUp(NUMBER, BEARER, profile)], clock.now())
         self.cross()
 
     def cross(self) -> None:

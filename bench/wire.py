@@ -15,6 +15,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from openline import clock
+from openline.bearers.base import BearerProfile
 from openline.core.events import Now, Reference, Serial
 from openline.core.precedence import Precedence
 from openline.enrolment import new_tape, words
@@ -54,8 +55,8 @@ class Wire:
             card = self.posts[other].card() or b""
             self.do(name, Pair(LINE, "bench", card, pages, words(card)))
         for name in "ab":
-            up = BearerUp(NUMBER, BEARER, MTU_BYTES, 5, 1000, 15_000, 10, padded)
-            self.do(name, up)
+            profile = BearerProfile(BEARER, 5, MTU_BYTES, 1000, 15_000, 10, padded)
+            self.do(name, BearerUp(NUMBER, BEARER, profile))
 
     def do(self, name: str, *inputs: Input) -> object:
         """One step of a post; the last result, raised if it is an error."""

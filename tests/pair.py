@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from openline.bearers.base import BearerProfile
 from openline.core.envelope import decode_record
 from openline.core.events import Now, Serial
 from openline.core.precedence import Precedence
@@ -40,7 +41,8 @@ class LinePair:
 
     def up(self, name: str, bearer: str = "tcp", *, mtu_bytes: int = 4096, cost: int = 1) -> None:
         """The bearer of a post comes up."""
-        self.do(name, BearerUp(1, bearer, mtu_bytes, 5, 200, 30_000, cost, self.padded))
+        profile = BearerProfile(bearer, 5, mtu_bytes, 200, 30_000, cost, self.padded)
+        self.do(name, BearerUp(1, bearer, profile))
 
     def restart(self, name: str) -> None:
         """The process ends and another opens the same disk."""

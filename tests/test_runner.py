@@ -151,7 +151,7 @@ def test_a_port_tells_up_with_its_profile_and_down_with_its_code() -> None:
         await post.until(lambda: len(post.inputs) == 2)
 
     assert play(scene).inputs == [
-        BearerUp(1, "tcp", 4096, 5, 200, 30_000, 1, True),
+        BearerUp(1, "tcp", PROFILE),
         BearerDown(1, "tcp", "bearer.closed"),
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .bearers.base import BearerProfile
 from .core.events import Reference, Serial
 from .core.precedence import Precedence
 
@@ -22,16 +23,11 @@ class Arrived(NamedTuple):
 
 
 class BearerUp(NamedTuple):
-    """A bearer of a line can carry; the rest is its profile. Result: None."""
+    """A bearer of a line can carry, and what it declares of itself. Result: None."""
 
     line: int
     bearer: str
-    mtu_bytes: int
-    latency_ms: int
-    retry_ms_min: int
-    retry_ms_max: int
-    cost: int
-    padded: bool
+    profile: BearerProfile
 
 
 class BearerDown(NamedTuple):

@@ -351,7 +351,7 @@ class Lane:
                 batch = Batch(urgent=True)
                 self.save_seal(batch, now)
                 self.store.commit(batch)
-            mtu_bytes = channel.up.mtu_bytes
+            mtu_bytes = channel.up.profile.mtu_bytes
             # A run to the card key beside a confirmed one only shows us; texts wait for better.
             better = self.seal.confirmed
             if better is not None and better.index >= limits.RUN_DATAGRAMS_MAX:
@@ -365,7 +365,7 @@ class Lane:
                 frames = self.dispatch.compose(bearer, room, now, records=True)
             if not frames:
                 break
-            pad_to = mtu_bytes if channel.up.padded else 0
+            pad_to = mtu_bytes if channel.up.profile.padded else 0
             data = self.seal.seal(run, encode_frames(frames), now, pad_to=pad_to)
             silent = self.outbox.unanswered >= _RENEW_AFTER
             taken.append(Outgoing(data, recovery=run.to_card or silent))

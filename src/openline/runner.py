@@ -148,19 +148,7 @@ class LinePort:
 
     def up(self) -> None:
         """The bearer can carry now."""
-        at, name = self._profile, self._name
-        self._runner.put(
-            BearerUp(
-                self._line,
-                name,
-                at.mtu_bytes,
-                at.latency_ms,
-                at.retry_ms_min,
-                at.retry_ms_max,
-                at.cost,
-                at.padded,
-            )
-        )
+        self._runner.put(BearerUp(self._line, self._name, self._profile))
 
     def down(self, code: str) -> None:
         """It cannot, for the reason `code`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from openline.bearers.base import BearerProfile
 from openline.core import receipts
 from openline.core.envelope import Ack, Refusal
 from openline.core.events import Serial
@@ -15,7 +16,7 @@ RETRY_MS = 1_000
 
 def bring_up(outbox: Outbox, bearer: str, cost: int) -> None:
     """A bearer comes up."""
-    up = BearerUp(1, bearer, 4096, 5, RETRY_MS, 15_000, cost, True)
+    up = BearerUp(1, bearer, BearerProfile(bearer, 5, 4096, RETRY_MS, 15_000, cost))
     outbox.channels.setdefault(bearer, Channel()).up = up
     outbox.bearer_down(bearer)
 

@@ -17,22 +17,32 @@ from typing import NamedTuple, Protocol
 
 @dataclass(frozen=True, slots=True)
 class BearerProfile:
-    """What a bearer declares of itself; the post chooses by it."""
+    """What a bearer declares of itself; the post chooses by it, and by what it learns
+    (delivery/choice.py)."""
 
     name: str
     latency_ms: int
-    """Expected one-way delay."""
+    """Expected one-way delay of the machines and wires in it."""
     mtu_bytes: int
     """Longest datagram it carries, at most 4096."""
     retry_ms_min: int
-    """Shortest wait before an unacknowledged record is sent again."""
+    """Shortest wait before an unacknowledged record is sent again: long where the bearer reports
+    its own death, for a repeat is then waste; 0 where the measured round trip is to decide."""
     retry_ms_max: int
-    """Longest wait between such repeats."""
+    """Longest wait between such repeats while the other side is heard."""
     cost: int
-    """Order of preference among bearers that are up: lowest first."""
+    """What a byte costs, in units of the operator's own: of bearers about as fast the cheapest is
+    taken."""
     padded: bool = True
     """Datagrams are brought to buckets (R15)."""
     two_way: bool = True
+    """Whether answers come back the same way; one that only sends is never measured."""
+    rate_bytes_s: int | None = None
+    """What it carries in a second; None if that need not be minded."""
+    loss_permille: int = 0
+    """Datagrams in a thousand that it is expected to lose."""
+    human_ms: int = 0
+    """One-way delay of the person who carries it: 0 for machines, hours for a stick by hand."""
 
 
 class Outgoing(NamedTuple):

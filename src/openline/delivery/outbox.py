@@ -87,7 +87,7 @@ class Channel:
         """Measured, else what the profile lets expect."""
         if self.rtt_ms is not None:
             return self.rtt_ms
-        return 2 * self.up.latency_ms if self.up else 0
+        return 2 * self.up.profile.latency_ms if self.up else 0
 
 
 class Outbox:
@@ -175,7 +175,7 @@ class Outbox:
                     unspread[entry.serial.number] = None
 
     def _preferred(self) -> str | None:
-        up = [(c.up.cost, name) for name, c in self.channels.items() if c.up]
+        up = [(c.up.profile.cost, name) for name, c in self.channels.items() if c.up]
         return min(up)[1] if up else None
 
     def sent(self, entry: Entry, channel: Channel, now_ms: int) -> None:
@@ -199,8 +199,10 @@ class Outbox:
         up = channel.up
         if up is None or entry.state is not Outbound.SENT:
             return
-        wait = max(up.retry_ms_min, 2 * channel.round_trip_ms()) << min(entry.attempts - 1, 16)
-        entry.due_ms = now_ms + min(wait, max(up.retry_ms_max, self.patience_ms(now_ms)))
+        wait = max(up.profile.retry_ms_min, 2 * channel.round_trip_ms()) << min(
+            entry.attempts - 1, 16
+        )
+        entry.due_ms = now_ms + min(wait, max(up.profile.retry_ms_max, self.patience_ms(now_ms)))
         heappush(self._timers, (entry.due_ms, entry.serial.number))
 
     def expire(self, now_ms: int) -> int:

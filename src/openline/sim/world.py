@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from heapq import heappop, heappush
 
@@ -191,21 +192,12 @@ class Station:
         if self.post is None:
             return
         self._up.add(bearer)
-        wire = self.world.wires[bearer]
-        profile = wire.profile
-        self.world.note(f"{self.name} {bearer} up")
-        self.step(
-            BearerUp(
-                LINE,
-                bearer,
-                profile.mtu_bytes,
-                profile.latency_ms,
-                profile.retry_ms_min,
-                profile.retry_ms_max,
-                self.world.plan.costs[bearer],
-                self.world.plan.padded,
-            )
+        plan = self.world.plan
+        profile = replace(
+            self.world.wires[bearer].profile, cost=plan.costs[bearer], padded=plan.padded
         )
+        self.world.note(f"{self.name} {bearer} up")
+        self.step(BearerUp(LINE, bearer, profile))
 
     def down(self, bearer: str, code: str) -> None:
         """A bearer cannot carry."""
