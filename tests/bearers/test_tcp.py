@@ -13,6 +13,7 @@ import pytest
 
 from openline.bearers import tcp
 from openline.bearers.base import Bearer, BearerProfile, Port
+from openline.bearers.connection import Timing
 from openline.bearers.framing import HELLO_BYTES, Caller, LineKey, encode_frames
 from openline.bearers.tcp import (
     PROFILE,
@@ -20,7 +21,6 @@ from openline.bearers.tcp import (
     ListeningLine,
     TcpBearer,
     TcpListener,
-    Timing,
 )
 from openline.errors import BearerError, StoreError
 
@@ -29,7 +29,7 @@ from .ports import PATIENCE_S, RecordingPort
 
 NEAR = LineKey(1, b"k" * 32, 1)
 FAR = LineKey(1, b"k" * 32, 2)
-QUICK = Timing(redial_min=0.02, redial_max=0.1)
+QUICK = Timing(pace=0.05, redial_min=0.02, redial_max=0.1)
 
 
 class ListeningEnd:
