@@ -110,6 +110,19 @@ class Pair(NamedTuple):
     said: Sequence[str]
 
 
+class BackUp(NamedTuple):
+    """Back up the kit of the post. Result: the file (bytes).
+
+    `wrapping` and `key` are of backup.Wrapping, so that no passphrase comes near the post; `config`
+    is the text of post.toml to go with it.
+    """
+
+    actor: str
+    wrapping: bytes
+    key: bytes
+    config: str
+
+
 class Tick(NamedTuple):
     """Time has passed. Result: None."""
 
@@ -125,5 +138,6 @@ Input = (
     | Revoke
     | Initialise
     | Pair
+    | BackUp
     | Tick
 )

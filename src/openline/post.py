@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import backup
 from .bearers.base import Outgoing
 from .core.events import Now
 from .core.precedence import Precedence
@@ -21,6 +22,7 @@ from .enrolment import check_words, tape_pages
 from .errors import InvariantError, LocalError, StoreError
 from .inputs import (
     Arrived,
+    BackUp,
     BearerDown,
     BearerUp,
     ClearAlarm,
@@ -147,6 +149,7 @@ class Post:
             Revoke: self._revoke,
             Initialise: self._initialise,
             Pair: self._pair,
+            BackUp: self._back_up,
         }
         taker = takers.get(type(given))
         return taker(given, now) if taker else None
@@ -267,6 +270,13 @@ class Post:
         self._audit(now, given.actor, "revoke", line=given.line)
         del self._lanes[given.line]
         self._revoked[given.line] = lane.label
+
+    def _back_up(self, given: BackUp, now: Now) -> bytes:
+        made_s = backup.Wrapping.decode(given.wrapping).made_s
+        kit = backup.collect(self.store, made_s, given.config)
+        sealed = backup.seal(kit, given.wrapping, given.key)
+        self._audit(now, given.actor, "backup", lines=len(kit.labels()), made_s=made_s)
+        return sealed
 
     # -- what bearers and timers ask ----------------------------------------------------------
 

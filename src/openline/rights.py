@@ -27,6 +27,7 @@ RIGHTS = {
     "compare": "compare",
     "clear_alarm": "compare",
     "pair": "administer",
+    "backup": "administer",
     "revoke": "administer",
     "bearer_add": "administer",
     "bearer_remove": "administer",

@@ -14,6 +14,7 @@ be left out where unique):
                 [references: list of {ours, number, [incarnation]}]
     receipt     line number [incarnation] kind ("opened" …) [due_s] [note]
     compare     line            clear_alarm line            revoke line
+    backup      wrapping (hex) key (hex) [config]
     pair        label card (hex) [tape (hex)] words (12 strings)
     inbox       [line] [limit] [all]
     show        line [side] number [incarnation]
@@ -29,6 +30,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import inputs, views
+from .backup import KEY_BYTES, WRAPPING_BYTES
 from .clock import Now
 from .core import receipts
 from .core.events import Reference, Serial
@@ -140,6 +142,14 @@ def _pair(_store: Store, _post: views.PostFace, actor: str, args: Args) -> input
     return inputs.Pair(_get(args, "label", str), actor, _bytes(args, "card"), tape, said)
 
 
+def _back_up(_store: Store, _post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    wrapping, key = _bytes(args, "wrapping"), _bytes(args, "key")
+    for name, given, length in (("wrapping", wrapping, WRAPPING_BYTES), ("key", key, KEY_BYTES)):
+        if len(given) != length:
+            raise LocalError("control.argument", name=name)
+    return inputs.BackUp(actor, wrapping, key, _get(args, "config", str, ""))
+
+
 ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "send": _send,
     "receipt": _receipt,
@@ -147,6 +157,7 @@ ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "clear_alarm": _clear_alarm,
     "revoke": _revoke,
     "pair": _pair,
+    "backup": _back_up,
 }
 """Verbs that change the record: each makes one input for `Post.step`."""
 
@@ -162,6 +173,8 @@ def acted(result: object) -> views.View:
         raise result
     if isinstance(result, Serial):
         return {"serial": {"number": result.number, "incarnation": result.incarnation}}
+    if isinstance(result, bytes):
+        return {"sealed": result.hex()}
     return {"line": result} if isinstance(result, int) else {}
 
 

@@ -25,6 +25,8 @@ COMMANDS = {
     "clear-alarm": "lines",
     "revoke": "lines",
     "audit": "acts",
+    "backup": "backup",
+    "restore": "backup",
     "zeroise": "post",
 }
 """Command → module of this package; the function has the command's name (with _ for -)."""
@@ -34,6 +36,7 @@ SECTIONS = {
     "section.write": ("send", "receipt"),
     "section.read": ("inbox", "show", "transcript"),
     "section.watch": ("status", "lines", "clear-alarm", "audit"),
+    "section.keep": ("backup", "restore"),
     "section.end": ("revoke", "zeroise"),
 }
 """How the commands are grouped in the help."""

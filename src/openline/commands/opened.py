@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import clock, config, verbs, views
+from ..backup import Backup
 from ..errors import LocalError
 from ..inputs import Initialise, Input
 from ..post import Post
 from ..store.base import Audit, Batch, Store
 from ..store.keys import Secret
-from ..store.opening import create, open_store
+from ..store.opening import create, open_store, zeroise
 
 
 def actor() -> str:
@@ -93,3 +94,15 @@ def make(directory: Path, secret: Secret) -> bytes:
         return post.card() or b""
     finally:
         store.close()
+
+
+def restored(directory: Path, secret: Secret, found: Backup) -> None:
+    """Make a post again from its backup, or nothing at all. Raises StoreError."""
+    store = create(directory, secret, clock.entropy)
+    try:
+        store.commit(found.batch(actor(), clock.now()))
+    except BaseException:
+        store.close()
+        zeroise(directory)
+        raise
+    store.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from .. import clock
 from ..errors import LocalError, StoreError
 from .shell import Shell, pass_shell
 from .wording import command
+
+if TYPE_CHECKING:
+    from ..store.keys import Secret
 
 STOP_POLLS = 100
 STOP_POLL_S = 0.1
@@ -40,32 +44,45 @@ def init(
     generate: bool,
 ) -> None:
     """Make a new post."""
-    from ..store import keys, opening
     from .opened import make
 
-    key_file = key_file or shell.key_file
     directory = directory or shell.directory
+    refuse_unless_empty(directory)
+    secret = new_secret(shell, key_file, passphrase_prompt=passphrase_prompt, generate=generate)
+    make(directory, secret)
+    shell.say("init.done", directory=str(directory))
+    if generate:
+        shell.say("init.key_file", path=str(key_file or shell.key_file))
+    shell.say("init.next")
+
+
+def refuse_unless_empty(directory: Path) -> None:
+    """Raise StoreError("store.exists") unless a new post can be made in this place."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise StoreError("store.exists", directory=str(directory))
+
+
+def new_secret(
+    shell: Shell, key_file: Path | None, *, passphrase_prompt: bool, generate: bool
+) -> Secret:
+    """What is to open a new post: a key file, made if wished, or a passphrase, asked for."""
+    from ..store import keys, opening
+
+    key_file = key_file or shell.key_file
     if passphrase_prompt and key_file is not None:
         raise LocalError("usage.passphrase_or_key_file")
     if generate and key_file is None:
         raise LocalError("usage.generate")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise StoreError("store.exists", directory=str(directory))
     if key_file is None:
-        secret: keys.Secret = keys.Passphrase(_new_passphrase(shell))
-    else:
-        if generate:
-            opening.make_key_file(key_file, clock.entropy)
-        secret = keys.KeyFile(key_file)
-    make(directory, secret)
-    shell.say("init.done", directory=str(directory))
+        return keys.Passphrase(new_passphrase(shell, "ask.new_passphrase"))
     if generate:
-        shell.say("init.key_file", path=str(key_file))
-    shell.say("init.next")
+        opening.make_key_file(key_file, clock.entropy)
+    return keys.KeyFile(key_file)
 
 
-def _new_passphrase(shell: Shell) -> str:
-    said = shell.ask("ask.new_passphrase", hidden=True, characters=PASSPHRASE_CHARACTERS_MIN)
+def new_passphrase(shell: Shell, key: str) -> str:
+    """Ask twice for a new passphrase, the first time in the words of `key`. Raises LocalError."""
+    said = shell.ask(key, hidden=True, characters=PASSPHRASE_CHARACTERS_MIN)
     if len(said) < PASSPHRASE_CHARACTERS_MIN:
         raise LocalError("init.short_passphrase", characters_min=PASSPHRASE_CHARACTERS_MIN)
     if shell.ask("ask.passphrase_again", hidden=True) != said:
