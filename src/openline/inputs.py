@@ -6,7 +6,7 @@ batch with one commit, and gives one result for each; each input says what its r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .bearers.base import BearerProfile
@@ -36,6 +36,33 @@ class BearerDown(NamedTuple):
     line: int
     bearer: str
     code: str
+    actor: str = ""
+    """Who paused it, if somebody did."""
+
+
+class BearerGone(NamedTuple):
+    """A bearer of a line is there no more. Result: None."""
+
+    line: int
+    bearer: str
+
+
+class TryBearer(NamedTuple):
+    """Send something small over one bearer alone. Result: None; the event "bearer.tested" with
+    `took_ms` says that it was answered over the same bearer."""
+
+    line: int
+    actor: str
+    bearer: str
+
+
+class Operate(NamedTuple):
+    """An operator does something beside the record, which is to stand in the audit log before it is
+    done: `act` with `details` that are numbers, names of bearers and codes. Result: None."""
+
+    actor: str
+    act: str
+    details: Mapping[str, object]
 
 
 class Release(NamedTuple):
@@ -131,6 +158,9 @@ Input = (
     Arrived
     | BearerUp
     | BearerDown
+    | BearerGone
+    | TryBearer
+    | Operate
     | Release
     | Receive
     | Compare

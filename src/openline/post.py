@@ -24,15 +24,18 @@ from .inputs import (
     Arrived,
     BackUp,
     BearerDown,
+    BearerGone,
     BearerUp,
     ClearAlarm,
     Compare,
     Initialise,
     Input,
+    Operate,
     Pair,
     Receive,
     Release,
     Revoke,
+    TryBearer,
 )
 from .lane import Lane
 from .sealing.keys import Card, Entropy, Identity, Kit
@@ -142,6 +145,9 @@ class Post:
             Arrived: self._arrived,
             BearerUp: self._bearer,
             BearerDown: self._bearer,
+            BearerGone: self._bearer,
+            TryBearer: self._try_bearer,
+            Operate: self._operate,
             Release: self._release,
             Receive: self._receive,
             Compare: self._compare,
@@ -169,12 +175,21 @@ class Post:
     def _arrived(self, given: Arrived, now: Now) -> None:
         self._lane(given.line).arrived(given.bearer, given.datagrams, now)
 
-    def _bearer(self, given: BearerUp | BearerDown, now: Now) -> None:
+    def _bearer(self, given: BearerUp | BearerDown | BearerGone, now: Now) -> None:
         dispatch = self._lane(given.line).dispatch
         if isinstance(given, BearerUp):
-            dispatch.bearer_up(given)
+            dispatch.bearer_up(given, now)
+        elif isinstance(given, BearerDown):
+            dispatch.bearer_down(given, now)
         else:
-            dispatch.bearer_down(given)
+            dispatch.bearer_gone(given.bearer, now)
+
+    def _try_bearer(self, given: TryBearer, now: Now) -> None:
+        self._lane(given.line).dispatch.test(given.bearer)
+        self._audit(now, given.actor, "bearer_test", line=given.line, name=given.bearer)
+
+    def _operate(self, given: Operate, now: Now) -> None:
+        self._audit(now, given.actor, given.act, **given.details)
 
     def _release(self, given: Release, now: Now) -> object:
         serial = self._lane(given.line).release(given, now)

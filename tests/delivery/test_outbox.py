@@ -7,8 +7,7 @@ from openline.core import receipts
 from openline.core.envelope import Ack, Refusal
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
-from openline.delivery.outbox import Channel, Outbox
-from openline.inputs import BearerUp
+from openline.delivery.outbox import Outbox
 from tests.vectors.scribe import raw_record
 
 RETRY_MS = 1_000
@@ -16,9 +15,7 @@ RETRY_MS = 1_000
 
 def bring_up(outbox: Outbox, bearer: str, cost: int) -> None:
     """A bearer comes up."""
-    up = BearerUp(1, bearer, BearerProfile(bearer, 5, 4096, RETRY_MS, 15_000, cost))
-    outbox.channels.setdefault(bearer, Channel()).up = up
-    outbox.bearer_down(bearer)
+    outbox.bearer_up(bearer, BearerProfile(bearer, 5, 4096, RETRY_MS, 15_000, cost), 0)
 
 
 def outbox_of(*precedences: Precedence) -> Outbox:
@@ -34,8 +31,9 @@ def outbox_of(*precedences: Precedence) -> Outbox:
 def taken(outbox: Outbox, bearer: str, now_ms: int = 0) -> list[int]:
     """Everything that a bearer gets now, in order."""
     numbers = []
-    while (entry := outbox.pick(bearer)) is not None:
-        outbox.sent(entry, outbox.channels[bearer], now_ms)
+    channel = outbox.channels[bearer]
+    while (entry := outbox.pick(channel, now_ms)) is not None:
+        outbox.sent(entry, channel, now_ms)
         numbers.append(entry.serial.number)
     return numbers
 
@@ -65,15 +63,14 @@ def test_a_bearer_that_comes_back_gets_flash_anew() -> None:
     outbox = outbox_of(Precedence.FLASH, Precedence.ROUTINE)
     taken(outbox, "tcp")
     taken(outbox, "relay")
-    outbox.bearer_down("relay")
+    outbox.drop("relay")
     assert taken(outbox, "relay") == [1]
 
 
 def test_what_a_dead_bearer_alone_had_goes_elsewhere_at_once() -> None:
     outbox = outbox_of(Precedence.ROUTINE, Precedence.PRIORITY)
     assert taken(outbox, "tcp") == [2, 1]
-    outbox.channels["tcp"].up = None
-    outbox.bearer_down("tcp")
+    outbox.bearer_down("tcp", "bearer.closed", "", 0)
     assert taken(outbox, "relay") == [2, 1]
 
 

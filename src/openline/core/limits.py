@@ -35,7 +35,7 @@ FORKS_MAX = 256
 FLASH_PER_HOUR_MAX = 60
 """R30: FLASH beyond this counts as ROUTINE for the disk, and is shown as a flood."""
 WINDOW_RECORDS_MAX = 512
-"""Records of one line on the wire and not yet acknowledged, FLASH apart."""
+"""Records on one bearer and not yet acknowledged, FLASH apart."""
 WINDOW_BYTES_MAX = 512 * 1024
 """The same in bytes."""
 OUTBOX_RECORDS_MAX = 200_000

@@ -3,23 +3,27 @@
 Theory of operation: a bearer asks for one datagram at a time, so that what is not yet on the wire
 can still be overtaken. Answers go first, then an ACK if one is owed, then records as the outbox
 picks them; a record longer than a datagram goes in pieces, between which a more urgent record may
-slip in. Call `compose` only when everything the line knows is on disk. Nothing here is durable, and
-nothing here can make a record wrong, only late.
+slip in. Call `compose` only when everything the line knows is on disk. A bearer is tested with what
+every peer answers over the same bearer: a record, here one that may be long held (R25). Nothing
+here is durable, and nothing here can make a record wrong, only late.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from ..core import limits
 from ..core.envelope import Frame, FrameType, varint
-from ..core.events import Now
+from ..core.events import Now, Serial
 from ..core.line import Line
 from ..core.precedence import Precedence
 from ..core.transcript import OURS
+from ..errors import LocalError
 from ..inputs import BearerDown, BearerUp
 from .assembly import Piece
-from .outbox import Channel, Entry, Outbox
+from .channel import Channel
+from .outbox import Entry, Outbound, Outbox
 
 _ANSWERS_MAX = 64
 
@@ -27,6 +31,16 @@ _ANSWERS_MAX = 64
 def frame_bytes(payload_bytes: int) -> int:
     """Bytes a frame takes when it is not the last (its most)."""
     return 1 + len(varint(payload_bytes)) + payload_bytes
+
+
+@dataclass(slots=True)
+class _Cut:
+    """A record that is being cut in pieces for one bearer."""
+
+    entry: Entry
+    data: bytes
+    sent: int = 0
+    """Bytes cut off so far."""
 
 
 class Dispatch:
@@ -38,42 +52,70 @@ class Dispatch:
         self._ack_due: set[str] = set()
         """Bearers that owe the other side an ACK."""
         self._answers: dict[str, deque[Frame]] = {}
-        self._cut: dict[str, tuple[Entry, bytes, int]] = {}
-        """Bearer → (entry, its bytes, how many are sent)."""
+        self._cuts: dict[str, dict[int, _Cut]] = {}
+        """By bearer and number. A slow bearer goes on where it was when the timer has run out
+        meanwhile; else it would never come to the end."""
+        self._tests: dict[str, int | None] = {}
+        """By bearer under test: when that was sent, None while it is to be sent."""
+
+    def hearing(self, bearer: str, size: int) -> None:
+        """A datagram of the other side opened on this bearer; the line is about to take it."""
+        self.outbox.hearing = bearer
+        channel = self.outbox.channels.get(bearer)
+        if channel is not None:
+            channel.heard_bytes += size
 
     def heard(self, bearer: str, now: Now) -> None:
-        """A datagram of the other side opened on this bearer, and the line has taken it."""
+        """The line has taken the datagram."""
+        self.outbox.hearing = None
         self.outbox.revive(now.mono_ms)
         channel = self.outbox.channels.get(bearer)
         if channel is not None:
             channel.heard_ms = now.mono_ms
+            sent_ms = self._tests.get(bearer)
+            if sent_ms is not None and channel.acked_ms is not None:
+                del self._tests[bearer]
+                self.line.tell("bearer.tested", bearer=bearer, took_ms=now.mono_ms - sent_ms)
         if self.line.owes_ack:
             self.line.owes_ack = False
             self._ack_due.add(bearer)
 
-    def bearer_up(self, up: BearerUp) -> None:
+    def bearer_up(self, up: BearerUp, now: Now) -> None:
         """A bearer can carry: what was lost with its last connection is due again."""
-        channel = self.outbox.channels.setdefault(up.bearer, Channel())
-        channel.up, channel.code = up, ""
-        self.outbox.bearer_down(up.bearer)
+        self._cuts.pop(up.bearer, None)
+        self.outbox.bearer_up(up.bearer, up.profile, now.mono_ms)
         if self.line.reception.branch:
             self._ack_due.add(up.bearer)
         self.line.tell("bearer.up", bearer=up.bearer)
 
-    def bearer_down(self, down: BearerDown) -> None:
+    def bearer_down(self, down: BearerDown, now: Now) -> None:
         """A bearer cannot carry: what was on it alone goes elsewhere at once."""
-        channel = self.outbox.channels.setdefault(down.bearer, Channel())
-        was_up, channel.up, channel.code = channel.up, None, down.code
-        self.outbox.bearer_down(down.bearer)
-        self._cut.pop(down.bearer, None)
+        self._tests.pop(down.bearer, None)
+        self._cuts.pop(down.bearer, None)
         self._answers.pop(down.bearer, None)
-        if was_up:
+        if self.outbox.bearer_down(down.bearer, down.code, down.actor, now.mono_ms):
             self.line.tell("bearer.down", bearer=down.bearer, code=down.code)
+
+    def bearer_gone(self, bearer: str, now: Now) -> None:
+        """A bearer is there no more."""
+        self.bearer_down(BearerDown(0, bearer, "bearer.removed"), now)
+        self.outbox.bearer_gone(bearer)
+
+    def test(self, bearer: str) -> None:
+        """Send something over this bearer alone that is answered over it; "bearer.tested" is told
+        when it is. Raises LocalError."""
+        channel = self.outbox.channels.get(bearer)
+        if channel is None:
+            raise LocalError("bearer.unknown", name=bearer)
+        if channel.up is None:
+            raise LocalError("bearer.not_up", name=bearer)
+        self._tests[bearer] = None
 
     def requeue(self) -> None:
         """The other side could not read what is on the wire: send it again."""
+        self._cuts.clear()
         for bearer in self.outbox.channels:
-            self.outbox.bearer_down(bearer)
+            self.outbox.drop(bearer)
 
     def compose(self, bearer: str, room: int, now: Now, *, records: bool = True) -> list[Frame]:
         """Frames for one datagram with `room` bytes; empty if there is nothing to say.
@@ -83,6 +125,7 @@ class Dispatch:
         channel = self.outbox.channels.get(bearer)
         if channel is None or channel.up is None:
             return []
+        channel.stuck = False
         frames: list[Frame] = []
         answers = self._answers_for(bearer)
         while answers and frame_bytes(len(answers[0].payload)) <= room:
@@ -95,10 +138,26 @@ class Dispatch:
                 room -= frame_bytes(len(payload))
                 self._ack_due.discard(bearer)
                 acks.append(Frame(FrameType.ACK, payload))
-        if records:
-            self._fill(frames, bearer, channel, room, now)
+        if records and self._tests.get(bearer, 0) is None:
+            # Alone, for a test is of the bearer and not of what waits.
+            frames += self._test(channel, room, now)
+        elif records:
+            self._fill(frames, channel, room, now)
         # Last, because a BEGIN among the records says what we held when it was made.
-        return frames + acks
+        frames += acks
+        channel.asked(now.mono_ms, given=bool(frames))
+        return frames
+
+    def _test(self, channel: Channel, room: int, now: Now) -> list[Frame]:
+        """Our newest BEGIN, which every line has, or where it does not fit a piece of it: held or
+        not, it is answered with an ACK over the bearer it came by."""
+        newest = self.line.branch[-1]
+        serial = Serial(newest.incarnation, newest.first)
+        data = self.line.ledger.get(OURS, serial) or b""
+        self._tests[channel.name], channel.acked_ms = now.mono_ms, None
+        if frame_bytes(len(data)) <= room:
+            return [Frame(FrameType.RECORD, data)]
+        return [Frame(FrameType.PIECE, Piece(serial, len(data), 0, data[:1]).encode())]
 
     def _answers_for(self, bearer: str) -> deque[Frame]:
         """What is to be said on a bearer: every answer goes over each bearer that is up, once.
@@ -124,45 +183,53 @@ class Dispatch:
         self._ack_due -= dead
         return bearer in self._ack_due or bool(dead)
 
-    def _fill(
-        self, frames: list[Frame], bearer: str, channel: Channel, room: int, now: Now
-    ) -> None:
+    def _fill(self, frames: list[Frame], channel: Channel, room: int, now: Now) -> None:
         """Records, most urgent first; one too long for a datagram goes in pieces.
 
         FLASH shares no datagram with what is less urgent: a reader with a full disk refuses that.
         """
         flash = False
         while room > 0:
-            entry = self.outbox.pick(bearer)
-            cut = self._cut.get(bearer)
-            if cut and (entry is None or entry.rank <= cut[0].rank):
-                frames += self._piece(bearer, cut, room)
-                self.outbox.wait(cut[0], channel, now.mono_ms)
+            entry = self.outbox.pick(channel, now.mono_ms)
+            cut = self._cut(channel.name)
+            if cut is not None and (entry is None or entry.rank <= cut.entry.rank):
+                frames += self._piece(cut, room)
+                self.outbox.wait(cut.entry, channel, now.mono_ms)
                 return
             if entry is None or (flash and entry.rank < Precedence.FLASH):
                 return
             flash = entry.rank >= Precedence.FLASH
             if frames and room < frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4:
                 return
-            data = self.line.ledger.get(OURS, entry.serial) or b""
             self.outbox.sent(entry, channel, now.mono_ms)
-            self.line.tell("sent", number=entry.serial.number, bearer=bearer)
+            self.line.tell("sent", number=entry.serial.number, bearer=channel.name)
+            cuts = self._cuts.setdefault(channel.name, {})
+            if entry.serial.number in cuts:
+                continue
+            data = self.line.ledger.get(OURS, entry.serial) or b""
             if frame_bytes(entry.size) > room:
-                self._cut[bearer] = (entry, data, 0)
+                cuts[entry.serial.number] = _Cut(entry, data)
             else:
                 room -= frame_bytes(entry.size)
                 frames.append(Frame(FrameType.RECORD, data))
 
-    def _piece(self, bearer: str, cut: tuple[Entry, bytes, int], room: int) -> list[Frame]:
+    def _cut(self, bearer: str) -> _Cut | None:
+        """The most urgent record that is being cut for a bearer and wanted there."""
+        cuts = self._cuts.get(bearer, {})
+        for number, cut in list(cuts.items()):
+            whole = cut.sent == len(cut.data)
+            if whole or cut.entry.state not in (Outbound.SENT, Outbound.QUEUED):
+                del cuts[number]
+        wanted = [cut for cut in cuts.values() if cut.entry.on(bearer)]
+        return max(wanted, key=lambda cut: cut.entry.rank, default=None)
+
+    @staticmethod
+    def _piece(cut: _Cut, room: int) -> list[Frame]:
         """The next piece of a record that is being cut, if any of it fits."""
-        entry, data, start = cut
-        head = len(Piece(entry.serial, len(data), start, b"").encode())
-        end = min(len(data), start + room - head - 4)
-        if end <= start:
+        head = len(Piece(cut.entry.serial, len(cut.data), cut.sent, b"").encode())
+        end = min(len(cut.data), cut.sent + room - head - 4)
+        if end <= cut.sent:
             return []
-        if end == len(data):
-            del self._cut[bearer]
-        else:
-            self._cut[bearer] = (entry, data, end)
-        piece = Piece(entry.serial, len(data), start, data[start:end])
+        piece = Piece(cut.entry.serial, len(cut.data), cut.sent, cut.data[cut.sent : end])
+        cut.sent = end
         return [Frame(FrameType.PIECE, piece.encode())]

@@ -1,11 +1,12 @@
 """The outbox: records released and not yet held by the other machine.
 
 Theory of operation: a record waits in the queue of its precedence until a bearer asks; what is on
-the wire has a timer, and goes back to its queue when the timer runs out, the bearer reports its
-death, or an ACK names it missing (but never sooner than one round trip after it was sent: R27).
-Only numbers and sizes live here; the bytes are asked of the ledger when they are sent. Nothing here
-is durable: after a restart everything above the acknowledged number is queued again. What an ACK
-may claim is bounded by what was released (R25).
+the wire has a timer for each bearer it is on, and goes over that bearer again when the timer runs
+out, the bearer reports its death, or an ACK names it missing (but never sooner than one round trip
+after it was sent there: R27). FLASH, and whatever was lost once, goes over every bearer; of the
+rest `choice` says which bearer takes it. Only numbers and sizes live here; the bytes are asked of
+the ledger when they are sent. Nothing here is durable: after a restart everything above the
+acknowledged number is queued again. What an ACK may claim is bounded by what was released (R25).
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from enum import Enum
 from heapq import heappop, heappush
 from itertools import takewhile
 
-from ..core import limits, receipts
+from ..bearers.base import BearerProfile
+from ..core import receipts
 from ..core.envelope import Ack, Refusal, varint
 from ..core.events import Serial
 from ..core.gaps import RangeSet
 from ..core.precedence import Precedence
 from ..core.states import Event, Machine
-from ..inputs import BearerUp
 from .assembly import Assembly, Piece
+from .channel import Channel, Flight
+from .choice import Verdict, rank
 
 _PATIENCE_MS_MAX = 900_000
 _ROUND_TRIP_MS_MIN = 10
+_DOUBLINGS_MAX = 16
 _FLASH = Precedence.FLASH.value
 _BEGIN = _FLASH + 1
 _TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
@@ -54,8 +58,8 @@ OUTBOUND = Machine(
         (Outbound.HELD, Event.FORGET): Outbound.QUEUED,
     },
 )
-"""FORGET: the other side lost what it held. LOSE: a timer, a report of the bearer, or an ACK that
-names it missing."""
+"""FORGET: the other side lost what it held. LOSE: on every bearer it was on a timer ran out, the
+bearer reported its death, or an ACK named it missing."""
 
 
 @dataclass(slots=True)
@@ -67,27 +71,20 @@ class Entry:
     """Its precedence; one above FLASH for a BEGIN, before which nothing of its process is taken."""
     size: int
     state: Outbound = Outbound.QUEUED
-    attempts: int = 0
-    sent_ms: int = 0
-    due_ms: int = 0
-    bearers: set[str] = field(default_factory=set)
-    """Bearers it is on now."""
+    repeated: bool = False
+    """Whether it was lost once; then it goes over every bearer, so that none which delivers nothing
+    can keep it from the others."""
+    flights: dict[str, Flight] = field(default_factory=dict)
+    """By bearer: the last time it was given to it."""
 
+    def on(self, bearer: str) -> Flight | None:
+        """Its flight on a bearer, if it is there now."""
+        flight = self.flights.get(bearer)
+        return flight if flight is not None and flight.live else None
 
-@dataclass(slots=True)
-class Channel:
-    """What the line knows of one bearer."""
-
-    up: BearerUp | None = None
-    code: str = ""
-    rtt_ms: int | None = None
-    heard_ms: int | None = None
-
-    def round_trip_ms(self) -> int:
-        """Measured, else what the profile lets expect."""
-        if self.rtt_ms is not None:
-            return self.rtt_ms
-        return 2 * self.up.profile.latency_ms if self.up else 0
+    def bearers(self) -> list[str]:
+        """The bearers it is on now."""
+        return [name for name, flight in self.flights.items() if flight.live]
 
 
 class Outbox:
@@ -97,6 +94,8 @@ class Outbox:
         self.entries: dict[int, Entry] = {}
         """By number, ascending."""
         self.channels: dict[str, Channel] = {}
+        self.hearing: str | None = None
+        """The bearer over which came what is being heard."""
         self._heard_ms: int | None = None
         """When the other side was last heard, or the first record of this process was sent."""
         self.unanswered = 0
@@ -107,12 +106,12 @@ class Outbox:
         self._queues: dict[int, list[int]] = {rank: [] for rank in range(_BEGIN, -1, -1)}
         """Most urgent first; numbers in order, but of BEGINs the newest first (negated), for it
         leads to all others."""
-        self._timers: list[tuple[int, int]] = []
-        self._flights: set[int] = set()
+        self._timers: list[tuple[int, int, str]] = []
+        self._sent: set[int] = set()
+        """Numbers of the entries that are SENT."""
         self._unspread: dict[tuple[int, str], dict[int, None]] = {}
-        """Of the flights that go over every bearer (FLASH, and what is repeated) those that are not
-        on the bearer, in order."""
-        self._flight_bytes = 0
+        """Of those that go over every bearer (FLASH, and what was lost once) those that are not on
+        the bearer, in order."""
 
     def add(self, serial: Serial, data: bytes) -> None:
         """Take a released record."""
@@ -125,28 +124,86 @@ class Outbox:
         number = entry.serial.number
         heappush(self._queues[entry.rank], -number if entry.rank == _BEGIN else number)
 
-    def pick(self, bearer: str) -> Entry | None:
+    # -- bearers ------------------------------------------------------------------------------
+
+    def bearer_up(self, bearer: str, profile: BearerProfile, now_ms: int) -> None:
+        """A bearer can carry; what was lost with its last connection is due again."""
+        channel = self.channels.setdefault(bearer, Channel(bearer))
+        self.drop(bearer)
+        channel.up, channel.code, channel.actor, channel.since_ms = profile, "", "", now_ms
+        channel.backoff = 0
+        channel.asked(now_ms, given=True)
+        for number in sorted(self._sent):
+            self._note_spread(self.entries[number])
+
+    def bearer_down(self, bearer: str, code: str, actor: str, now_ms: int) -> bool:
+        """A bearer cannot carry: what was on it alone goes elsewhere at once. Whether that is
+        news."""
+        channel = self.channels.setdefault(bearer, Channel(bearer, since_ms=now_ms))
+        was_up = channel.up is not None
+        if was_up:
+            channel.since_ms = now_ms
+        channel.up, channel.code, channel.actor = None, code, actor
+        self.drop(bearer)
+        return was_up
+
+    def bearer_gone(self, bearer: str) -> None:
+        """A bearer is there no more."""
+        if bearer in self.channels:
+            self.drop(bearer)
+            del self.channels[bearer]
+            for level in self._queues:
+                self._unspread.pop((level, bearer), None)
+
+    def drop(self, bearer: str) -> None:
+        """Everything on a bearer is lost, and goes elsewhere or over it again at once."""
+        channel = self.channels[bearer]
+        for flight in sorted(channel.flights.values(), key=lambda each: each.number):
+            channel.drop(flight)
+            if not flight.held:
+                self._lose(self.entries[flight.number])
+
+    def adopt(self, channels: dict[str, Channel]) -> None:
+        """Take over the bearers of an outbox that is thrown away: what it sent is sent anew."""
+        self.channels = channels
+        for channel in channels.values():
+            for flight in list(channel.flights.values()):
+                channel.drop(flight)
+
+    def ranked(self, size: int, now_ms: int) -> list[Verdict]:
+        """The bearers that are up for a record of `size` bytes that goes over one of them, the best
+        first."""
+        up = [each for each in self.channels.values() if each.up is not None]
+        return rank([channel.standing(size, now_ms) for channel in up], size)
+
+    # -- sending ------------------------------------------------------------------------------
+
+    def pick(self, channel: Channel, now_ms: int) -> Entry | None:
         """The next record for this bearer, or None.
 
-        FLASH goes over every bearer; the rest over the cheapest that is up, and over every other
-        once it is repeated: no bearer that delivers nothing can keep a record from the others.
+        FLASH and what was lost once goes over every bearer; the rest over the one ranked best. What
+        is urgent waits for nothing; what has to wait for room lets nothing less urgent pass.
         """
-        preferred = self._preferred() == bearer
-        for rank, queue in self._queues.items():
-            spread = self._spread(bearer, rank)
-            if spread is not None:
-                return spread
-            if rank < _FLASH and (
-                len(self._flights) >= limits.WINDOW_RECORDS_MAX
-                or self._flight_bytes >= limits.WINDOW_BYTES_MAX
-            ):
-                return None
-            entry = self._first(queue)
+        for level, queue in self._queues.items():
+            entry = self._spread(channel.name, level)
+            spread = entry is not None
+            if entry is None:
+                entry = self._first(queue)
             if entry is None:
                 continue
-            if preferred or entry.attempts or rank >= _FLASH:
+            if level >= _FLASH:
+                return entry
+            if not channel.admits(entry.size):
+                return None
+            if spread or entry.repeated or self._chosen(channel, entry.size, now_ms):
                 return entry
         return None
+
+    def _chosen(self, channel: Channel, size: int, now_ms: int) -> bool:
+        """Whether this bearer is the best for a record that goes over one."""
+        if sum(each.up is not None for each in self.channels.values()) == 1:
+            return True
+        return self.ranked(size, now_ms)[0].name == channel.name
 
     def _first(self, queue: list[int]) -> Entry | None:
         """The first entry of a queue that still waits; what no longer does is dropped."""
@@ -159,83 +216,87 @@ class Outbox:
             heappop(queue)
         return None
 
-    def _spread(self, bearer: str, rank: int) -> Entry | None:
+    def _spread(self, bearer: str, level: int) -> Entry | None:
         """A record that is on the wire elsewhere and should be on this bearer too."""
-        number = next(iter(self._unspread.get((rank, bearer), ())), None)
+        number = next(iter(self._unspread.get((level, bearer), ())), None)
         return None if number is None else self.entries[number]
 
     def _note_spread(self, entry: Entry) -> None:
-        """Note on which bearers a flight has still to go, if it goes over every one."""
-        if entry.rank >= _FLASH or entry.attempts > 1:
+        """Note on which bearers a record has still to go, if it goes over every one."""
+        if entry.rank >= _FLASH or entry.repeated:
             for bearer in self.channels:
                 unspread = self._unspread.setdefault((entry.rank, bearer), {})
-                if bearer in entry.bearers:
+                if entry.on(bearer):
                     unspread.pop(entry.serial.number, None)
                 else:
                     unspread[entry.serial.number] = None
 
-    def _preferred(self) -> str | None:
-        up = [(c.up.profile.cost, name) for name, c in self.channels.items() if c.up]
-        return min(up)[1] if up else None
-
     def sent(self, entry: Entry, channel: Channel, now_ms: int) -> None:
-        """The entry has been given to a bearer, or its first piece; its timer starts."""
-        up = channel.up
-        if up is None:
-            return
-        if entry.state is Outbound.QUEUED:
-            entry.attempts += 1
-            entry.sent_ms = now_ms
-            self._flights.add(entry.serial.number)
-            self._flight_bytes += entry.size
+        """The entry has been given to a bearer, or its first piece; its timer there starts."""
+        number = entry.serial.number
+        flight = entry.flights.get(channel.name)
+        if flight is None:
+            flight = entry.flights[channel.name] = Flight(number, entry.size)
+        channel.depart(flight, now_ms)
         entry.state = OUTBOUND.next(entry.state, Event.SEND)
-        entry.bearers.add(up.bearer)
+        self._sent.add(number)
         self._note_spread(entry)
         self.wait(entry, channel, now_ms)
 
     def wait(self, entry: Entry, channel: Channel, now_ms: int) -> None:
-        """Start the timer of a flight, or start it anew: another piece of it was given to a
+        """Start the timer of a flight, or start it anew: another piece of it was given to the
         bearer."""
-        up = channel.up
-        if up is None or entry.state is not Outbound.SENT:
+        flight = entry.on(channel.name)
+        if flight is None or channel.up is None:
             return
-        wait = max(up.profile.retry_ms_min, 2 * channel.round_trip_ms()) << min(
-            entry.attempts - 1, 16
-        )
-        entry.due_ms = now_ms + min(wait, max(up.profile.retry_ms_max, self.patience_ms(now_ms)))
-        heappush(self._timers, (entry.due_ms, entry.serial.number))
+        flight.sent_ms = now_ms
+        once_ms = channel.timeout_ms()
+        wait_ms = once_ms << min(max(flight.tries - 1, channel.backoff), _DOUBLINGS_MAX)
+        most_ms = max(once_ms, channel.up.retry_ms_max, self.patience_ms(now_ms))
+        self._set(flight, channel, now_ms + min(wait_ms, most_ms))
+
+    def _set(self, flight: Flight, channel: Channel, due_ms: int) -> None:
+        flight.due_ms = due_ms
+        heappush(self._timers, (due_ms, flight.number, channel.name))
+
+    # -- timers -------------------------------------------------------------------------------
 
     def expire(self, now_ms: int) -> int:
-        """Queue again what has waited too long; the count."""
+        """Lose what has waited too long on a bearer; the count of records."""
         count = 0
         while self._timers and self._timers[0][0] <= now_ms:
-            due_ms, number = heappop(self._timers)
-            entry = self.entries.get(number)
-            if entry and entry.state is Outbound.SENT and entry.due_ms == due_ms:
-                self._requeue(entry)
-                count += 1
+            timer = heappop(self._timers)
+            flight = self._timed(timer)
+            if flight is not None:
+                channel = self.channels[timer[2]]
+                channel.backoff = max(channel.backoff, flight.tries)
+                channel.lose(flight, now_ms)
+                if not flight.held:
+                    self._lose(self.entries[flight.number])
+                    count += 1
         self.unanswered += bool(count)
+        for channel in self.channels.values():
+            at_ms = channel.stuck_ms()
+            channel.stuck = channel.stuck or (at_ms is not None and at_ms <= now_ms)
         return count
 
-    def deadline(self) -> int | None:
-        """When the next timer runs out, monotonic milliseconds."""
-        while self._timers:
-            due_ms, number = self._timers[0]
-            entry = self.entries.get(number)
-            if entry and entry.state is Outbound.SENT and entry.due_ms == due_ms:
-                return due_ms
-            heappop(self._timers)
-        return None
+    def _timed(self, timer: tuple[int, int, str]) -> Flight | None:
+        """The flight that a timer is of, unless it has landed or waits anew."""
+        due_ms, number, bearer = timer
+        channel = self.channels.get(bearer)
+        flight = channel.flights.get(number) if channel else None
+        return flight if flight is not None and flight.due_ms == due_ms else None
 
-    def bearer_down(self, bearer: str) -> None:
-        """What is on a dead bearer alone goes elsewhere at once."""
-        for number in sorted(self._flights):
-            entry = self.entries[number]
-            entry.bearers.discard(bearer)
-            if entry.bearers:
-                self._note_spread(entry)
-            else:
-                self._requeue(entry)
+    def deadline(self) -> int | None:
+        """When the next timer runs out, or a bearer will be held for stuck while something waits;
+        monotonic milliseconds."""
+        while self._timers and self._timed(self._timers[0]) is None:
+            heappop(self._timers)
+        waits = [self._timers[0][0]] if self._timers else []
+        if len(self.channels) > 1 and any(self._queues.values()):
+            stuck = (channel.stuck_ms() for channel in self.channels.values())
+            waits += [at_ms for at_ms in stuck if at_ms is not None]
+        return min(waits, default=None)
 
     def patience_ms(self, now_ms: int) -> int:
         """How long to wait between tries when the other side has long been silent.
@@ -250,25 +311,41 @@ class Outbox:
     def revive(self, now_ms: int) -> None:
         """The other side is heard; after a silence, long timers are not waited for."""
         self._heard_ms = now_ms
-        if self.unanswered:
-            self.unanswered = 0
-            for number in sorted(self._flights):
-                if self.entries[number].attempts > 1:
-                    self._requeue(self.entries[number])
-                    self.entries[number].attempts = 1
+        if not self.unanswered:
+            return
+        self.unanswered = 0
+        for number in sorted(self._sent):
+            entry = self.entries[number]
+            if not entry.repeated:
+                continue
+            for bearer in entry.bearers():
+                channel, flight = self.channels[bearer], entry.flights[bearer]
+                flight.tries = 1
+                if now_ms - flight.sent_ms >= channel.round_trip_ms():
+                    flight.tries = 0
+                    channel.drop(flight)
+                    self._lose(entry)
+                else:
+                    once_ms = flight.sent_ms + channel.timeout_ms()
+                    self._set(flight, channel, min(flight.due_ms, once_ms))
 
-    def _requeue(self, entry: Entry) -> None:
-        self._land(entry)
-        entry.state = OUTBOUND.next(entry.state, Event.LOSE)
-        self._queue(entry)
+    # -- what became of them ------------------------------------------------------------------
 
-    def _land(self, entry: Entry) -> None:
-        entry.bearers.clear()
-        if entry.serial.number in self._flights:
-            self._flights.remove(entry.serial.number)
-            self._flight_bytes -= entry.size
-            for bearer in self.channels:
-                self._unspread.get((entry.rank, bearer), {}).pop(entry.serial.number, None)
+    def _lose(self, entry: Entry) -> None:
+        """A flight of the entry is lost: it is due again there, and on every other bearer."""
+        entry.repeated = True
+        if entry.bearers():
+            self._note_spread(entry)
+        elif entry.state is Outbound.SENT:
+            self._unsend(entry)
+            entry.state = OUTBOUND.next(entry.state, Event.LOSE)
+            self._queue(entry)
+
+    def _unsend(self, entry: Entry) -> None:
+        """The entry is not under way any more."""
+        self._sent.discard(entry.serial.number)
+        for bearer in self.channels:
+            self._unspread.get((entry.rank, bearer), {}).pop(entry.serial.number, None)
 
     def acknowledge(self, ack: Ack, end: int, now_ms: int) -> list[int]:
         """Take what the other machine holds, clipped to `end`; the numbers newly known to be held.
@@ -283,41 +360,40 @@ class Outbox:
             if first <= end:
                 highest = min(last, end)
                 self._held.add(first, highest)
-        for number in sorted(self._flights):
+        for number in sorted(self._sent):
             entry = self.entries[number]
             if number <= contiguous or number in self._held:
-                self._measure(entry, now_ms)
-                self._settle(entry, news)
-            elif number < highest and now_ms - entry.sent_ms >= self._patience(entry):
-                self._requeue(entry)
+                self._settle(entry, news, now_ms)
+            elif number < highest:
+                self._call_again(entry, now_ms)
         for number in list(takewhile(lambda n: n <= contiguous, self.entries)):
             left = self.entries.pop(number)
             self.refused.pop(number, None)
             if left.state is not Outbound.HELD:
-                self._settle(left, news)
+                self._settle(left, news, now_ms)
         self._held.take_following(contiguous)
+        if (heard := self.channels.get(self.hearing or "")) is not None:
+            heard.answer(now_ms)
         return news
 
-    def _settle(self, entry: Entry, news: list[int]) -> None:
-        self._land(entry)
+    def _settle(self, entry: Entry, news: list[int], now_ms: int) -> None:
+        bearers = entry.bearers()
+        for bearer in bearers:
+            alone = len(bearers) == 1 and bearer != self.hearing
+            self.channels[bearer].hold(entry.flights[bearer], now_ms, alone=alone)
+        self._unsend(entry)
         entry.state = OUTBOUND.next(entry.state, Event.ACK)
         news.append(entry.serial.number)
 
-    def _measure(self, entry: Entry, now_ms: int) -> None:
-        """A round-trip time, from a record sent once and over one bearer (Karn's rule)."""
-        if entry.attempts == 1 and len(entry.bearers) == 1:
-            channel = self.channels.get(next(iter(entry.bearers)))
-            if channel is not None:
-                taken = now_ms - entry.sent_ms
-                known = channel.rtt_ms
-                channel.rtt_ms = taken if known is None else (7 * known + taken) // 8
-
-    def _patience(self, entry: Entry) -> int:
-        """How long after it was sent an ACK may call for a record again: longer each time, so that
-        false ACKs cannot drive us (R27)."""
-        known = (self.channels[b] for b in entry.bearers if b in self.channels)
-        round_trip_ms = max((channel.round_trip_ms() for channel in known), default=0)
-        return max(round_trip_ms, _ROUND_TRIP_MS_MIN) << min(entry.attempts - 1, 10)
+    def _call_again(self, entry: Entry, now_ms: int) -> None:
+        """An ACK calls for a record: longer after it was sent each time, so that false ACKs cannot
+        drive us (R27)."""
+        for bearer in entry.bearers():
+            channel, flight = self.channels[bearer], entry.flights[bearer]
+            wait_ms = max(channel.round_trip_ms(), _ROUND_TRIP_MS_MIN)
+            if now_ms - flight.sent_ms >= wait_ms << min(flight.tries - 1, 10):
+                channel.lose(flight, now_ms)
+                self._lose(entry)
 
     def refuse(self, serial: Serial, code: int) -> bool:
         """The other side did not take a record, for good or for now (R29); whether it was on its
@@ -329,7 +405,9 @@ class Outbox:
             return False
         self.refused[serial.number] = code
         if code not in _TEMPORARY and entry.rank != _BEGIN:
-            self._land(entry)
+            for bearer in entry.bearers():
+                self.channels[bearer].drop(entry.flights[bearer])
+            self._unsend(entry)
             entry.state = OUTBOUND.next(entry.state, Event.REFUSE)
         return True
 
@@ -345,6 +423,12 @@ class Outbox:
         """A PIECE of a record of theirs; the record when it is whole. Raises RemoteError."""
         return self._assembly.take(Piece.decode(payload), now_ms)
 
+    # -- views --------------------------------------------------------------------------------
+
     def waiting(self) -> int:
         """How many records are on their way."""
         return len(self.entries)
+
+    def underway(self) -> dict[int, list[str]]:
+        """The numbers on the wire, each with the bearers it is on."""
+        return {number: self.entries[number].bearers() for number in sorted(self._sent)}

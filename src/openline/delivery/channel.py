@@ -1,0 +1,243 @@
+"""What a line knows of one bearer: what it declares, what it was seen to do, what is on it now.
+
+Theory of operation: each record given to a bearer is a flight with its own timer. An ACK that comes
+over the same bearer answers the oldest flight it covers, which gives the round trip (never from a
+record sent twice over this bearer: Karn's rule) and from it the timer: smoothed round trip plus
+four times its variation (RFC 6298), in whole microseconds. A flight whose timer runs out counts as
+a loss; one whose record came to be known as held by way of another bearer waits here for the answer
+of its own, so that a bearer which swallows everything is seen to do so. What was learnt of losses
+fades to what is declared, by half each minute. Which record goes where is not decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..bearers.base import BearerProfile
+from ..core import limits
+from .choice import Standing
+
+_GRANULARITY_MS = 10
+_LOSS_WEIGHT = 8
+_LOSS_HALVES_MS = 60_000
+_RTT_FRESH_MS = 600_000
+"""How long a measured round trip decides about choice; older ones still set the timer."""
+_AHEAD_MS = 2_000
+"""How much a bearer of limited rate is given ahead of its answers."""
+_STUCK_MS = 250
+_BATCH_BYTES_MAX = 32 * 1024
+
+
+@dataclass(slots=True)
+class Flight:
+    """One record on its way over one bearer."""
+
+    number: int
+    size: int
+    sent_ms: int = -1
+    """When it, or its latest piece, was given to the bearer."""
+    due_ms: int = 0
+    tries: int = 0
+    """How often its timer was started without an answer; the timer doubles with it."""
+    once: bool = True
+    """Whether it went over this bearer once only, so that an answer can be measured."""
+    live: bool = False
+    """Whether it is on the bearer: neither answered nor given up."""
+    held: bool = False
+    """Whether the record is known to be held, and the flight only waits for its own answer."""
+
+
+@dataclass(slots=True)
+class Channel:
+    """One bearer of a line."""
+
+    name: str
+    up: BearerProfile | None = None
+    """What it declares while it can carry; None while it cannot."""
+    code: str = ""
+    """Why it cannot."""
+    actor: str = ""
+    """Who paused it."""
+    since_ms: int = 0
+    """Since when it is up or down."""
+    heard_ms: int | None = None
+    acked_ms: int | None = None
+    """When an ACK last came over it."""
+    sent_bytes: int = 0
+    heard_bytes: int = 0
+    flights: dict[int, Flight] = field(default_factory=dict)
+    """By number of the record, in the order they were sent."""
+    flight_bytes: int = 0
+    stuck: bool = False
+    backoff: int = 0
+    """How often the timer is doubled for what is sent now: as deep as timers ran out since an
+    answer could last be measured, for without one they say that the round trip has grown."""
+    _busy_ms: int | None = None
+    """When it was last given something and has not asked again since; None while it waits."""
+    _rtt_us: int | None = None
+    _variation_us: int = 0
+    _rtt_at_ms: int = 0
+    _loss: int | None = None
+    _loss_at_ms: int = 0
+
+    # -- what was learnt ----------------------------------------------------------------------
+
+    @property
+    def rtt_ms(self) -> int | None:
+        """The smoothed round trip measured; None if there is none."""
+        return None if self._rtt_us is None else self._rtt_us // 1000
+
+    @property
+    def variation_ms(self) -> int:
+        """The variation of the round trip."""
+        return self._variation_us // 1000
+
+    def declared_ms(self) -> int:
+        """The round trip that the profile lets expect."""
+        return 2 * (self.up.latency_ms + self.up.human_ms) if self.up else 0
+
+    def round_trip_ms(self) -> int:
+        """Measured, else declared."""
+        return self.declared_ms() if self._rtt_us is None else self._rtt_us // 1000
+
+    def timeout_ms(self) -> int:
+        """How long to wait for an answer before a record is sent again."""
+        if self._rtt_us is None:
+            wait_ms = 2 * self.declared_ms()
+        else:
+            wait_ms = (self._rtt_us + 4 * self._variation_us) // 1000
+        wait_ms = max(wait_ms, self.round_trip_ms() + _GRANULARITY_MS) + self._queue_ms()
+        return max(wait_ms, self.up.retry_ms_min if self.up else 0)
+
+    def loss_permille(self, now_ms: int) -> int:
+        """Records in a thousand that go unanswered, as far as is known now."""
+        declared = self.up.loss_permille if self.up else 0
+        if self._loss is None:
+            return declared
+        fading = (now_ms - self._loss_at_ms) // _LOSS_HALVES_MS
+        return declared + ((self._loss - declared) >> fading)
+
+    def _note_loss(self, permille: int, now_ms: int) -> None:
+        known = self.loss_permille(now_ms)
+        self._loss = known + (permille - known) // _LOSS_WEIGHT
+        self._loss_at_ms = now_ms
+
+    def _note_round_trip(self, taken_ms: int, now_ms: int) -> None:
+        taken_us, known_us = 1000 * taken_ms, self._rtt_us
+        self.backoff = 0
+        self._rtt_at_ms = now_ms
+        if known_us is None:
+            self._rtt_us, self._variation_us = taken_us, taken_us // 2
+        else:
+            self._variation_us = (3 * self._variation_us + abs(known_us - taken_us)) // 4
+            self._rtt_us = (7 * known_us + taken_us) // 8
+
+    # -- what is on it ------------------------------------------------------------------------
+
+    def window_bytes(self) -> int:
+        """What may be on it unacknowledged: by its rate, enough to keep it busy until answers
+        come."""
+        if self.up is None:
+            return 0
+        if self.up.rate_bytes_s is None:
+            return limits.WINDOW_BYTES_MAX
+        pipe = self.up.rate_bytes_s * (self.declared_ms() + _AHEAD_MS) // 1000
+        return min(max(pipe, self.up.mtu_bytes), limits.WINDOW_BYTES_MAX)
+
+    def batch_bytes(self) -> int:
+        """What it is given at a time: what leaves it in a second, so that the rest can still be
+        overtaken."""
+        rate = self.up.rate_bytes_s if self.up else None
+        return _BATCH_BYTES_MAX if rate is None else min(rate, _BATCH_BYTES_MAX)
+
+    def fits(self, size: int) -> bool:
+        """Whether its window has room for so many bytes more."""
+        some = len(self.flights) < limits.WINDOW_RECORDS_MAX
+        return some and self.flight_bytes + size <= self.window_bytes()
+
+    def admits(self, size: int) -> bool:
+        """Whether it may be given so many bytes more; an idle one takes what is too long for its
+        window too."""
+        return not self.flights or self.fits(size)
+
+    def _queue_ms(self) -> int:
+        rate = self.up.rate_bytes_s if self.up else None
+        return 0 if rate is None else self.flight_bytes * 1000 // rate
+
+    def standing(self, size: int, now_ms: int) -> Standing:
+        """How it stands for a record of `size` bytes; only while it is up."""
+        fresh = now_ms - self._rtt_at_ms < _RTT_FRESH_MS
+        round_trip_ms = self.round_trip_ms() if fresh else self.declared_ms()
+        return Standing(
+            self.name,
+            self.up.cost if self.up else 0,
+            round_trip_ms // 2,
+            self.timeout_ms(),
+            self.loss_permille(now_ms),
+            self.up.rate_bytes_s if self.up else None,
+            self.flight_bytes,
+            self.fits(size),
+            self.stuck,
+        )
+
+    def depart(self, flight: Flight, now_ms: int) -> None:
+        """A record is given to the bearer."""
+        if flight.live:
+            self._land(flight)
+        flight.once = flight.once and flight.sent_ms < 0
+        flight.live, flight.held, flight.sent_ms = True, False, now_ms
+        flight.tries += 1
+        self.flights[flight.number] = flight
+        self.flight_bytes += flight.size
+
+    def _land(self, flight: Flight) -> None:
+        flight.live = False
+        if self.flights.pop(flight.number, None) is not None:
+            self.flight_bytes -= flight.size
+
+    def drop(self, flight: Flight) -> None:
+        """A flight ends in a way that says nothing of the bearer."""
+        self._land(flight)
+
+    def lose(self, flight: Flight, now_ms: int) -> None:
+        """A flight was given up: its timer ran out, or an ACK names it missing."""
+        self._land(flight)
+        if self.up is not None and self.up.two_way:
+            self._note_loss(1000, now_ms)
+
+    def hold(self, flight: Flight, now_ms: int, *, alone: bool) -> None:
+        """The record of a flight is held by the other machine; `alone` if only this bearer had it
+        and so must have carried it."""
+        flight.held = True
+        measured = self.up is not None and self.up.two_way
+        if alone or not measured:
+            self._land(flight)
+        if alone and measured:
+            self._note_loss(0, now_ms)
+
+    def answer(self, now_ms: int) -> None:
+        """An ACK came over this bearer: it answers every flight here whose record is held."""
+        self.acked_ms = now_ms
+        answered = [flight for flight in self.flights.values() if flight.held]
+        for flight in answered:
+            self._land(flight)
+            self._note_loss(0, now_ms)
+        sure = [flight.sent_ms for flight in answered if flight.once]
+        if sure:
+            self._note_round_trip(now_ms - min(sure), now_ms)
+
+    # -- whether it takes what it could -------------------------------------------------------
+
+    def asked(self, now_ms: int, *, given: bool) -> None:
+        """It asked for something to send, and was given it or has to wait."""
+        self.stuck = False
+        self._busy_ms = now_ms if given else None
+
+    def stuck_ms(self) -> int | None:
+        """When it will be held for stuck, should it not ask again; None if it waits or is already.
+
+        A wire that swallows bytes and closes nothing shows first in that nobody asks for more.
+        """
+        if self.up is None or self.stuck or self._busy_ms is None:
+            return None
+        return self._busy_ms + self.round_trip_ms() + self._queue_ms() + _STUCK_MS
