@@ -101,6 +101,8 @@ class Line:
         """Whether `save` would give something else than last time."""
         self.begun = False
         """Whether this process has an incarnation of its own."""
+        self.impersonated = False
+        """Whether the other side holds what we never said: a thief's, or our own and lost (R14)."""
         self._begun_ms: int | None = None
         self._unheard = 0  # the number of our latest BEGIN, until it is known to be held
         self._gap: tuple[int, int] | None = None
@@ -255,6 +257,7 @@ class Line:
             self.tell("lost", ranges=list(self.reception.lost))
         at = find_segment(self.branch, begin.reader_incarnation)
         if at is None and begin.reader_incarnation:
+            self.impersonated = True
             return
         end = segment_end(self.branch, at, self.number) if at is not None else 0
         if min(begin.reader_contiguous, end) < self.acked:
@@ -273,6 +276,7 @@ class Line:
         at = find_segment(self.branch, ack.incarnation)
         if at is None:
             if ack.incarnation:
+                self.impersonated = True
                 self._ask_begin(now)
             return
         end = segment_end(self.branch, at, self.number)

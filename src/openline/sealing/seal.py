@@ -73,6 +73,8 @@ class State:
     alarm: bool = False
     next_page: int = 1
     running_s: int = 0
+    saved_s: int = 0
+    """Unix time when this was saved last."""
 
 
 class Seal:
@@ -90,6 +92,8 @@ class Seal:
         self.pages = {
             int(name[5:]): page for name, page in saved.items() if name.startswith("tape/")
         }
+        # Keys as old as this the other side may have let go: the wall clock only hints (R12).
+        self._stale = bool(state) and now.wall_s - self.state.saved_s >= limits.KEEP_S
         self._running_base_s = self.state.running_s
         self._started_ms = now.mono_ms
         self.runs = {
@@ -119,7 +123,7 @@ class Seal:
         changed, self._changed = self._changed, {}
         if self._dirty:
             self._dirty = False
-            self.state.running_s = self.running_s(now)
+            self.state.running_s, self.state.saved_s = self.running_s(now), now.wall_s
             state = vars(self.state) | {"roots": self.roots.encode()}
             changed["seal"] = json.dumps(state, separators=(",", ":")).encode()
         return changed
@@ -213,8 +217,8 @@ class Seal:
             payload.continuity, opening.ephemeral
         ):
             self.roots.doubt()
-            self.state.alarm = True
-            self.events.append(("alarm", {}))
+            self._give_up(everything=True)
+            self.raise_alarm()
         self.state.peer_key_id, self.state.peer_key = payload.key_id.hex(), payload.key.hex()
         self.state.epoch_peer = payload.epoch
         if payload.key.hex() not in self.state.announced:
@@ -255,7 +259,8 @@ class Seal:
         """
         if self.confirmed is None or self.confirmed.index >= limits.RUN_DATAGRAMS_MAX:
             if not self.candidates or self.candidates[-1].index >= limits.RUN_DATAGRAMS_MAX:
-                self._open_run(now)
+                self._open_run(now, to_card=self._stale)
+                self._stale = False
             return self.candidates[-1]
         if self._ratchet_due(self.confirmed, now) and not self.candidates:
             self._open_run(now)
@@ -385,10 +390,13 @@ class Seal:
         """Open a run that the other side can read whatever it has lost (R10)."""
         self._open_run(now, to_card=True)
 
-    def _give_up(self) -> None:
-        if self.confirmed is not None:
-            self.confirmed.move(Event.REPLACE)
-            self.confirmed = None
+    def _give_up(self, *, everything: bool = False) -> None:
+        given_up = [self.confirmed] if self.confirmed else []
+        if everything:
+            given_up, self.candidates = given_up + self.candidates, []
+        for run in given_up:
+            run.move(Event.REPLACE)
+        self.confirmed = None
 
     def offer(self, now: Now) -> bytes:
         """The body of an OFFER; takes the next tape page, if there is one besides the reserve."""
@@ -420,6 +428,11 @@ class Seal:
         if page:
             self.pages.pop(page, None)
             self._changed[f"tape/{page:04d}"] = None
+
+    def raise_alarm(self) -> None:
+        """R14: a lost disk or a thief; people must check by voice."""
+        self.state.alarm = self._dirty = True
+        self.events.append(("alarm", {}))
 
     def clear_alarm(self) -> None:
         """A person has checked by voice."""
