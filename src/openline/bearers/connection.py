@@ -18,9 +18,16 @@ from dataclasses import dataclass
 
 from openline.errors import BearerError, RemoteError, StoreError
 
-from .base import Port
 from .framing import KEEP_ALIVE, FrameDecoder, encode_frames
-from .reach import PACE_S, Silence, as_bearer_error, closed_on_failure, reset_at_close, standing
+from .reach import (
+    PACE_S,
+    Door,
+    Silence,
+    as_bearer_error,
+    closed_on_failure,
+    reset_at_close,
+    standing,
+)
 
 CHUNK_BYTES = 64 * 1024
 """Most that is read, and handed in as one batch, at a time."""
@@ -67,27 +74,6 @@ def _tune(connection: socket.socket, silence_s: float) -> None:
         with suppress(OSError):
             if (number := getattr(socket, option, None)) is not None:
                 connection.setsockopt(socket.IPPROTO_TCP, number, value)
-
-
-class Door:
-    """The port of a bearer, told of each change once."""
-
-    def __init__(self, port: Port) -> None:
-        self.port = port
-        self._told: str | None = None
-        """The last code; "" for up."""
-
-    def up(self) -> None:
-        """Datagrams can go."""
-        if self._told != "":
-            self._told = ""
-            self.port.up()
-
-    def down(self, code: str) -> None:
-        """They cannot, for this reason."""
-        if self._told != code:
-            self._told = code
-            self.port.down(code)
 
 
 class Link:

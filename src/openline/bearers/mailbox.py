@@ -4,6 +4,9 @@ Theory of operation: each `Box` has connections of its own, so that no byte of t
 two mailboxes. Redirects are not followed, proxies are not taken from the environment, and an answer
 is bounded before it is kept: the relay may be the attacker. A request that met a connection the
 relay had just closed is made once more; a datagram may so be deposited twice, which is harmless.
+Where the wire swallows what is sent, the kernel ends the connection after `silent_s`: that is
+"bearer.stalled", and no request is made again. A stream with a pulse says something every few
+seconds, so that a dead wire is noticed when nothing is deposited either.
 Errors carry codes and status numbers, never a name, a secret or a token.
 
 What must not live here: when to try again, what is up or down, what a datagram means.
@@ -28,6 +31,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 from openline.errors import BearerError, LocalError
 
 from .base import Mailbox
+from .reach import options_of_silence, swallowed
 
 DATAGRAM_BYTES_MAX = 4096
 """Longest datagram a relay takes or gives (R4)."""
@@ -35,8 +39,21 @@ DATAGRAM_BYTES_MAX = 4096
 REQUESTS_MAX = 8
 """Requests of one box under way at a time."""
 
-POLL_S = 25
-"""Seconds a long poll waits at the relay."""
+POLL_S = 10
+"""Seconds a long poll waits at the relay; it is also how a dead wire is noticed without streams."""
+
+ANSWER_S = 4.0
+"""Seconds more until the answer of a long poll has to begin."""
+
+BODY_S = 60.0
+"""Seconds more until an answer has to be here whole, over a slow wire."""
+
+CONNECT_S = 4.0
+"""Seconds a connection may take; longer where the round trip asks for it."""
+
+PULSE_S = 5.0
+PING_S = 20.0
+"""Seconds between pings of a stream with a pulse, and of one without."""
 
 REQUEST_S = 10.0
 """Seconds any other answer may take."""
@@ -92,6 +109,12 @@ class Relay(NamedTuple):
         """Whether TLS is used."""
         return self.url.startswith("https:")
 
+    @property
+    def first_hop(self) -> tuple[str, int]:
+        """Host and port that we connect to: the proxy's, if there is one."""
+        parts = urlsplit(self.proxy or self.url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
     def check(self) -> None:
         """LocalError "bearer.relay_url" if the URL is not one."""
         try:
@@ -137,7 +160,15 @@ class _Connect(connect):
 class Box:
     """One mailbox, to take from it or to deposit. Every method may raise BearerError."""
 
-    def __init__(self, relay: Relay, tls: ssl.SSLContext, mailbox: Mailbox, *, take: bool) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        tls: ssl.SSLContext,
+        mailbox: Mailbox,
+        *,
+        take: bool,
+        silent_s: float = REQUEST_S,
+    ) -> None:
         take_hash = hashlib.sha256(mailbox.take).digest()
         deposit_hash = hashlib.sha256(mailbox.deposit).digest()
         name = hashlib.sha256(b"openline/1 mailbox" + take_hash + deposit_hash).hexdigest()
@@ -154,17 +185,22 @@ class Box:
                 "Openline-Deposit": mailbox.deposit.hex(),
                 "Openline-Other": take_hash.hex(),
             }
+        self._options = options_of_silence(silent_s)
+        self._connect_s = max(CONNECT_S, 2 * silent_s)
         self._client = httpx2.AsyncClient(
             headers={"Accept-Encoding": "identity", "User-Agent": "openline"},
-            verify=tls,
-            proxy=relay.proxy,
-            trust_env=False,
-            timeout=REQUEST_S,
-            limits=httpx2.Limits(
-                max_connections=REQUESTS_MAX,
-                max_keepalive_connections=REQUESTS_MAX,
-                keepalive_expiry=30,
+            transport=httpx2.AsyncHTTPTransport(
+                verify=tls,
+                proxy=relay.proxy,
+                trust_env=False,
+                limits=httpx2.Limits(
+                    max_connections=REQUESTS_MAX,
+                    max_keepalive_connections=REQUESTS_MAX,
+                    keepalive_expiry=30,
+                ),
+                socket_options=self._options,
             ),
+            trust_env=False,
         )
 
     async def close(self) -> None:
@@ -190,7 +226,7 @@ class Box:
 
     async def poll(self) -> list[Entry]:
         """What is there, waiting up to POLL_S for something. NotOpenError."""
-        answer = await self._call("GET", suffix=f"?wait={POLL_S}", timeout_s=POLL_S + REQUEST_S)
+        answer = await self._call("GET", suffix=f"?wait={POLL_S}", timeout_s=POLL_S + ANSWER_S)
         _need(answer.status, 200)
         return entries_of(answer.body)
 
@@ -199,16 +235,18 @@ class Box:
         answer = await self._call("POST", suffix="/ack", content=packed_ids(ids))
         _need(answer.status, 204)
 
-    async def stream(self) -> ClientConnection:
+    async def stream(self, *, pulse: bool = False) -> ClientConnection:
         """A stream of this mailbox. NotOpenError, NoStreamError."""
         try:
-            return await _Connect(
+            stream = await _Connect(
                 "ws" + self._path.removeprefix("http") + "/stream",
                 additional_headers=self._headers,
                 user_agent_header="openline",
                 compression=None,
                 proxy=self._relay.proxy,
                 open_timeout=REQUEST_S,
+                ping_interval=PULSE_S if pulse else PING_S,
+                ping_timeout=PING_S,
                 close_timeout=1,
                 max_size=ANSWER_BYTES_MAX,
                 max_queue=2,
@@ -224,6 +262,10 @@ class Box:
             raise NoStreamError() from None
         except (OSError, EOFError) as failure:
             raise _unreachable(failure) from None
+        connection = stream.transport.get_extra_info("socket")
+        for option in self._options:
+            connection.setsockopt(*option)
+        return stream
 
     async def _call(
         self,
@@ -235,22 +277,23 @@ class Box:
         timeout_s: float = REQUEST_S,
     ) -> _Answer:
         """One request. A connection the relay had just closed is replaced once."""
+        timeout = httpx2.Timeout(timeout_s, connect=min(self._connect_s, timeout_s))
         for attempt in (1, 2):
             try:
                 async with (
-                    asyncio.timeout(timeout_s),
+                    asyncio.timeout(timeout_s + BODY_S),
                     self._client.stream(
                         method,
                         self._path + suffix,
                         content=content,
                         headers=self._headers | (headers or {}),
-                        timeout=timeout_s,
+                        timeout=timeout,
                     ) as answer,
                 ):
                     refused_token = answer.headers.get("openline-code") == "relay.token"
                     return _Answer(answer.status_code, refused_token, await _bounded(answer))
             except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError) as failure:
-                if attempt == 2:
+                if attempt == 2 or swallowed(failure):
                     raise _unreachable(failure) from None
             except (httpx2.HTTPError, TimeoutError) as failure:
                 raise _unreachable(failure) from None
@@ -295,7 +338,11 @@ def packed_ids(ids: Iterable[int]) -> bytes:
 
 
 def _unreachable(failure: BaseException) -> BearerError:
-    """The failure without its text, which may name hosts; TLS told apart, as it needs a person."""
+    """The failure without its text, which may name hosts; told apart are TLS, which needs a person,
+    and a wire that swallows.
+    """
+    if swallowed(failure):
+        return BearerError("bearer.stalled", retry=True)
     cause: BaseException | None = failure
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

@@ -7,13 +7,14 @@ at an address with one new connection at each pace, gives each up before its ker
 the first packet, and hands over the first that comes through: after the wire is back, one pace and
 one round trip at most. Where the round trip is longer than that life, attempts are patient instead;
 and among the quick ones there is always one patient, for the way may have become longer. The pace
-is bounded, lower where the profile names a rate: PACE_S stands for 1.4 packets and 86 bytes a
-second. What is said over a connection does not live here.
+is bounded, lower where the profile names a rate: PACE_S stands for 1.5 packets and 90 bytes a
+second, patience included. What is said over a connection does not live here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -22,9 +23,9 @@ from typing import NamedTuple
 
 from openline.errors import BearerError
 
-from .base import BearerProfile
+from .base import BearerProfile, Port
 
-PACE_S = 0.7
+PACE_S = 0.75
 """Seconds between two knocks. The bound is 2 packets and 200 bytes a second while down: the rest is
 left to what was on its way when the wire died."""
 
@@ -41,8 +42,8 @@ PATIENT_S = 5.0
 PATIENT_S_MAX = 30.0
 """Life of a patient one: a thirtieth of the time without a connection, within these."""
 
-PATIENT_EVERY = 16
-"""One attempt in so many is patient."""
+PATIENT_EVERY, PATIENT_FIRST = 32, 7
+"""One attempt in so many is patient, beginning with this one."""
 
 REPEAT_S = 1.0
 """At which interval the kernel repeats the first packet of a patient attempt; ours go between."""
@@ -54,6 +55,30 @@ SILENT_S = 1.0
 """Unanswered for so many seconds, and ROUND_TRIPS round trips, is silence."""
 
 ROUND_TRIPS = 4
+
+
+_Option = tuple[int, int, int] | tuple[int, int, bytes]
+
+
+class Door:
+    """The port of a bearer, told of each change once."""
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self._told: str | None = None
+        """The last code; "" for up."""
+
+    def up(self) -> None:
+        """Datagrams can go."""
+        if self._told != "":
+            self._told = ""
+            self.port.up()
+
+    def down(self, code: str) -> None:
+        """They cannot, for this reason."""
+        if self._told != code:
+            self._told = code
+            self.port.down(code)
 
 
 class Standing(NamedTuple):
@@ -105,12 +130,41 @@ class Silence:
         return waited_s >= max(SILENT_S, ROUND_TRIPS * at.rtt_s)
 
 
+def options_of_silence(silent_s: float) -> list[_Option]:
+    """Socket options for connections that a library keeps for us: the kernel ends one on which
+    something sent is unanswered for so long (beside the wait for its first repeat), saying nothing;
+    and one that we close is not flushed.
+    """
+    options: list[_Option] = [_RESET_AT_CLOSE]
+    if (number := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:
+        options.append((socket.IPPROTO_TCP, number, int(silent_s * 1000)))
+    return options
+
+
+def swallowed(failure: BaseException | None) -> bool:
+    """Whether the kernel gave a connection up because nothing was answered, by what the failure
+    came from.
+    """
+    while failure is not None:
+        if isinstance(failure, OSError) and failure.errno == errno.ETIMEDOUT:
+            return True
+        failure = failure.__cause__ or failure.__context__
+    return False
+
+
+_RESET_AT_CLOSE: tuple[int, int, bytes] = (
+    socket.SOL_SOCKET,
+    socket.SO_LINGER,
+    struct.pack("ii", 1, 0),
+)
+
+
 def reset_at_close(connection: socket.socket) -> None:
     """From now on closing drops what is unsent and says so with one packet: nothing is repeated
     into the void.
     """
     with suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.setsockopt(*_RESET_AT_CLOSE)
 
 
 @contextmanager
@@ -167,7 +221,7 @@ class Reach:
                         continue
                 slow = 2 * self.rtt_s > QUICK_S
                 if not (slow and attempts):
-                    patient = slow or made % PATIENT_EVERY == PATIENT_EVERY - 1
+                    patient = slow or made % PATIENT_EVERY == PATIENT_FIRST
                     life_s = self._life_s(patient, loop.time() - began_s)
                     attempts[asyncio.create_task(self._attempt(life_s))] = patient
                     made += 1

@@ -8,6 +8,11 @@ relay lets go. The *depositor* asks the port for datagrams and posts them, a few
 depositor raise its doubt when something fails. A datagram that was not accepted is dropped: the
 line above sends it again, here or elsewhere, because the port was told.
 
+All this is one *passage*, which lives while the relay can be reached. When a wire swallows what is
+sent, or nobody is there, the passage is given up with all its connections, and the relay's address
+is knocked at (reach.py) until somebody opens: then a new passage begins. What waits for a reader
+who was away is so fetched, and what waits here is sent, within a knock and some round trips.
+
 Every mailbox has connections of its own, so that no byte of the protocol links two mailboxes
 (addresses and timing still do). Redirects are not followed, proxies are not taken from the
 environment, what the relay sends is bounded before it is kept. The relay may be the attacker: it
@@ -23,7 +28,7 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 from websockets.asyncio.client import ClientConnection
@@ -33,6 +38,7 @@ from openline.errors import BearerError
 
 from .base import BearerProfile, Mailbox, Outgoing, Port
 from .mailbox import (
+    REQUEST_S,
     REQUESTS_MAX,
     Box,
     Entry,
@@ -43,6 +49,7 @@ from .mailbox import (
     entries_of,
     packed_ids,
 )
+from .reach import ROUND_TRIPS, Door, Reach, reset_at_close, swallowed
 
 PROFILE = BearerProfile(
     name="relay",
@@ -60,6 +67,13 @@ BACKOFF_S_MAX = 5.0
 
 REVIEW_S = 1.0
 """Seconds between looks at which mailboxes are to be taken."""
+
+SILENT_S = 0.7
+"""Seconds after the first repeat of something unanswered at which its connection is given up:
+together about one second; longer where the round trip asks for it."""
+
+GONE = {"bearer.stalled", "bearer.unreachable"}
+"""What ends a passage."""
 
 WAITING_ENTRIES_MAX = 256
 """Entries of one lane read from the wire and not yet handed to the port."""
@@ -108,18 +122,38 @@ class RelayBearer:
     async def run(self, port: Port) -> None:
         """Carry datagrams until cancelled. LocalError if the CA file cannot be read."""
         tls = self._relay.tls()
-        passage = _Passage(self._relay, tls, self._mailboxes, self._tokens, port)
-        try:
-            async with asyncio.TaskGroup() as parts:
-                parts.create_task(passage.watch_health())
-                parts.create_task(passage.deposit_all())
-                parts.create_task(passage.keep_lanes())
-        finally:
-            await passage.close()
+        loop = asyncio.get_running_loop()
+        door, silent_s, backoff_s = Door(port), SILENT_S, BACKOFF_S_MIN
+        reach = Reach(*self._relay.first_hop, self.profile)
+        passage: _Passage | None = None
+        while True:
+            lost_s = loop.time()
+            try:
+                with closing(await reach.connected(door.down)) as probe:
+                    reset_at_close(probe)
+            finally:
+                if passage is not None:
+                    await passage.close()
+            # A wire that lets us in at once is slow, not dead.
+            slow = passage is not None and loop.time() - lost_s < SILENT_S
+            silent_s = min(2 * silent_s, REQUEST_S) if slow else SILENT_S
+            silent_s = max(silent_s, ROUND_TRIPS * reach.rtt_s)
+            passage = _Passage(self._relay, tls, self._mailboxes, self._tokens, door, silent_s)
+            began_s = loop.time()
+            try:
+                await passage.carry()
+            except BaseException:
+                await passage.close()
+                raise
+            if loop.time() - began_s > BACKOFF_S_MAX:
+                backoff_s = BACKOFF_S_MIN
+            else:
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
 
 
 class _Passage:
-    """One run of the bearer: its boxes, its lanes, and whether the relay can be reached."""
+    """The bearer while the relay can be reached: its boxes, its lanes, and whether they work."""
 
     def __init__(
         self,
@@ -127,14 +161,18 @@ class _Passage:
         tls: ssl.SSLContext,
         mailboxes: Callable[[], Mailboxes],
         tokens: Tokens,
-        port: Port,
+        door: Door,
+        silent_s: float,
     ) -> None:
         self._relay = relay
         self._tls = tls
         self._mailboxes = mailboxes
         self._tokens = tokens
-        self._port = port
+        self._door = door
+        self._port = door.port
+        self._silent_s = silent_s
         self._up = False
+        self._gone = asyncio.Event()
         self._doubt = asyncio.Event()
         self._backoff_s = BACKOFF_S_MIN
         self._opening = asyncio.Lock()
@@ -142,8 +180,29 @@ class _Passage:
         self._outboxes: dict[Mailbox, Box] = {}
         self._users: Counter[Mailbox] = Counter()
 
+    async def carry(self) -> None:
+        """Carry until the relay cannot be reached any more; the port is told."""
+        parts = [
+            asyncio.create_task(self.watch_health()),
+            asyncio.create_task(self.deposit_all()),
+            asyncio.create_task(self.keep_lanes()),
+        ]
+        gone = asyncio.create_task(self._gone.wait())
+        try:
+            await asyncio.wait([gone, *parts], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (gone, *parts):
+                each.cancel()
+            await asyncio.gather(gone, *parts, return_exceptions=True)
+        for part in parts:
+            # A part ends by a mistake of ours alone.
+            if not part.cancelled():
+                part.result()
+
     async def close(self) -> None:
-        """Close what depositing had opened."""
+        """Close what depositing had opened: not before the wire is back, for each would say
+        good-bye.
+        """
         for box in self._outboxes.values():
             await box.close()
 
@@ -159,19 +218,19 @@ class _Passage:
                 self._lose(failure.code)
                 await self._pause()
                 continue
-            if not self._up:
-                self._up = True
-                self._port.up()
+            self._up = True
+            self._door.up()
             await self._doubt.wait()
             self._doubt.clear()
             if not self._up:
                 await self._pause()
 
     def _lose(self, code: str) -> None:
-        if self._up:
-            self._up = False
-            self._port.down(code)
+        self._up = False
+        self._door.down(code)
         self._doubt.set()
+        if code in GONE:
+            self._gone.set()
 
     async def _pause(self) -> None:
         self._doubt.clear()
@@ -216,12 +275,15 @@ class _Passage:
     def _outbox(self, mailbox: Mailbox) -> Iterator[Box]:
         """The box of a mailbox written to, which is not closed while it is used."""
         if mailbox not in self._outboxes:
-            self._outboxes[mailbox] = Box(self._relay, self._tls, mailbox, take=False)
+            self._outboxes[mailbox] = self._box(mailbox, take=False)
         self._users[mailbox] += 1
         try:
             yield self._outboxes[mailbox]
         finally:
             self._users[mailbox] -= 1
+
+    def _box(self, mailbox: Mailbox, *, take: bool) -> Box:
+        return Box(self._relay, self._tls, mailbox, take=take, silent_s=self._silent_s)
 
     async def _close_unused(self) -> None:
         """Close the boxes of epochs that are over."""
@@ -249,13 +311,13 @@ class _Passage:
 
     async def _lane(self, mailbox: Mailbox) -> None:
         """Take from one mailbox; runs until cancelled."""
-        box = Box(self._relay, self._tls, mailbox, take=True)
+        box = self._box(mailbox, take=True)
         streams = self._relay.streams
         backoff_s = BACKOFF_S_MIN
         try:
             while True:
                 try:
-                    await (self._follow(box) if streams else self._poll(box))
+                    await (self._follow(box, mailbox) if streams else self._poll(box))
                     backoff_s = BACKOFF_S_MIN
                     continue
                 except NoStreamError:
@@ -264,7 +326,9 @@ class _Passage:
                 except NotOpenError:
                     if await self._opened(box):
                         continue
-                except BearerError:
+                except BearerError as failure:
+                    if failure.code == "bearer.stalled":
+                        self._lose(failure.code)
                     streams = self._relay.streams
                 self._doubt.set()
                 await asyncio.sleep(backoff_s)
@@ -290,9 +354,10 @@ class _Passage:
             # A relay that does not wait shall not make us run in a circle.
             await asyncio.sleep(BACKOFF_S_MIN)
 
-    async def _follow(self, box: Box) -> None:
+    async def _follow(self, box: Box, mailbox: Mailbox) -> None:
         """Take over a stream until it ends."""
-        socket = await box.stream()
+        # One of all lanes has the pulse: they share the wire.
+        socket = await box.stream(pulse=mailbox == self._mailboxes().take[-1])
         waiting: asyncio.Queue[Entry | None] = asyncio.Queue(WAITING_ENTRIES_MAX)
         reader = asyncio.create_task(_read(socket, waiting))
         ended = False
@@ -303,9 +368,12 @@ class _Passage:
                     batch.append(waiting.get_nowait())
                 ended = batch[-1] is None
                 await self._hand_in([entry for entry in batch if entry is not None], socket)
+            await reader
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+            if self._gone.is_set():
+                socket.transport.abort()
             await socket.close()
         self._doubt.set()
         await asyncio.sleep(BACKOFF_S_MIN)
@@ -325,11 +393,20 @@ class _Passage:
 
 
 async def _read(socket: ClientConnection, waiting: asyncio.Queue[Entry | None]) -> None:
-    """Queue the entries a stream brings, then None at its end, which a malformed message is too."""
-    with suppress(ConnectionClosed, BearerError):
+    """Queue the entries a stream brings, then None at its end, which a malformed message is too;
+    BearerError "bearer.stalled" if the wire swallowed what was said.
+    """
+    stalled = False
+    try:
         async for message in socket:
             if isinstance(message, str):
                 break
             for entry in entries_of(message):
                 await waiting.put(entry)
+    except ConnectionClosed as end:
+        stalled = swallowed(end)
+    except BearerError:
+        stalled = False
     await waiting.put(None)
+    if stalled:
+        raise BearerError("bearer.stalled", retry=True)

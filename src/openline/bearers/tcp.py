@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from openline.errors import BearerError
 
 from .base import BearerProfile, Port
-from .connection import LISTENING, Door, Link, Timing
+from .connection import LISTENING, Link, Timing
 from .framing import (
     ANSWER_BYTES,
     CONFIRM_BYTES,
@@ -36,7 +36,7 @@ from .framing import (
     Caller,
     LineKey,
 )
-from .reach import Reach, as_bearer_error, closed_on_failure, given_up
+from .reach import Door, Reach, as_bearer_error, closed_on_failure, given_up
 
 Entropy = Callable[[int], bytes]
 
