@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from . import durable, footprint, growth, latency, wire
+from . import blackhole, durable, footprint, growth, latency, restore, wire
 from .posts import make_pair, running
 from .report import as_json, show
 
@@ -111,6 +111,8 @@ PARTS: dict[str, Part] = {
     "talking": talking,
     "starting": starting,
     "lengthening": lengthening,
+    "restores": restore.measure,
+    "blackholes": blackhole.measure,
 }
 
 

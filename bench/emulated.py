@@ -103,6 +103,8 @@ class Way:
     conduct: Conduct = field(default_factory=Conduct)
     seen: list[Seen] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
+    last: bytes = b""
+    """The last packet that its host put on it."""
     free_s: float = 0.0
     queued: int = 0
 
@@ -130,6 +132,9 @@ class Wire:
                     setattr(way.conduct, name, value)
                 if "rate_bytes_s" in changes:
                     way.free_s = 0.0
+                if changes.get("reject") and (answer := _reset(way.last)) is not None:
+                    # Nobody need say anything more to learn of it.
+                    _write(way.source, answer)
 
     def behave(self, conduct: Conduct) -> None:
         """Behave so both ways from now on."""
@@ -240,6 +245,7 @@ class Network:
                     way = self._ways[device]
                     for packet in _waiting(device):
                         way.seen.append(Seen(clock.precise_s(), len(packet)))
+                        way.last = packet
                         self._take(way, packet)
             with self._lock:
                 self._let_go()
@@ -324,8 +330,8 @@ def _with_sums(header: bytes, segment: bytes) -> bytes:
 
 def _reset(packet: bytes) -> bytes | None:
     """The TCP reset that a firewall answers a packet with; None to what is itself one."""
-    at = (packet[0] & 15) * 4
-    if packet[9] != _TCP or packet[at + 13] & _RESET:
+    at = (packet[0] & 15) * 4 if packet else 0
+    if not packet or packet[9] != _TCP or packet[at + 13] & _RESET:
         return None
     source, target, number, answered = struct.unpack_from(">HHII", packet, at)
     if packet[at + 13] & _ACKNOWLEDGES:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -22,9 +22,10 @@ from typing import Any, NamedTuple, Self
 
 from openline.client import SOCKET, Client
 from openline.config import CONFIG_FILE
+from openline.errors import OpenlineError
 
 from .emulated import Network, Wire
-from .posts import LINE, NUMBER, Process, line_of, make_pair, until
+from .posts import LINE, Process, line_of, make_pair, until
 
 POST_PORT = 7100
 RELAY_PORT = 8440
@@ -201,19 +202,15 @@ def _toml(entry: dict[str, str]) -> str:
     return "".join(f"{name} = {json.dumps(value)}\n" for name, value in entry.items())
 
 
-def all_up(pair: Pair) -> bool:
-    """Whether the line is open, nothing is on its way, and both bearers carry at both ends."""
+def all_up(pair: Pair, bearers: int = 2) -> bool:
+    """Whether the line is open, nothing is on its way, and so many bearers carry at both ends."""
     for post in pair.posts:
-        with suppress(OSError), Client(post.directory) as asking:
-            view = line_of(asking)
-            bearers = view["bearers"]
-            if view["state"] != "open" or view["outbox"] or len(bearers) < 2:
-                return False
-            if not all(bearer["up"] for bearer in bearers):
-                return False
-            continue
-        return False
+        try:
+            with Client(post.directory) as asking:
+                view = line_of(asking)
+        except OpenlineError:
+            return False
+        up = sum(bool(bearer["up"]) for bearer in view["bearers"])
+        if view["state"] != "open" or view["outbox"] or up != bearers:
+            return False
     return True
-
-
-__all__ = ["LINE", "NUMBER", "Pair", "RelayServer", "Scene", "Watch", "all_up"]

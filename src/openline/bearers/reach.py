@@ -7,7 +7,7 @@ at an address with one new connection at each pace, gives each up before its ker
 the first packet, and hands over the first that comes through: after the wire is back, one pace and
 one round trip at most. Where the round trip is longer than that life, attempts are patient instead;
 and among the quick ones there is always one patient, for the way may have become longer. The pace
-is bounded, lower where the profile names a rate: PACE_S stands for 1.5 packets and 90 bytes a
+is bounded, lower where the profile names a rate: PACE_S stands for 1.4 packets and 84 bytes a
 second, patience included. What is said over a connection does not live here.
 """
 
@@ -25,7 +25,7 @@ from openline.errors import BearerError
 
 from .base import BearerProfile, Port
 
-PACE_S = 0.75
+PACE_S = 0.8
 """Seconds between two knocks. The bound is 2 packets and 200 bytes a second while down: the rest is
 left to what was on its way when the wire died."""
 
@@ -35,15 +35,16 @@ KNOCK_BYTES = 60
 RATE_PARTS = 10
 """Knocks take at most one part in so many of the rate a profile names."""
 
-QUICK_S = 0.95
+QUICK_S = 0.9
 """Life of a quick attempt: the kernel repeats the first packet after one second."""
 
 PATIENT_S = 5.0
 PATIENT_S_MAX = 30.0
 """Life of a patient one: a thirtieth of the time without a connection, within these."""
 
-PATIENT_EVERY, PATIENT_FIRST = 32, 7
-"""One attempt in so many is patient, beginning with this one."""
+PATIENT_EVERY, PATIENT_AT, PATIENT_AT_FIRST = 32, 31, 3
+"""One attempt in so many is patient: the last of them, or an early one where no connection has been
+yet."""
 
 REPEAT_S = 1.0
 """At which interval the kernel repeats the first packet of a patient attempt; ours go between."""
@@ -197,6 +198,7 @@ class Reach:
             self._pace_s = max(pace_s, RATE_PARTS * KNOCK_BYTES / profile.rate_bytes_s)
         self.rtt_s = 2 * profile.latency_ms / 1000
         """Measured at the last connection; before the first, what the profile lets expect."""
+        self._measured = False
         self._addresses: list[_Address] = []
         self._next = 0
 
@@ -220,12 +222,14 @@ class Reach:
                         looking = asyncio.create_task(self._look_up())
                         continue
                 slow = 2 * self.rtt_s > QUICK_S
+                pace_s = max(self._pace_s, REPEAT_S) if any(attempts.values()) else self._pace_s
                 if not (slow and attempts):
-                    patient = slow or made % PATIENT_EVERY == PATIENT_FIRST
+                    turn = PATIENT_AT if self._measured else PATIENT_AT_FIRST
+                    patient = slow or made % PATIENT_EVERY == turn
                     life_s = self._life_s(patient, loop.time() - began_s)
                     attempts[asyncio.create_task(self._attempt(life_s))] = patient
                     made += 1
-                pace_s = max(self._pace_s, REPEAT_S) if any(attempts.values()) else self._pace_s
+                    pace_s = max(self._pace_s, REPEAT_S) - REPEAT_S / 2 if patient else pace_s
                 if (found := await self._first(attempts, loop.time() + pace_s, tell)) is not None:
                     return found
         finally:
@@ -258,6 +262,7 @@ class Reach:
                 await loop.sock_connect(connection, address.where)
             at = standing(connection)
             self.rtt_s = (at.rtt_s if at else 0.0) or loop.time() - began_s
+            self._measured = True
         return connection
 
     async def _first(

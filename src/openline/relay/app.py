@@ -62,8 +62,9 @@ REPORT_S = 600.0
 STOP_S = 5
 """Seconds requests under way have to finish when the relay is stopped."""
 
-PING_S = 20.0
-"""Seconds between pings of a stream, and for the answer."""
+QUIET_S, QUIET_REPEAT_S = 60, 20
+"""Seconds after which the kernel asks a quiet peer whether it is there, and until it gives it up.
+Takers ping their streams more often; pings of ours would be repeated into every wire that died."""
 
 
 class Listen(NamedTuple):
@@ -199,8 +200,7 @@ def _config(interface: Interface, listen: Listen) -> uvicorn.Config:
         timeout_graceful_shutdown=STOP_S,
         ws_max_size=ACK_BYTES_MAX,
         ws_per_message_deflate=False,
-        ws_ping_interval=PING_S,
-        ws_ping_timeout=PING_S,
+        ws_ping_interval=None,
         ssl_certfile=listen.tls_cert,
         ssl_keyfile=listen.tls_key,
     )
@@ -222,6 +222,10 @@ def _listener(listen: Listen) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, QUIET_S)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, QUIET_REPEAT_S)
         listener.bind((listen.host, listen.port))
     except OSError:
         listener.close()
