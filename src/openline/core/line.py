@@ -233,7 +233,9 @@ class Line:
 
     def _arrive(self, data: bytes, now: Now) -> Sequence[Taken]:
         self.owes_ack = self.dirty = True
+        lost = self.reception.lost.highest or 0
         taken = tuple(self.reception.arrive(data, now.mono_ms))
+        self.impersonated |= (self.reception.lost.highest or 0) > lost
         for record, place, _ in taken:
             name = "rejoined" if place == "rejoined" else "arrived"
             precedence = record.precedence.name
@@ -277,12 +279,17 @@ class Line:
         if at is None:
             if ack.incarnation:
                 self.impersonated = True
+                self._unheard = 0
                 self._ask_begin(now)
             return
         end = segment_end(self.branch, at, self.number)
         top = ack.held[-1][1] if ack.held else ack.contiguous
         if top > end and at == len(self.branch) - 1:
+            # The other side lies, or we were put back while running: it holds what we said before.
             self.fault(RemoteError("ack.beyond", number=top))
+            self._unheard = 0
+            self._ask_begin(now)
+            return
         if min(ack.contiguous, end) > self.acked:
             self.acked = min(ack.contiguous, end)
             self.dirty = True

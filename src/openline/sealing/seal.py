@@ -293,8 +293,9 @@ class Seal:
         if root is None and not self.kit.tape:
             recipient = MLKEM1024PublicKey.from_public_bytes(self.kit.peer.kem)
             shared, ciphertext = recipient.encapsulate()
-        ephemeral, public, run_id = self._ephemeral(root_key + key)
         own_id, own_public = self._receive_key()
+        context = root_key + key + own_public + b"%d %d" % now
+        ephemeral, public, run_id = self._ephemeral(context)
         opening = Opening(VERSION, root_id, key_id, public + bytes(67), ciphertext)
         proof, epoch = self.roots.continuity(public), self.state.epoch_own
         payload = Payload(VERSION, now.wall_s, proof, epoch, own_id, own_public)
