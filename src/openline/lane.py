@@ -31,7 +31,6 @@ from .sealing.seal import Seal, Unreadable
 from .status import KIND_NAMES, BearerStatus, Channel, LineStatus, Mailboxes, PostEvent, missing
 from .store.base import Batch, Mark, Store
 
-_TAKE_BYTES = 32 * 1024
 _RENEW_AFTER = 3
 _RENEW_MS = 30_000
 _REOPEN_MS = 5_000
@@ -157,6 +156,7 @@ class Lane:
             self.heard_s = now.wall_s
             if opened.confirm is not None:
                 self.line.answer(Frame(FrameType.RUN, opened.confirm))
+            self.dispatch.hearing(bearer, len(datagram))
             for taken in self.line.hear(opened.inner, now):
                 self._take(taken, now)
             if self.line.impersonated and not self.seal.state.alarm:
@@ -199,7 +199,7 @@ class Lane:
     def resume(self, before: Lane) -> None:
         """Take over from the lane this one replaces in the same process, after a failed commit."""
         self.line.resume(before.line)
-        self.outbox.channels = before.outbox.channels
+        self.outbox.adopt(before.outbox.channels)
         self.comparer.latest = before.comparer.latest
         self.heard_s = before.heard_s
         self.quota.quota_bytes = before.quota.quota_bytes
@@ -348,13 +348,13 @@ class Lane:
         channel = self.outbox.channels.get(bearer)
         taken: list[Outgoing] = []
         size = 0
-        while channel is not None and channel.up is not None and size < _TAKE_BYTES:
+        while channel is not None and channel.up is not None and size < channel.batch_bytes():
             run = self.seal.choose(now)
             if self.seal.dirty:
                 batch = Batch(urgent=True)
                 self.save_seal(batch, now)
                 self.store.commit(batch)
-            mtu_bytes = channel.up.profile.mtu_bytes
+            mtu_bytes = channel.up.mtu_bytes
             # A run to the card key beside a confirmed one only shows us; texts wait for better.
             better = self.seal.confirmed
             if better is not None and better.index >= limits.RUN_DATAGRAMS_MAX:
@@ -368,11 +368,12 @@ class Lane:
                 frames = self.dispatch.compose(bearer, room, now, records=True)
             if not frames:
                 break
-            pad_to = mtu_bytes if channel.up.profile.padded else 0
+            pad_to = mtu_bytes if channel.up.padded else 0
             data = self.seal.seal(run, encode_frames(frames), now, pad_to=pad_to)
             silent = self.outbox.unanswered >= _RENEW_AFTER
             taken.append(Outgoing(data, recovery=run.to_card or silent))
             size += len(data)
+            channel.sent_bytes += len(data)
         return taken
 
     # -- views --------------------------------------------------------------------------------
