@@ -338,6 +338,14 @@ ODD_LINE: dict[str, Any] = {
         {"name": "tcp", "up": False, "code": "bearer.refused", "rtt_ms": None, "heard_age_s": None}
     ],
     "refused": [{"serial": "5.00000a", "number": 5, "incarnation": 10, "refusal": "no_room"}],
+    "healing": {
+        "ours": None,
+        "theirs": {
+            **{"asked_group": "221954ZNOV26", "wanted": 70, "ours": 7, "theirs": 0},
+            **{"complete": False, "agreed": False, "paused": "store.no_room"},
+            "unproven": [[11, 12]],
+        },
+    },
     "comparison": {
         **{"asked": "2026-11-22T19:54:14Z", "answered": "2026-11-22T19:54:15Z", "agree": False},
         **{"own": "4.00000a", "peer": "3.00000b", "digest": "ab" * 32},
@@ -350,7 +358,7 @@ ODD_LINE: dict[str, Any] = {
 def test_everything_odd_about_a_line_is_worded(
     language: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ("alarms", "forked", "differing", "flooded", "silent")
+    names = ("alarms", "forked", "differing", "flooded", "asking", "silent")
     status = {**{name: ["other"] for name in names}, "lines": [ODD_LINE]}
 
     def call(_: object, verb: str, **__: object) -> object:
@@ -358,23 +366,23 @@ def test_everything_odd_about_a_line_is_worded(
 
     monkeypatch.setattr("openline.commands.shell.Shell.call", call)
     glance = said(capsys, "--lang", language, "status")
-    assert glance.count("other") >= 6
+    assert glance.count("other") >= 7
     whole = said(capsys, "--lang", language, "lines")
     words = i18n.catalogue(language)
     for key in ("bearer.refused", "refused.no_room", "lines.alarm", "wire.malformed"):
         assert words.text(key).split()[-1] in whole
-    for shown in ("4, 6–8", "1–2", "never.worded", "5.00000a"):
+    for shown in ("4, 6–8", "1–2", "11–12", "221954ZNOV26", "never.worded", "5.00000a"):
         assert shown in whole
     assert "{" not in glance + whole
 
 
 def test_a_doubtful_and_an_unknown_record_are_marked(pair: LinePair, capsys: Captured) -> None:
     filed_s = pair.now.wall_s + 30 * 86_400
-    head = bytes((0xAB, 0xCD, 0xEF, 0x3F, 0xC0, 37, 0, 0)) + filed_s.to_bytes(4, "big")
-    row = Row(1, THEIRS, 0x3F, 0xABCDEF, head + b"later", None, pair.now.wall_s, 37, 3, ABANDONED)
+    head = bytes((0xAB, 0xCD, 0xEF, 0x3F, 0xC0, 99, 0, 0)) + filed_s.to_bytes(4, "big")
+    row = Row(1, THEIRS, 0x3F, 0xABCDEF, head + b"later", None, pair.now.wall_s, 99, 3, ABANDONED)
     pair.stores["a"].commit(Batch(rows=[row]))
     listing = said(capsys, "inbox")
-    assert "unknown kind 37" in listing
+    assert "unknown kind 99" in listing
     assert "ZDEC23 ?" in listing
     page = said(capsys, "show", "other", "63.abcdef")
     assert "doubtful" in page

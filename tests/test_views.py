@@ -79,8 +79,8 @@ def test_a_view_is_json_with_the_documented_keys(pair: LinePair) -> None:
         *("type", "line", "label", "side", "serial", "number", "incarnation", "variant"),
         *("precedence", "kind", "service", "language", "subject", "text"),
         *("dtg", "dtg_group", "filed", "filed_group", "due", "due_group"),
-        *("arrived", "arrived_group", "references", "state", "marks", "standing", "forks"),
-        *("doubts", "bytes", "head"),
+        *("arrived", "arrived_group", "references", "state", "marks", "standing", "restored"),
+        *("forks", "doubts", "bytes", "head"),
     ]
 
 
@@ -127,10 +127,10 @@ def test_two_texts_under_one_serial_are_both_shown(pair: LinePair) -> None:
 
 
 def test_an_unknown_kind_is_shown_as_such(pair: LinePair) -> None:
-    row = _foreign(pair, kind=37, body=b"from a later version")
+    row = _foreign(pair, kind=99, body=b"from a later version")
     pair.stores["b"].commit(Batch(rows=[row]))
     view = inbox(pair, "b")[-1]
-    assert (view["kind"], view["text"]) == ("unknown 37", "from a later version")
+    assert (view["kind"], view["text"]) == ("unknown 99", "from a later version")
 
 
 def test_bad_utf8_and_an_impossible_date_are_shown_and_marked(pair: LinePair) -> None:

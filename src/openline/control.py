@@ -285,7 +285,8 @@ class _Conversation:
         if verb == "inbox" and args.get("seen") is True:
             listed = found
         elif verb == "show" and args.get("open") is True:
-            kind, states, listed = receipts.OPENED, {"arrived", "delivered"}, [found]
+            states = {"arrived", "delivered", "restored"}
+            kind, listed = receipts.OPENED, [found]
         else:
             return []
         self._need("receive", verb)

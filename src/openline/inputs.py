@@ -110,6 +110,21 @@ class ClearAlarm(NamedTuple):
     actor: str
 
 
+class HealAsk(NamedTuple):
+    """A releaser asks the other side for what is lost here. Result: the Serial of the HEAL."""
+
+    line: int
+    actor: str
+
+
+class HealGive(NamedTuple):
+    """A releaser lets the other side have what it asked for last. Result: None; it is given bit by
+    bit, LineStatus.healing says how far."""
+
+    line: int
+    actor: str
+
+
 class Revoke(NamedTuple):
     """End a line: its keys are erased, its record stays readable. Result: None."""
 
@@ -165,6 +180,8 @@ Input = (
     | Receive
     | Compare
     | ClearAlarm
+    | HealAsk
+    | HealGive
     | Revoke
     | Initialise
     | Pair

@@ -22,6 +22,7 @@ from .core.transcript import OURS, THEIRS
 from .delivery.dispatch import Dispatch
 from .delivery.outbox import Outbox
 from .errors import LocalError, RemoteError, SealError
+from .healing.exchange import Healing
 from .inputs import Receive, Release
 from .ledger import LineLedger
 from .quota import Quota
@@ -29,7 +30,7 @@ from .sealing.keys import Card, Entropy, Identity, Kit, label
 from .sealing.openings import CARD_KEY
 from .sealing.seal import Seal, Unreadable
 from .status import KIND_NAMES, BearerStatus, Channel, LineStatus, Mailboxes, PostEvent, missing
-from .store.base import Batch, Mark, Store
+from .store.base import Batch, Store
 
 _RENEW_AFTER = 3
 _RENEW_MS = 30_000
@@ -57,8 +58,18 @@ class Lane:
         self.outbox = Outbox()
         self.quota = Quota(store.bytes_used(number, OURS), store.bytes_used(number, THEIRS))
         genesis = (self.kit.genesis(own), self.kit.genesis(3 - own))
+        self._entropy = entropy
         self.line = Line(
-            self.ledger, self.outbox, genesis, entropy, self.quota.admit, saved.get("line")
+            self.ledger, self.outbox, genesis, self._unspent, self.quota.admit, saved.get("line")
+        )
+        self.healing = Healing(
+            self.line,
+            self.ledger,
+            self.quota,
+            self._say,
+            self.outbox.waiting,
+            lambda: self.seal.state.alarm,
+            saved,
         )
         self.dispatch = Dispatch(self.line, self.outbox)
         self.heard_s: int | None = None
@@ -72,6 +83,13 @@ class Lane:
         self._answered_ms = now.mono_ms - _ANSWER_MS
         """When an OFFER was last answered (§9)."""
         self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
+
+    def _unspent(self, count: int) -> bytes:
+        """Entropy for incarnations: none of those that records we had lost were given in."""
+        drawn = self._entropy(count)
+        while drawn.hex() in self.healing.taker.spent:
+            drawn = self._entropy(count)
+        return drawn
 
     # -- the step -----------------------------------------------------------------------------
 
@@ -94,6 +112,10 @@ class Lane:
         if self._rekey_due(now):
             offer = Line.service(receipts.OFFER, self.seal.offer(now), now)
             self._offered = self.line.release(offer, now).number
+        for receipt in self.healing.work(now):
+            self._mark_again(receipt)
+        for name, value in self.healing.changes(now).items():
+            batch.state[self.number, name] = value
         if self.line.dirty:
             batch.state[self.number, "line"] = self.line.save()
         self.save_seal(batch, now)
@@ -126,7 +148,8 @@ class Lane:
 
     def deadline(self) -> int | None:
         """When something is due next, monotonic milliseconds; None if nothing waits."""
-        waits = (self.line.deadline(), self.outbox.deadline(), self.comparer.deadline())
+        parts = (self.line, self.outbox, self.comparer, self.healing)
+        waits = (part.deadline() for part in parts)
         return min((at for at in waits if at is not None), default=None)
 
     def events(self) -> list[PostEvent]:
@@ -201,6 +224,7 @@ class Lane:
         self.line.resume(before.line)
         self.outbox.adopt(before.outbox.channels)
         self.comparer.latest = before.comparer.latest
+        self.healing.resume(before.healing)
         self.heard_s = before.heard_s
         self.quota.quota_bytes = before.quota.quota_bytes
         self.quota.reserve_bytes = before.quota.reserve_bytes
@@ -216,6 +240,8 @@ class Lane:
             self._mark(record, OURS, now)
         elif place == "rejoined":
             return
+        elif record.kind in (receipts.HEAL, receipts.COPY):
+            self.healing.take(record, now)
         elif record.kind == receipts.OFFER and now.mono_ms - self._answered_ms >= _ANSWER_MS:
             body = self.seal.answer(record.body, now)
             if body is not None:
@@ -251,22 +277,16 @@ class Lane:
         if self.ledger.get(side, serial) is None:
             self.line.fault(RemoteError("receipt.unknown", number=serial.number))
             return
-        self.ledger.batch.marks.append(
-            Mark(
-                self.number,
-                side,
-                serial.number,
-                serial.incarnation,
-                record.kind,
-                now.wall_s,
-                record.due_s,
-                record.number,
-                record.incarnation,
-            )
-        )
+        self.ledger.mark(side, serial, record.kind, record.serial, record.due_s)
         name = KIND_NAMES[record.kind]
         values: dict[str, object] = {"number": serial.number, "kind": name, "side": side}
         self.line.events.append(("receipt", values))
+
+    def _mark_again(self, receipt: Record) -> None:
+        """A receipt of theirs that was lost here is back: note it, if what it names is held."""
+        for ours, serial in receipt.references:
+            if not ours and self.ledger.get(OURS, serial) is not None:
+                self.ledger.mark(OURS, serial, receipt.kind, receipt.serial, receipt.due_s)
 
     # -- our people ---------------------------------------------------------------------------
 
@@ -427,6 +447,7 @@ class Lane:
                 (self.outbox.entries[n].serial, code) for n, code in self.outbox.refused.items()
             ],
             comparison=self.comparer.latest,
+            healing=self.healing.status(),
             own_serial=own_at,
             peer_serial=peer_at,
             digest=digest.hex() if digest else "",

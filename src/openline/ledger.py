@@ -8,6 +8,7 @@ never: after a failed commit the whole ledger is made anew. Decides nothing.
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from heapq import merge
@@ -15,7 +16,7 @@ from heapq import merge
 from .core.envelope import Record
 from .core.events import Serial
 from .core.transcript import CHAINED, FORKED, OURS
-from .store.base import Batch, Row, Store
+from .store.base import Audit, Batch, Mark, Row, Store
 
 _RECENT_BYTES_MAX = 4 << 20
 _PAGE = 500
@@ -81,6 +82,11 @@ class LineLedger:
                 return
             number = page[-1].number
 
+    def aside(self, side: int, after: int, limit: int) -> list[Row]:
+        """Up to `limit` rows of a side off the chain that arrived after `after`, as of the last
+        commit, in order of arrival."""
+        return self._store.arrivals(self._line, after, limit, side=side, aside=True)
+
     def following(self, side: int, number: int) -> Iterator[tuple[Serial, bytes]]:
         """Records on the branch numbered above `number`, ascending."""
         changed = {
@@ -134,7 +140,7 @@ class LineLedger:
         self._new[side, record.serial, variant] = len(self.batch.rows)
         self.batch.rows.append(row)
         self._overlay.setdefault((side, row.number), {})[row.incarnation, variant] = row
-        if side == OURS:
+        if side == OURS and standing == CHAINED:
             self._remember(record.serial, data)
 
     def _remember(self, serial: Serial, data: bytes) -> None:
@@ -158,3 +164,15 @@ class LineLedger:
                 (self._line, side, serial.number, serial.incarnation, head, standing)
             )
         self._overlay.setdefault((side, row.number), {})[row.incarnation, 0] = row
+
+    def mark(
+        self, side: int, serial: Serial, kind: int, by: Serial, due_s: int | None = None
+    ) -> None:
+        """Mark a record: a record `by` of the other side, or of ours, says something of it."""
+        of, given = (serial.number, serial.incarnation), (by.number, by.incarnation)
+        self.batch.marks.append(Mark(self._line, side, *of, kind, self.wall_s, due_s, *given))
+
+    def audit(self, actor: str, act: str, **details: object) -> None:
+        """Enter into the audit log what became of an act of people."""
+        values = json.dumps({"line": self._line, **details})
+        self.batch.audit.append(Audit(self.wall_s, actor, act, values))

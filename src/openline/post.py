@@ -28,6 +28,8 @@ from .inputs import (
     BearerUp,
     ClearAlarm,
     Compare,
+    HealAsk,
+    HealGive,
     Initialise,
     Input,
     Operate,
@@ -152,6 +154,8 @@ class Post:
             Receive: self._receive,
             Compare: self._compare,
             ClearAlarm: self._clear_alarm,
+            HealAsk: self._heal_ask,
+            HealGive: self._heal_give,
             Revoke: self._revoke,
             Initialise: self._initialise,
             Pair: self._pair,
@@ -223,6 +227,17 @@ class Post:
     def _clear_alarm(self, given: ClearAlarm, now: Now) -> None:
         self._lane(given.line).seal.clear_alarm()
         self._audit(now, given.actor, "clear_alarm", line=given.line)
+
+    def _heal_ask(self, given: HealAsk, now: Now) -> object:
+        serial = self._lane(given.line).healing.taker.ask(given.actor, now)
+        self._audit(now, given.actor, "heal_ask", line=given.line, number=serial.number)
+        return serial
+
+    def _heal_give(self, given: HealGive, now: Now) -> None:
+        giver = self._lane(given.line).healing.giver
+        giver.agree(given.actor)
+        number = giver.request.asked.number
+        self._audit(now, given.actor, "heal_give", line=given.line, number=number)
 
     def _initialise(self, given: Initialise, now: Now) -> bytes:
         if self.identity is not None:

@@ -16,12 +16,14 @@ from .comparison import Comparison
 from .core import receipts
 from .core.events import Serial
 from .core.gaps import Range, RangeSet
+from .healing.exchange import HealingStatus
 
 __all__ = [
     "KIND_NAMES",
     "BearerStatus",
     "Channel",
     "Comparison",
+    "HealingStatus",
     "LineStatus",
     "Mailboxes",
     "PostEvent",
@@ -39,6 +41,8 @@ KIND_NAMES = {
     receipts.FORK: "fork",
     receipts.OFFER: "offer",
     receipts.ANSWER: "answer",
+    receipts.HEAL: "heal",
+    receipts.COPY: "copy",
 }
 """Stable names of kinds, for listings; wording lives in the catalogues."""
 
@@ -112,6 +116,7 @@ class LineStatus:
     differs_at: int | None = None
     refused: list[tuple[Serial, int]] = field(default_factory=list)
     comparison: Comparison | None = None
+    healing: HealingStatus | None = None
     own_serial: Serial | None = None
     """The newest of ours that the other machine holds with all before it."""
     peer_serial: Serial | None = None

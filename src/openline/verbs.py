@@ -14,6 +14,7 @@ be left out where unique):
                 [references: list of {ours, number, [incarnation]}]
     receipt     line number [incarnation] kind ("opened" …) [due_s] [note]
     compare     line            clear_alarm line            revoke line
+    heal_ask    line            heal_give line              heal_status line
     backup      wrapping (hex) key (hex) [config]
     pair        label card (hex) [tape (hex)] words (12 strings)
     inbox       [line] [limit] [all]
@@ -130,6 +131,14 @@ def _clear_alarm(_store: Store, post: views.PostFace, actor: str, args: Args) ->
     return inputs.ClearAlarm(_line(post, args), actor)
 
 
+def _heal_ask(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    return inputs.HealAsk(_line(post, args), actor)
+
+
+def _heal_give(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    return inputs.HealGive(_line(post, args), actor)
+
+
 def _revoke(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
     return inputs.Revoke(_line(post, args), actor)
 
@@ -155,6 +164,8 @@ ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "receipt": _receipt,
     "compare": _compare,
     "clear_alarm": _clear_alarm,
+    "heal_ask": _heal_ask,
+    "heal_give": _heal_give,
     "revoke": _revoke,
     "pair": _pair,
     "backup": _back_up,
@@ -223,6 +234,10 @@ def _status(_store: Store, post: views.PostFace, _args: Args, now: Now) -> Any:
     return views.status(post, now)
 
 
+def _healing(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
+    return views.healing(store, post, _line(post, args), now)
+
+
 def _audit(store: Store, _post: views.PostFace, args: Args, _now: Now) -> Any:
     limit = min(_count(args, "limit", 100), LIMIT_MAX)
     return views.audit(store, _count(args, "after", 0), limit)
@@ -247,6 +262,7 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "status": _status,
     "transcript": _transcript,
     "off_chain": _off_chain,
+    "heal_status": _healing,
     "audit": _audit,
     "card": _card,
     "anchors": _anchors,

@@ -22,6 +22,7 @@ from .core import receipts
 from .core.envelope import Record, Refusal, decode_record
 from .core.events import Serial
 from .errors import LocalError
+from .healing import shown
 from .status import KIND_NAMES, BearerStatus, Comparison, LineStatus
 from .store.base import CHAINED, FORKED, OURS, THEIRS, AuditEntry, Mark, Row, Store
 
@@ -107,11 +108,13 @@ def _mark(mark: Mark) -> View:
     }
 
 
-def _state(context: _Context, row: Row, marks: Sequence[View]) -> str:
+def _state(context: _Context, row: Row, marks: Sequence[View], *, restored: bool) -> str:
     said = {mark["kind"] for mark in marks}
     for step in reversed(_LADDER):
         if step in said:
             return step
+    if restored:
+        return "restored"
     if row.side == THEIRS:
         return "arrived"
     if context.acked is None:
@@ -138,7 +141,8 @@ def _standing(row: Row) -> str:
 def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int = 0) -> View:
     """One record for people: the one place where it is decided what a reader gets of it."""
     record = decode_record(row.record)
-    seen = [_mark(mark) for mark in marks]
+    seen = [_mark(mark) for mark in marks if mark.kind != receipts.COPY]
+    restored = shown.restored(marks)
     return {
         "type": "message",
         "line": context.line,
@@ -160,9 +164,10 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
             {"side": SIDES[row.side if ours else 1 - row.side], **_serial(serial[1], serial[0])}
             for ours, serial in record.references
         ],
-        "state": _state(context, row, seen),
+        "state": _state(context, row, seen, restored=restored is not None),
         "marks": seen,
         "standing": _standing(row),
+        "restored": restored,
         "forks": forks,
         "doubts": display.doubts(record.filed_s, record.dtg_s, record.due_s, row.wall_s),
         "bytes": len(row.record),
@@ -310,6 +315,7 @@ def line_view(post: PostFace, line: int, now: Now) -> View:
             for serial, code in status.refused
         ],
         "comparison": None if status.comparison is None else _comparison(status.comparison),
+        "healing": shown.healing(status.healing),
     }
 
 
@@ -338,6 +344,14 @@ def _comparison(found: Comparison) -> View:
     }
 
 
+def healing(store: Store, post: PostFace, line: int, now: Now) -> View:
+    """What either side asked to be given back, and how far it is; "aside" is how many records of
+    theirs we hold off the chain.
+    """
+    found = shown.healing(post.status(line, now).healing)
+    return {"line": line, "label": post.label(line), "aside": shown.aside(store, line), **found}
+
+
 def lines(post: PostFace, now: Now) -> list[View]:
     """All lines, as `line_view` shows them, in order of their labels."""
     return sorted((line_view(post, line, now) for line in post.lines()), key=lambda v: v["label"])
@@ -352,6 +366,7 @@ def status(post: PostFace, now: Now) -> View:
         "forked": [view["label"] for view in views if view["forks"]],
         "differing": [view["label"] for view in views if _differs(view)],
         "flooded": [view["label"] for view in views if view["flood"]],
+        "asking": [view["label"] for view in views if shown.awaits_us(view["healing"])],
         "silent": [
             view["label"]
             for view in views
@@ -397,12 +412,13 @@ def reading_order(store: Store, line: int, ours: int = 0, theirs: int = 0) -> It
     had arrived, and after what it refers to. Both sides of a line may therefore read a different
     interleaving of the same record.
     """
+    healed = "heal/take" in store.state(line)
     streams = (_chain(store, line, OURS, ours), _chain(store, line, THEIRS, theirs))
     heads = [next(stream, None) for stream in streams]
     reached = [ours, theirs]
     latest = [0, 0]
     while any(heads):
-        ranked = [max(latest[side], row.arrival) if row else -1 for side, row in enumerate(heads)]
+        ranked = [max(latest[r.side], _arrival(store, r, healed)) if r else -1 for r in heads]
         side = OURS if heads[THEIRS] is None else THEIRS
         if all(heads):
             side = OURS if ranked[OURS] < ranked[THEIRS] else THEIRS
@@ -416,6 +432,12 @@ def reading_order(store: Store, line: int, ours: int = 0, theirs: int = 0) -> It
         yield row
         latest[side], reached[side] = ranked[side], row.number
         heads[side] = next(streams[side], None)
+
+
+def _arrival(store: Store, row: Row, healed: bool) -> int:
+    """When a record came; a restored one belongs where those before it are."""
+    marks = store.marks(row.line, row.side, row.number, row.incarnation) if healed else ()
+    return 0 if shown.restored(marks) else row.arrival
 
 
 def _refers(row: Row | None, reached: int) -> bool:

@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "lines",
     "bearer": "bearers",
     "clear-alarm": "lines",
+    "heal": "heal",
     "revoke": "lines",
     "audit": "acts",
     "backup": "backup",
@@ -35,7 +36,7 @@ SECTIONS = {
     "section.begin": ("init", "card", "tape", "pair", "bearer", "serve"),
     "section.write": ("send", "receipt"),
     "section.read": ("inbox", "show", "transcript"),
-    "section.watch": ("status", "lines", "clear-alarm", "audit"),
+    "section.watch": ("status", "lines", "clear-alarm", "heal", "audit"),
     "section.keep": ("backup", "restore"),
     "section.end": ("revoke", "zeroise"),
 }

@@ -34,8 +34,9 @@ def age(shell: Shell, seconds: int | None) -> str:
     return shell.words.count("age.seconds", seconds)
 
 
-def _ranges(ranges: list[list[int]]) -> str:
-    return ", ".join(str(a) if a == b else f"{a}–{b}" for a, b in ranges)
+def ranges(found: list[list[int]]) -> str:
+    """Ranges of numbers as people write them."""
+    return ", ".join(str(a) if a == b else f"{a}–{b}" for a, b in found)
 
 
 @command("status")
@@ -47,7 +48,7 @@ def status(shell: Shell, as_json: bool) -> None:
     if as_json:
         shell.json(found)
         return
-    for name in ("alarms", "differing", "forked", "flooded", "silent"):
+    for name in ("alarms", "differing", "forked", "flooded", "asking", "silent"):
         for label in found[name]:
             shell.say(f"status.{name}", line=label)
     if not found["lines"]:
@@ -107,9 +108,9 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "field.sent", shell.words.count("lines.sent", view["outbox"], own=own, acked=acked)
     yield "field.received", shell.text("lines.received", number=view["peer_number"])
     if view["gaps"]:
-        yield "field.missing", _ranges(view["gaps"])
+        yield "field.missing", ranges(view["gaps"])
     if view["lost"]:
-        yield "field.lost", _ranges(view["lost"])
+        yield "field.lost", ranges(view["lost"])
     yield "field.heard", age(shell, view["heard_age_s"])
     for bearer in view["bearers"]:
         rtt = "" if bearer["rtt_ms"] is None else f", {bearer['rtt_ms']} ms"
@@ -125,6 +126,22 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "field.faults", f"{count} × {_reason(shell, code)}"
     if view["comparison"]:
         yield "field.comparison", comparison(shell, view["comparison"])
+    yield from healing(shell, view["healing"])
+
+
+def healing(shell: Shell, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What either side asked to be given back, and how far it is."""
+    for whose in ("ours", "theirs"):
+        if not (asked := found[whose]):
+            continue
+        state = "complete" if asked["complete"] else "giving" if asked["agreed"] else "waiting"
+        said = {name: asked[name] for name in ("wanted", "ours", "theirs")}
+        wording = shell.text(f"heal.{whose}_{state}", at=asked["asked_group"], **said)
+        yield f"field.healing_{whose}", wording
+        if asked["unproven"]:
+            yield "field.unproven", ranges(asked["unproven"])
+        if asked["paused"]:
+            yield "field.paused", _reason(shell, asked["paused"])
 
 
 def _reason(shell: Shell, code: str) -> str:

@@ -83,8 +83,8 @@ def _range(entry: dict[str, Any]) -> str:
 def summary(shell: Shell, view: dict[str, Any], cells_max: int) -> str:
     """A message on one line: what is odd about it, kind if not text, subject or first words."""
     parts = []
-    if view["standing"] in ("fork", "abandoned", "waiting"):
-        parts.append(f"[{shell.text('standing.' + view['standing'])}]")
+    if standing := special(view):
+        parts.append(f"[{shell.text(f'standing.{standing}')}]")
     if view["forks"] > 0:
         parts.append(f"[{shell.text('standing.forked')}]")
     if view["kind"] != "text":
@@ -93,6 +93,13 @@ def summary(shell: Shell, view: dict[str, Any], cells_max: int) -> str:
         parts.append(f"({view['language']})")
     parts.append(view["subject"] or view["text"])
     return display.brief(" ".join(parts), cells_max)
+
+
+def special(view: dict[str, Any]) -> str | None:
+    """How a record stands, if it does not simply stand in the chain."""
+    if view["restored"] and view["standing"] != "fork":
+        return "restored" if view["standing"] == "chained" else "restored_aside"
+    return None if view["standing"] == "chained" else str(view["standing"])
 
 
 def kind(shell: Shell, name: str) -> str:
@@ -165,6 +172,6 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "field.references", ", ".join(refs)
     if not view["service"]:
         yield "field.state", shell.state(view)
-    if view["standing"] != "chained" or view["forks"] > 0:
-        standing = view["standing"] if view["standing"] != "chained" else "forked"
+    standing = special(view) or ("forked" if view["forks"] > 0 else None)
+    if standing:
         yield "field.standing", shell.text(f"standing.{standing}")

@@ -41,6 +41,7 @@ STATE_SHAPES = {
     "sent": "◌",
     "held": "●",
     "arrived": "●",
+    "restored": "◍",
     "delivered": "◐",
     "opened": "◑",
     "shown": "◉",

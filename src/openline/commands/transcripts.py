@@ -24,7 +24,7 @@ from ..core.events import Serial
 from ..errors import LocalError
 from ..verification import Anchors, RecordCheck
 from .lines import comparison
-from .reading import kind, mark_line
+from .reading import kind, mark_line, special
 from .shell import Shell, pass_shell
 from .wording import as_json, command
 
@@ -231,8 +231,8 @@ def _message_rows(shell: Shell, entry: dict[str, Any]) -> Iterator[str]:
         yield from _cut(shell.text("paper.references", refs=", ".join(notes)))
     if entry["due"]:
         yield shell.text("paper.due", at=entry["due_group"])
-    if entry["standing"] != "chained":
-        yield shell.text(f"standing.{entry['standing']}")
+    if standing := special(entry):
+        yield shell.text(f"standing.{standing}")
     language = display.language(entry["language"], shell.words)
     yield shell.text("paper.language", language=language)
     if entry["subject"]:

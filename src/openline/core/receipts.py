@@ -18,11 +18,12 @@ BEGIN = 32
 FORK = 33
 OFFER = 34
 ANSWER = 35
+HEAL, COPY = 36, 37
 
 RECEIPTS = frozenset({DELIVERED, OPENED, SHOWN, DECLINED, HOLDING})
-SERVICE = frozenset({BEGIN, FORK, OFFER, ANSWER})
+SERVICE = frozenset({BEGIN, FORK, OFFER, ANSWER, HEAL, COPY})
 
 
 def is_machinery(kind: int) -> bool:
     """Whether records of this kind may use the disk reserve like FLASH (R30)."""
-    return kind in RECEIPTS or kind in SERVICE
+    return kind in RECEIPTS or (kind in SERVICE and kind != COPY)
