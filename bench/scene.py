@@ -204,13 +204,25 @@ def _toml(entry: dict[str, str]) -> str:
 
 def all_up(pair: Pair, bearers: int = 2) -> bool:
     """Whether the line is open, nothing is on its way, and so many bearers carry at both ends."""
-    for post in pair.posts:
-        try:
-            with Client(post.directory) as asking:
-                view = line_of(asking)
-        except OpenlineError:
-            return False
-        up = sum(bool(bearer["up"]) for bearer in view["bearers"])
-        if view["state"] != "open" or view["outbox"] or up != bearers:
-            return False
-    return True
+    views = [_seen(post) for post in pair.posts]
+    return carried_by(pair) == bearers and not any(
+        view["state"] != "open" or view["outbox"] for view in views if view
+    )
+
+
+def carried_by(pair: Pair) -> int | None:
+    """How many bearers carry, if both ends say the same."""
+    counts = {
+        sum(bool(bearer["up"]) for bearer in view["bearers"]) if view else None
+        for view in (_seen(post) for post in pair.posts)
+    }
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _seen(post: Process) -> dict[str, Any] | None:
+    """The line as a post tells it; None while it does not answer."""
+    try:
+        with Client(post.directory) as asking:
+            return line_of(asking)
+    except OpenlineError:
+        return None
