@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
@@ -13,8 +14,11 @@ from typing import Any
 import pytest
 
 from openline import cli, i18n
+from openline.bearers.base import BearerProfile
 from openline.core import receipts
 from openline.core.precedence import Precedence
+from openline.delivery.choice import Why
+from openline.delivery.explain import BearerStatus, bearer_view
 from openline.store.base import ABANDONED, THEIRS, Batch, Row
 from tests.answering import Answering
 from tests.pair import LinePair
@@ -328,6 +332,21 @@ def test_an_alarm_is_cleared_by_a_person(capsys: Captured) -> None:
     assert "cleared" in said(capsys, "clear-alarm", "other")
 
 
+SLOW = {
+    "profile": BearerProfile("relay", 200, 4096, 0, 60_000, 20, rate_bytes_s=40),
+    **{"records": 3, "queue_bytes": 900, "repeat_ms": 12_000, "loss_permille": 250},
+}
+
+ODD_BEARERS: list[tuple[str, bool, str, str, dict[str, Any]]] = [
+    ("tcp", False, "bearer.refused", "", {}),
+    ("radio", False, "bearer.paused", "uid:7", {}),
+    *(
+        (f"relay-{why.value}", True, "", "", {"why": why.value, "expected": 90_000, **SLOW})
+        for why in Why
+    ),
+]
+"""A bearer for every reason not to take it, and one to take it."""
+
 ODD_LINE: dict[str, Any] = {
     **{"line": 1, "label": "other", "state": "open", "paired_by": "card", "alarm": True},
     **{"own_number": 9, "acked_number": 4, "outbox": 5, "peer_number": 3, "peer_highest": 9},
@@ -335,7 +354,8 @@ ODD_LINE: dict[str, Any] = {
     **{"flood": True, "faults": {"wire.malformed": 2, "never.worded": 1}, "forks": 2},
     **{"differs_at": 3, "own_serial": None, "peer_serial": None, "digest": None},
     "bearers": [
-        {"name": "tcp", "up": False, "code": "bearer.refused", "rtt_ms": None, "heard_age_s": None}
+        bearer_view(name, BearerStatus(up, code, 40, None, actor=actor, **figures), 9_000)
+        for name, up, code, actor, figures in ODD_BEARERS
     ],
     "refused": [{"serial": "5.00000a", "number": 5, "incarnation": 10, "refusal": "no_room"}],
     "healing": {
@@ -365,8 +385,11 @@ def test_everything_odd_about_a_line_is_worded(
         return status if verb == "status" else [ODD_LINE]
 
     monkeypatch.setattr("openline.commands.shell.Shell.call", call)
-    glance = said(capsys, "--lang", language, "status")
+    glance = said(capsys, "--lang", language, "status", "--why")
     assert glance.count("other") >= 7
+    for shown in ("relay-best", "relay-stuck", "uid:7", "90 ", "25 %", "900"):
+        assert shown in glance
+    assert re.findall(r"(?:why|span|bearer)\.[a-z_]+", glance) == []
     whole = said(capsys, "--lang", language, "lines")
     words = i18n.catalogue(language)
     for key in ("bearer.refused", "refused.no_room", "lines.alarm", "wire.malformed"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openline.config import Address, Config, RelayEntry, TcpEntry, add_bearer, load, remove_bearer
+from openline.config import Address, Config, RelayEntry, TcpEntry, load, planned
 from openline.errors import LocalError
 
 WHOLE = """\
@@ -131,9 +131,14 @@ def test_two_bearers_of_one_line_need_two_names(tmp_path: Path) -> None:
     assert error.details["errors"] == [{"at": "bearer[2].name", "code": "config.name_taken"}]
 
 
+def changed(directory: Path, verb: str, **args: object) -> Config:
+    """Make a change of the file; what it means then."""
+    return planned(directory, verb, args, "uid:7").make()
+
+
 def test_a_bearer_is_added_below_what_was_written(directory: Path) -> None:
     entry = {"line": "pékin", "kind": "tcp", "address": "[::1]:99", "name": None}
-    after = add_bearer(directory, entry)
+    after = changed(directory, "bearer_add", **entry)
     assert after == load(directory)
     assert after.bearer[-1].line == "pékin"
     text = (directory / "post.toml").read_text()
@@ -143,10 +148,11 @@ def test_a_bearer_is_added_below_what_was_written(directory: Path) -> None:
 
 def test_a_bearer_gets_a_name_that_is_free_on_its_line(directory: Path) -> None:
     entry = {"line": "moscow", "kind": "tcp", "address": "other:1"}
-    assert add_bearer(directory, entry).bearer[-1].name == "tcp-2"
+    assert changed(directory, "bearer_add", **entry).bearer[-1].name == "tcp-2"
     with pytest.raises(LocalError, match=r"config\.bearer_exists"):
-        add_bearer(directory, {**entry, "name": "tcp-2"})
-    assert add_bearer(directory, {**entry, "line": "pékin"}).bearer[-1].name == "tcp"
+        changed(directory, "bearer_add", **entry, name="tcp-2")
+    entry["line"] = "pékin"
+    assert changed(directory, "bearer_add", **entry).bearer[-1].name == "tcp"
 
 
 @pytest.mark.parametrize(
@@ -163,34 +169,76 @@ def test_a_bearer_gets_a_name_that_is_free_on_its_line(directory: Path) -> None:
 )
 def test_a_bearer_that_is_none_changes_nothing(directory: Path, entry: dict[str, object]) -> None:
     with pytest.raises(LocalError):
-        add_bearer(directory, entry)
+        changed(directory, "bearer_add", **entry)
     assert (directory / "post.toml").read_text() == WHOLE
 
 
 def test_a_bearer_is_removed_and_the_rest_stays(directory: Path) -> None:
     before = load(directory)
-    after = remove_bearer(directory, "moscow", "tcp")
+    after = changed(directory, "bearer_remove", line="moscow", name="tcp")
     assert after.bearer == before.bearer[1:]
     assert after == load(directory)
     text = (directory / "post.toml").read_text()
     assert text.startswith(WHOLE[: WHOLE.index("[[bearer]]")])
-    assert remove_bearer(directory, "moscow", "relay").bearer == ()
+    assert changed(directory, "bearer_remove", line="moscow", name="relay").bearer == ()
     with pytest.raises(LocalError, match=r"config\.bearer_unknown"):
-        remove_bearer(directory, "moscow", "relay")
+        changed(directory, "bearer_remove", line="moscow", name="relay")
 
 
 def test_a_bearer_written_inline_is_left_to_a_person(tmp_path: Path) -> None:
     text = 'bearer = [{line = "moscow", kind = "tcp", address = "a:1"}]\n'
     (tmp_path / "post.toml").write_text(text)
     with pytest.raises(LocalError, match=r"config\.cannot_change"):
-        remove_bearer(tmp_path, "moscow", "tcp")
+        changed(tmp_path, "bearer_remove", line="moscow", name="tcp")
     with pytest.raises(LocalError):
-        add_bearer(tmp_path, {"line": "moscow", "kind": "tcp", "address": "b:1"})
+        changed(tmp_path, "bearer_add", line="moscow", kind="tcp", address="b:1")
     assert (tmp_path / "post.toml").read_text() == text
 
 
 def test_a_file_that_cannot_be_written_is_told(directory: Path) -> None:
     (directory / "post.toml.new").mkdir()
     with pytest.raises(LocalError, match=r"config\.unwritable"):
-        remove_bearer(directory, "moscow", "tcp")
+        changed(directory, "bearer_remove", line="moscow", name="tcp")
+    assert (directory / "post.toml").read_text() == WHOLE
+
+
+def test_a_pause_stands_in_the_file_with_who_asked_for_it(directory: Path) -> None:
+    before = load(directory)
+    after = changed(directory, "bearer_pause", line="moscow", name="relay")
+    assert [each.paused_by for each in after.bearer] == [None, "uid:7"]
+    assert after == load(directory)
+    text = (directory / "post.toml").read_text()
+    assert text.replace('paused_by = "uid:7"\n', "") == WHOLE
+    assert changed(directory, "bearer_pause", line="moscow", name="relay") == after
+    assert changed(directory, "bearer_resume", line="moscow", name="relay") == before
+    assert (directory / "post.toml").read_text() == WHOLE
+
+
+def test_a_bearer_is_changed_in_its_place_and_the_rest_stays(directory: Path) -> None:
+    change = {"line": "moscow", "name": "tcp", "address": "other.example:9", "cost": 5}
+    after = changed(directory, "bearer_change", **change, latency_ms=None)
+    assert after.bearer[0].declared() == {"cost": 5}
+    assert isinstance(after.bearer[0], TcpEntry)
+    assert after.bearer[0].address == Address("other.example", 9)
+    assert after.bearer[1:] == load(directory).bearer[1:]
+    text = (directory / "post.toml").read_text()
+    assert "# Kept by the duty engineer." in text
+    assert "# the cable" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"name": "nothing", "cost": 1}, "config.bearer_unknown"),
+        ({"name": "tcp", "cost": -1}, "config.invalid"),
+        ({"name": "tcp", "kind": "relay"}, "config.invalid"),
+        ({"name": "tcp", "url": "https://relay.example"}, "config.invalid"),
+        ({"name": "relay", "cost]": 1}, "config.unknown"),
+    ],
+)
+def test_a_change_that_is_none_changes_nothing(
+    directory: Path, change: dict[str, object], code: str
+) -> None:
+    with pytest.raises(LocalError, match=code.replace(".", r"\.")):
+        changed(directory, "bearer_change", line="moscow", **change)
     assert (directory / "post.toml").read_text() == WHOLE

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from openline import clock, verbs
-from openline.config import Config
+from openline.config import CHANGES, Config
 from openline.control import LINE_BYTES_MAX, OUTSTANDING_MAX, ControlSocket, Running
 from openline.core import receipts
 from openline.core.events import Now
@@ -25,7 +25,7 @@ from openline.switchboard import Switchboard
 from tests.pair import LinePair
 
 PATIENCE_S = 20.0
-OWN_VERBS = {"ping", "bearers", "bearer_add", "bearer_remove", "watch", "stop"}
+OWN_VERBS = {"ping", "bearers", "bearer_test", *CHANGES, "watch", "stop"}
 
 
 class Client:
@@ -309,7 +309,8 @@ def test_bearers_are_added_listed_and_removed(tmp_path: Path) -> None:
         ]
         assert shown[0]["address"] == "127.0.0.1:9"
         for name in ("tcp", "relay"):
-            assert await client.call("bearer_remove", line="other", name=name) == {}
+            removed = await client.call("bearer_remove", line="other", name=name)
+            assert removed == {"name": name}
         assert await client.call("bearers") == []
 
     play(tmp_path, scene)

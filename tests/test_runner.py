@@ -259,10 +259,11 @@ def test_a_bearer_that_fails_is_told_down_and_started_again(
     async def scene(post: FakePost, running: Runner) -> None:
         running.start(1, "tcp", Failing(), PROFILE)
         await post.until(lambda: any(isinstance(given, BearerUp) for given in post.inputs))
-        await running.stop(1, "tcp")
+        await running.stop(1, "tcp", BearerDown(1, "tcp", "bearer.paused", "uid:7"))
 
     downs = [given for given in play(scene).inputs if isinstance(given, BearerDown)]
-    assert [down.code for down in downs] == ["bearer.fault", "bearer.datagram_length"]
+    codes = ["bearer.fault", "bearer.datagram_length", "bearer.paused"]
+    assert [down.code for down in downs] == codes
 
 
 def test_a_mistake_inside_the_post_ends_the_runner() -> None:

@@ -79,7 +79,16 @@ def test_a_view_is_json_with_the_documented_keys(pair: LinePair) -> None:
         *("type", "line", "label", "side", "serial", "number", "incarnation", "variant"),
         *("precedence", "kind", "service", "language", "subject", "text"),
         *("dtg", "dtg_group", "filed", "filed_group", "due", "due_group"),
-        *("arrived", "arrived_group", "references", "state", "marks", "standing", "restored"),
+        *(
+            "arrived",
+            "arrived_group",
+            "references",
+            "state",
+            "bearers",
+            "marks",
+            "standing",
+            "restored",
+        ),
         *("forks", "doubts", "bytes", "head"),
     ]
 

@@ -2,23 +2,29 @@
 
 Theory of operation: the file is read as a whole and every fault in it is told at once, each with
 where it is and a stable code. Everything has a default: a post without the file listens nowhere and
-carries nothing. `add_bearer` and `remove_bearer` change the text, not a copy of it, so that a
-person's comments stay; the new text must mean exactly what was asked, or nothing is written. No
-secret stands in the file; what a bearer does with its entry, and who may do what, do not live here.
+carries nothing. `planned` changes the text, not a copy of it, so that a person's comments stay; the
+new text must mean exactly what was asked, or nothing is written. No secret stands in the file; what
+a bearer does with its entry, and who may do what, do not live here.
 
-listen = "0.0.0.0:7100"          # where other posts may dial us control_group = "duty"           #
-a Unix group that may reach the control socket; else its owner alone
+    listen = "0.0.0.0:7100"          # where other posts may dial us
+    control_group = "duty"           # a Unix group that may reach the control socket
 
-[roles]                          # Unix user id → roles (rights.py); without it the owner has every
-role 1000 = ["duty", "releaser"]
+    [roles]                          # Unix user id → roles (rights.py); without it our own has all
+    1000 = ["duty", "releaser"]
 
     [[bearer]]
     line = "moscow"                  # label of the line
     kind = "tcp"
     address = "post.example:7100"
+    cost = 5                         # what is known better here than by the bearer itself:
+    latency_ms = 300                 # also rate_bytes_s, loss_permille
+    paused_by = "uid:1000"           # carries nothing while this stands
 
-[[bearer]] line = "moscow" kind = "relay" url = "https://relay.example" tokens = "relay.tokens"
-# admission tokens, one in hex per line, removed as they are spent
+    [[bearer]]
+    line = "moscow"
+    kind = "relay"
+    url = "https://relay.example"
+    tokens = "relay.tokens"          # admission tokens in hex, one per line, removed as spent
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -98,22 +105,45 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TcpEntry(_Strict):
+class _Entry(_Strict):
+    line: Annotated[str, BeforeValidator(_label)]
+    padding: bool | None = None
+    """None: as the post."""
+    paused_by: Annotated[str, BeforeValidator(_label)] | None = None
+    """Who paused it; it carries nothing while somebody stands here."""
+    cost: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """This and the following: in place of what the bearer declares (BearerProfile)."""
+    latency_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+    rate_bytes_s: Annotated[int, Field(ge=1, le=1 << 40)] | None = None
+    loss_permille: Annotated[int, Field(ge=0, le=1000)] | None = None
+
+    def declared(self) -> dict[str, Any]:
+        """What the operator declares in place of the bearer."""
+        names = ("cost", "latency_ms", "rate_bytes_s", "loss_permille")
+        said = ((name, getattr(self, name)) for name in names)
+        return {name: value for name, value in said if value is not None}
+
+    def shown(self) -> dict[str, Any]:
+        """The entry as JSON, without what may hold a password."""
+        return self.model_dump(mode="json", exclude_none=True, exclude={"proxy"})
+
+
+class TcpEntry(_Entry):
     """A bearer that dials the other post."""
 
-    line: Annotated[str, BeforeValidator(_label)]
     kind: Literal["tcp"]
     address: Annotated[Address, BeforeValidator(_address)]
     name: Annotated[str, BeforeValidator(_name)] = "tcp"
     """Unique on its line."""
-    padding: bool | None = None
-    """None: as the post."""
+
+    def shown(self) -> dict[str, Any]:
+        """The entry as JSON."""
+        return {**super().shown(), "address": f"{self.address.host}:{self.address.port}"}
 
 
-class RelayEntry(_Strict):
+class RelayEntry(_Entry):
     """A bearer through a relay. Paths are relative to the post's directory."""
 
-    line: Annotated[str, BeforeValidator(_label)]
     kind: Literal["relay"]
     url: Annotated[str, BeforeValidator(_url)]
     tokens: Path | None = None
@@ -122,7 +152,6 @@ class RelayEntry(_Strict):
     streams: bool = True
     """False: long polls only."""
     name: Annotated[str, BeforeValidator(_name)] = "relay"
-    padding: bool | None = None
 
 
 BearerEntry = TcpEntry | RelayEntry
@@ -166,17 +195,56 @@ def load(directory: Path) -> Config:
     return _parse(_read(directory / CONFIG_FILE), directory / CONFIG_FILE)
 
 
-def add_bearer(directory: Path, entry: Mapping[str, Any]) -> Config:
-    """Append one [[bearer]] to the file and give the new configuration.
+@dataclass(frozen=True)
+class Change:
+    """A change of the file, worked out and not yet made."""
 
-    Raises LocalError as `load` does, and config.bearer_exists if its name is taken on its line.
+    path: Path
+    text: str
+    config: Config
+    """What the file will mean."""
+    entry: BearerEntry
+    """The entry added, changed or removed."""
+
+    def make(self) -> Config:
+        """Write the file. Raises LocalError("config.unwritable")."""
+        _replace(self.path, self.text)
+        return self.config
+
+
+CHANGES = ("bearer_add", "bearer_change", "bearer_pause", "bearer_resume", "bearer_remove")
+"""What `planned` can do; the verbs of the control socket have the same names."""
+
+
+def planned(directory: Path, verb: str, args: Mapping[str, Any], actor: str) -> Change:
+    """Work out one of CHANGES; `actor` is who asks for it. Nothing is written before `Change.make`.
+
+    `args` names the bearer by `line` and `name`; to add or change one, the other keys of its entry
+    follow (None: leave as it is). Raises LocalError as `load` does, config.bearer_exists,
+    config.bearer_unknown, and config.cannot_change if the file is written in a way that only a
+    person can change (an inline array).
     """
     path = directory / CONFIG_FILE
     text = _read(path)
     before = _parse(text, path)
-    said = {name: value for name, value in entry.items() if value is not None}
-    if not all(re.fullmatch("[a-z_]+", name) for name in said):
-        raise LocalError("config.unknown")
+    if verb == "bearer_add":
+        return _added(path, text, before, args)
+    line, name = args.get("line"), args.get("name")
+    at = [n for n, each in enumerate(before.bearer) if (each.line, each.name) == (line, name)]
+    if not at:
+        raise LocalError("config.bearer_unknown", name=name)
+    if verb == "bearer_remove":
+        return _edited(path, text, before, at[0], None)
+    said = {key: value for key, value in args.items() if key not in ("line", "name")}
+    values: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
+    if verb in ("bearer_pause", "bearer_resume"):
+        values = {"paused_by": actor if verb == "bearer_pause" else None}
+    return _edited(path, text, before, at[0], values)
+
+
+def _added(path: Path, text: str, before: Config, args: Mapping[str, Any]) -> Change:
+    said = {name: value for name, value in args.items() if value is not None}
+    _check_names(said)
     taken = {each.name for each in before.bearer if each.line == said.get("line")}
     if "name" in said and said["name"] in taken:
         raise LocalError("config.bearer_exists", name=said["name"])
@@ -186,36 +254,63 @@ def add_bearer(directory: Path, entry: Mapping[str, Any]) -> Config:
     lines = [f"{name} = {_toml(value)}" for name, value in said.items()]
     text = text + ("\n" if text else "") + "\n".join(["[[bearer]]", *lines, ""])
     after = _parse(text, path)
-    if after != before.model_copy(update={"bearer": (*before.bearer, after.bearer[-1])}):
-        raise LocalError("config.cannot_change", path=str(path))
-    _replace(path, text)
-    return after
+    _check_meaning(path, after, before, (*before.bearer, after.bearer[-1]))
+    return Change(path, text, after, after.bearer[-1])
 
 
-def remove_bearer(directory: Path, line: str, name: str) -> Config:
-    """Take one [[bearer]] out of the file and give the new configuration.
-
-    Raises LocalError as `load` does, config.bearer_unknown, and config.cannot_change if the file is
-    written in a way that only a person can change (an inline array).
-    """
-    path = directory / CONFIG_FILE
-    text = _read(path)
-    before = _parse(text, path)
-    at = [n for n, each in enumerate(before.bearer) if (each.line, each.name) == (line, name)]
-    if not at:
-        raise LocalError("config.bearer_unknown", name=name)
+def _edited(
+    path: Path, text: str, before: Config, at: int, values: Mapping[str, Any] | None
+) -> Change:
+    """Put these values into an entry, taking out what is None; without values, the entry goes."""
     sections = re.split(r"(?m)^(?=[ \t]*\[)", text)
     bearers = [n for n, each in enumerate(sections) if re.match(r"[ \t]*\[\[ *bearer *\]\]", each)]
     if len(bearers) != len(before.bearer):
         raise LocalError("config.cannot_change", path=str(path))
-    del sections[bearers[at[0]]]
+    left, entry, right = before.bearer[:at], before.bearer[at], before.bearer[at + 1 :]
+    if values is None:
+        del sections[bearers[at]]
+    else:
+        _check_names(values)
+        sections[bearers[at]] = _with(sections[bearers[at]], values)
     text = "".join(sections)
     after = _parse(text, path)
-    left = before.bearer[: at[0]] + before.bearer[at[0] + 1 :]
-    if after != before.model_copy(update={"bearer": left}):
+    if values is None:
+        _check_meaning(path, after, before, (*left, *right))
+        return Change(path, text, after, entry)
+    undone = (
+        each.model_copy(update={name: getattr(entry, name) for name in values})
+        for each in after.bearer[at : at + 1]
+    )
+    _check_meaning(path, after, before, (*left, *after.bearer[at : at + 1], *right))
+    if [*undone] != [entry]:
         raise LocalError("config.cannot_change", path=str(path))
-    _replace(path, text)
-    return after
+    return Change(path, text, after, after.bearer[at])
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+    if not all(re.fullmatch("[a-z_]+", name) for name in values):
+        raise LocalError("config.unknown")
+
+
+def _check_meaning(
+    path: Path, after: Config, before: Config, wanted: tuple[BearerEntry, ...]
+) -> None:
+    """The text must mean what was asked and nothing else."""
+    if after != before.model_copy(update={"bearer": wanted}):
+        raise LocalError("config.cannot_change", path=str(path))
+
+
+def _with(section: str, values: Mapping[str, Any]) -> str:
+    """A [[bearer]] section with these values in place of its own; None takes a line out."""
+    for name, value in values.items():
+        line = "" if value is None else f"{name} = {_toml(value)}\n"
+        old = re.compile(rf"(?m)^[ \t]*{name}[ \t]*=.*(?:\n|\Z)")
+        if old.search(section):
+            section = old.sub(line.replace("\\", r"\\"), section, count=1)
+        else:
+            heading, end, rest = section.partition("\n")
+            section = f"{heading}\n{line}{rest}" if end else f"{heading}\n{line}"
+    return section
 
 
 def _toml(value: object) -> str:

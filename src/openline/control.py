@@ -12,10 +12,12 @@ way, many requests under way at a time, answers matched by id:
 "mono_ms", "values"}}, `mono_ms` being the machine's monotonic clock when it was on disk. What verbs
 of the record mean is in verbs.py; here are only those that need a running post:
 
-    ping -        bearer_add line kind (address | url [tokens] …)
-    bearers -     bearer_remove line name
-    watch -       inbox … seen: true    (marks what is listed as delivered)
-    stop -        show … open: true     (marks it as opened)
+    ping -        bearer_add line kind (address | url [tokens] …) [cost] …
+    bearers -     bearer_change line name [address …] [cost] [latency_ms] …
+    watch -       bearer_pause | bearer_resume | bearer_remove line name
+    stop -        bearer_test line name [wait_s]
+                  inbox … seen: true    (marks what is listed as delivered)
+                  show … open: true     (marks it as opened)
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from .clock import Now
 from .core import receipts
 from .core.events import Serial
 from .errors import InvariantError, LocalError, OpenlineError
-from .inputs import Receive
+from .inputs import Operate, Receive, TryBearer
 from .logs import log
 from .post import Post
 from .rights import RIGHTS, rights_of
@@ -59,6 +61,12 @@ CONVERSATIONS_MAX = 64
 
 OUTSTANDING_MAX = 512
 """Requests of one connection not yet answered; beyond it nothing more is read."""
+
+TEST_S = 10
+"""How long the answer to a test of a bearer is waited for, unless asked otherwise."""
+
+TEST_S_MAX = 25
+"""Longest such wait: a client waits no longer than half a minute for any answer."""
 
 _PEER = struct.Struct("3i")
 _ENCODER = json.JSONEncoder(default=str)
@@ -136,8 +144,8 @@ class _Conversation:
         self._unwritten: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._slow: dict[str, Callable[[verbs.Args], Awaitable[Any]]] = {
-            "bearer_add": self._bearer_add,
-            "bearer_remove": self._bearer_remove,
+            "bearer_test": self._bearer_test,
+            **{verb: partial(self._bearer_changed, verb) for verb in config.CHANGES},
         }
 
     async def run(self, reader: asyncio.StreamReader) -> None:
@@ -264,18 +272,40 @@ class _Conversation:
         await self._running.switchboard.apply()
         return verbs.acted(result)
 
-    async def _bearer_add(self, args: verbs.Args) -> Any:
-        views.find_line(self._running.post, str(args.get("line", "")))
+    async def _bearer_changed(self, verb: str, args: verbs.Args) -> Any:
+        """Change the configuration: worked out, entered in the audit log, written, brought about,
+        and no two at a time.
+        """
         board = self._running.switchboard
-        changed = config.add_bearer(board.directory, args)
-        await board.apply(changed)
-        return {"name": changed.bearer[-1].name}
+        lines = {self._running.post.label(line): line for line in self._running.post.lines()}
+        line = lines.get(str(args.get("line", "")), 0)
+        if verb == "bearer_add" and not line:
+            raise LocalError("line.unknown", label=str(args.get("line", "")))
+        async with board.changing:
+            change = config.planned(board.directory, verb, args, self._actor)
+            details = {"line": line, "kind": change.entry.kind, "name": change.entry.name}
+            await self._running.runner.give(Operate(self._actor, verb, details))
+            await board.apply(change.make())
+        return {"name": change.entry.name}
 
-    async def _bearer_remove(self, args: verbs.Args) -> Any:
-        board = self._running.switchboard
-        line, name = str(args.get("line", "")), str(args.get("name", ""))
-        await board.apply(config.remove_bearer(board.directory, line, name))
-        return {}
+    async def _bearer_test(self, args: verbs.Args) -> Any:
+        """Send something over one bearer alone; how long its answer took, or that none came."""
+        line = views.find_line(self._running.post, str(args.get("line", "")))
+        name, wait_s = str(args.get("name", "")), args.get("wait_s", TEST_S)
+        if not isinstance(wait_s, int) or not 1 <= wait_s <= TEST_S_MAX:
+            raise LocalError("control.argument", name="wait_s")
+        watching = self._running.runner.watch()
+        try:
+            await self._running.runner.give(TryBearer(line, self._actor, name))
+            async with asyncio.timeout(wait_s):
+                while True:
+                    for event, at, values in await watching.more():
+                        if event == "tested" and at == line and values["bearer"] == name:
+                            return {"answered": True, "took_ms": values["took_ms"]}
+        except TimeoutError:
+            return {"answered": False, "took_ms": None}
+        finally:
+            watching.close()
 
     def _marks(self, verb: str, args: verbs.Args, found: Any) -> list[Receive]:
         """The receipts that this reading is, if it says so: what a duty desk lists stands before a

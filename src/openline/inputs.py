@@ -48,7 +48,7 @@ class BearerGone(NamedTuple):
 
 
 class TryBearer(NamedTuple):
-    """Send something small over one bearer alone. Result: None; the event "bearer.tested" with
+    """Send something small over one bearer alone. Result: None; the event "tested" with
     `took_ms` says that it was answered over the same bearer."""
 
     line: int

@@ -20,6 +20,7 @@ from .core.inbound import Taken
 from .core.line import Line
 from .core.transcript import OURS, THEIRS
 from .delivery.dispatch import Dispatch
+from .delivery.explain import statuses
 from .delivery.outbox import Outbox
 from .errors import LocalError, RemoteError, SealError
 from .healing.exchange import Healing
@@ -29,7 +30,7 @@ from .quota import Quota
 from .sealing.keys import Card, Entropy, Identity, Kit, label
 from .sealing.openings import CARD_KEY
 from .sealing.seal import Seal, Unreadable
-from .status import KIND_NAMES, BearerStatus, Channel, LineStatus, Mailboxes, PostEvent, missing
+from .status import KIND_NAMES, Channel, LineStatus, Mailboxes, PostEvent, missing
 from .store.base import Batch, Store
 
 _RENEW_AFTER = 3
@@ -419,10 +420,6 @@ class Lane:
         line, seal, peer = self.line, self.seal, self.line.reception
         own_at, peer_at = line.held_serials()
         digest = self.comparer.digest_at(own_at, peer_at)
-        bearers = {
-            name: BearerStatus(c.up is not None, c.code, c.rtt_ms, c.heard_ms)
-            for name, c in self.outbox.channels.items()
-        }
         opening = "opening" if seal.candidates or seal.runs else "new"
         return LineStatus(
             line=self.number,
@@ -436,7 +433,8 @@ class Lane:
             peer_highest=peer.highest,
             gaps=list(missing(peer.waiting, peer.contiguous)),
             lost=list(peer.lost),
-            bearers=bearers,
+            bearers=statuses(self.outbox, now.mono_ms),
+            underway=self.outbox.underway(),
             heard_s=self.heard_s,
             alarm=seal.state.alarm,
             flood=self.quota.flooded(now.mono_ms),

@@ -255,9 +255,10 @@ class Runner:
             self.guarded(lambda: bearer.run(port), port.down)
         )
 
-    async def stop(self, line: int, name: str) -> None:
-        """End one bearer of a line."""
+    async def stop(self, line: int, name: str, told: Input) -> None:
+        """End one bearer of a line; the post is then told what has become of it."""
         await self._stop([(line, name)])
+        self.put(told)
 
     async def _stop(self, names: Iterable[tuple[int, str]]) -> None:
         tasks = [self._bearers.pop(name) for name in names]

@@ -16,6 +16,7 @@ from .comparison import Comparison
 from .core import receipts
 from .core.events import Serial
 from .core.gaps import Range, RangeSet
+from .delivery.explain import BearerStatus
 from .healing.exchange import HealingStatus
 
 __all__ = [
@@ -81,17 +82,6 @@ class Mailboxes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BearerStatus:
-    """One bearer of a line: `code` says why it is down; `rtt_ms` is measured, `heard_ms` is
-    monotonic."""
-
-    up: bool
-    code: str
-    rtt_ms: int | None
-    heard_ms: int | None
-
-
-@dataclass(frozen=True)
 class LineStatus:
     """A line as it stands. Times are unix seconds where the name ends in _s."""
 
@@ -115,6 +105,8 @@ class LineStatus:
     forks: int = 0
     differs_at: int | None = None
     refused: list[tuple[Serial, int]] = field(default_factory=list)
+    underway: dict[int, list[str]] = field(default_factory=dict)
+    """Numbers of ours that are on the wire, each with the bearers it is on."""
     comparison: Comparison | None = None
     healing: HealingStatus | None = None
     own_serial: Serial | None = None

@@ -3,6 +3,7 @@
 Theory of operation: `apply` compares what is wanted (the entries of the configuration whose line is
 paired and not revoked) with what runs, ends what is no longer wanted or has changed, and starts
 what is new; it is called at the start and after every change of the configuration or of the lines.
+The post is told of each that ends why it did: for a moment, paused (and by whom), or for good.
 An entry for a line that does not exist yet waits for it. The listening socket serves all lines
 under one name. How bearers carry does not live here.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,9 @@ from .bearers.base import Bearer, BearerProfile
 from .bearers.framing import LineKey
 from .config import LISTENER, BearerEntry, Config, RelayEntry, TcpEntry
 from .core.events import Now
+from .delivery.explain import BearerStatus, bearer_view
 from .errors import LocalError
+from .inputs import BearerDown, BearerGone
 from .logs import log
 from .post import Post
 from .runner import Runner
@@ -86,7 +89,10 @@ class Switchboard:
         self._runner = runner
         self._entropy = entropy
         self._applying = asyncio.Lock()
-        self._running: dict[tuple[int, str], BearerEntry] = {}
+        self.changing = asyncio.Lock()
+        """Held while a change of the configuration is worked out, written and brought about."""
+        self._standing: dict[tuple[int, str], BearerEntry] = {}
+        """What runs or is paused, by line and name."""
         self._listener: tcp.TcpListener | None = None
         self._callers: dict[int, tcp.ListeningLine] = {}
 
@@ -114,25 +120,41 @@ class Switchboard:
 
     async def _apply(self, config: Config) -> None:
         self.config = config
-        lines = {self._post.label(line): line for line in self._post.open_lines()}
+        lines = self._lines()
         wanted = {
-            (lines[entry.line], entry.name): entry
+            (line, entry.name): entry
             for entry in self.config.bearer
-            if entry.line in lines
+            for line in lines.get(entry.line, ())
         }
-        for place, entry in [*self._running.items()]:
+        for place, entry in [*self._standing.items()]:
             if wanted.get(place) != entry:
-                del self._running[place]
-                await self._runner.stop(*place)
+                del self._standing[place]
+                gone = place not in wanted
+                told = BearerGone(*place) if gone else BearerDown(*place, "bearer.ended")
+                if entry.paused_by is None:
+                    await self._runner.stop(*place, told)
+                else:
+                    self._runner.put(told)
         for place, entry in wanted.items():
-            if place not in self._running:
-                self._running[place] = entry
+            if place in self._standing:
+                continue
+            self._standing[place] = entry
+            if entry.paused_by is None:
                 self._start(*place, entry)
+            else:
+                self._runner.put(BearerDown(*place, "bearer.paused", entry.paused_by))
         waiting = sum(entry.line not in lines for entry in self.config.bearer)
         if waiting:
             log().warning("bearers.without_line", count=waiting)
         if self._listener is not None:
-            self._admit(set(lines.values()), self._listener)
+            self._admit(set(self._post.open_lines()), self._listener)
+
+    def _lines(self) -> dict[str, list[int]]:
+        """The open lines by label: two have the same while a card is rotated."""
+        found: dict[str, list[int]] = {}
+        for line in self._post.open_lines():
+            found.setdefault(self._post.label(line), []).append(line)
+        return found
 
     def _admit(self, lines: set[int], listener: tcp.TcpListener) -> None:
         """Let these lines call us, and no others."""
@@ -148,7 +170,9 @@ class Switchboard:
     def _start(self, line: int, name: str, entry: BearerEntry) -> None:
         padded = self.config.padding if entry.padding is None else entry.padding
         bearer = self._dialer(line, entry) if entry.kind == "tcp" else self._relay(line, entry)
-        profile: BearerProfile = replace(bearer.profile, name=name, padded=padded)
+        profile: BearerProfile = replace(
+            bearer.profile, name=name, padded=padded, **entry.declared()
+        )
         self._runner.start(line, name, bearer, profile)
 
     def _dialer(self, line: int, entry: TcpEntry) -> Bearer:
@@ -170,26 +194,21 @@ class Switchboard:
 
     def view(self, now: Now) -> list[dict[str, Any]]:
         """Every bearer configured, and how it stands; "up" None while its line does not exist."""
-        lines = {self._post.label(line): line for line in self._post.open_lines()}
+        lines = self._lines()
         found = []
         for entry in self.config.bearer:
-            shown: Mapping[str, Any] = entry.model_dump(
-                mode="json", exclude_none=True, exclude={"proxy"}
-            )
-            shown = dict(shown)
-            if entry.kind == "tcp":
-                shown["address"] = f"{entry.address.host}:{entry.address.port}"
-            found.append({**shown, **self._standing(lines.get(entry.line), entry.name, now)})
+            for line in lines.get(entry.line, [None]):
+                found.append({**self._seen(line, entry.name, now), **entry.shown()})
         for line in self._callers:
-            label = self._post.label(line)
-            standing = self._standing(line, LISTENER, now)
-            found.append({"line": label, "kind": "tcp", "name": LISTENER, **standing})
+            seen = self._seen(line, LISTENER, now)
+            found.append({**seen, "line": self._post.label(line), "kind": "tcp"})
         return found
 
-    def _standing(self, line: int | None, name: str, now: Now) -> dict[str, Any]:
-        if line is None:
-            return {"up": None, "code": "line.unknown", "rtt_ms": None}
-        with suppress(LocalError, KeyError):
-            status = self._post.status(line, now).bearers[name]
-            return {"up": status.up, "code": status.code, "rtt_ms": status.rtt_ms}
-        return {"up": False, "code": "", "rtt_ms": None}
+    def _seen(self, line: int | None, name: str, now: Now) -> dict[str, Any]:
+        """What the post knows of a bearer."""
+        status = BearerStatus(False, "" if line is not None else "line.unknown", None, None)
+        if line is not None:
+            with suppress(LocalError):
+                status = self._post.status(line, now).bearers.get(name, status)
+        seen = bearer_view(name, status, now.mono_ms)
+        return seen if line is not None else {**seen, "up": None}

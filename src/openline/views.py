@@ -21,9 +21,10 @@ from .clock import Now
 from .core import receipts
 from .core.envelope import Record, Refusal, decode_record
 from .core.events import Serial
+from .delivery.explain import bearer_view
 from .errors import LocalError
 from .healing import shown
-from .status import KIND_NAMES, BearerStatus, Comparison, LineStatus
+from .status import KIND_NAMES, Comparison, LineStatus
 from .store.base import CHAINED, FORKED, OURS, THEIRS, AuditEntry, Mark, Row, Store
 
 View = dict[str, Any]
@@ -65,13 +66,15 @@ class _Context:
     acked: int | None
     """None once the line is revoked: what became of our last messages is no longer known."""
     refused: dict[Serial, str]
+    underway: dict[int, list[str]]
+    """Numbers of ours on the wire, with the bearers each is on."""
 
     @classmethod
     def of(cls, post: PostFace, line: int, now: Now) -> _Context:
         status = post.status(line, now)
         refused = {serial: _refusal(code) for serial, code in status.refused}
         acked = None if status.state == "revoked" else status.acked_number
-        return cls(line, post.label(line), acked, refused)
+        return cls(line, post.label(line), acked, refused, status.underway)
 
 
 def find_line(post: PostFace, label: str) -> int:
@@ -122,7 +125,15 @@ def _state(context: _Context, row: Row, marks: Sequence[View], *, restored: bool
     if row.number <= context.acked:
         return "held"
     refusal = context.refused.get(Serial(row.incarnation, row.number))
-    return f"refused {refusal}" if refusal else "queued"
+    if refusal:
+        return f"refused {refusal}"
+    return "sent" if _bearers(context, row) else "queued"
+
+
+def _bearers(context: _Context, row: Row) -> list[str]:
+    """The bearers a record of ours is on now."""
+    ours = row.side == OURS and row.standing == CHAINED
+    return context.underway.get(row.number, []) if ours else []
 
 
 def _refusal(code: int) -> str:
@@ -165,6 +176,7 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
             for ours, serial in record.references
         ],
         "state": _state(context, row, seen, restored=restored is not None),
+        "bearers": _bearers(context, row),
         "marks": seen,
         "standing": _standing(row),
         "restored": restored,
@@ -306,7 +318,9 @@ def line_view(post: PostFace, line: int, now: Now) -> View:
         "differs_at": status.differs_at,
         "heard": display.moment(status.heard_s),
         "heard_age_s": None if status.heard_s is None else max(0, now.wall_s - status.heard_s),
-        "bearers": [_bearer(name, b, now) for name, b in sorted(status.bearers.items())],
+        "bearers": [
+            bearer_view(name, b, now.mono_ms) for name, b in sorted(status.bearers.items())
+        ],
         "flood": status.flood,
         "faults": dict(status.faults),
         "forks": status.forks,
@@ -316,18 +330,6 @@ def line_view(post: PostFace, line: int, now: Now) -> View:
         ],
         "comparison": None if status.comparison is None else _comparison(status.comparison),
         "healing": shown.healing(status.healing),
-    }
-
-
-def _bearer(name: str, bearer: BearerStatus, now: Now) -> View:
-    heard_ms = bearer.heard_ms
-    age_s = None if heard_ms is None else max(0, now.mono_ms - heard_ms) // 1000
-    return {
-        "name": name,
-        "up": bearer.up,
-        "code": bearer.code,
-        "rtt_ms": bearer.rtt_ms,
-        "heard_age_s": age_s,
     }
 
 

@@ -1,11 +1,13 @@
-"""What carries a line: `bearer add`, `bearer list`, `bearer remove`.
+"""What carries a line: `bearer add`, `list`, `change`, `pause`, `resume`, `remove`, `test`.
 
 Theory of operation: bearers stand in post.toml, which people may edit as well; a running post takes
-a change at once, otherwise it waits in the file. Which bearers are up is `status` and `lines`.
+a change at once, otherwise it waits in the file. `list` shows what each declares and what the post
+has measured; why the post chooses as it does is `status --why`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,28 @@ import click
 
 from .. import display
 from ..errors import LocalError
+from .kinds import CountType
 from .shell import Shell, pass_shell
+from .why import standing
 from .wording import Group, as_json
+
+_WHERE = (
+    click.option("--tcp", "address"),
+    click.option("--relay", "url"),
+    click.option("--tokens", type=click.Path(path_type=Path)),
+    click.option("--ca-file", type=click.Path(path_type=Path)),
+    click.option("--cost", type=CountType(0, 1_000_000)),
+    click.option("--latency", "latency_ms", type=CountType(0, 86_400_000)),
+    click.option("--rate", "rate_bytes_s", type=CountType(1, 1 << 40)),
+    click.option("--loss", "loss_permille", type=CountType(0, 1000)),
+)
+"""What `add` and `change` may be told of a bearer."""
+
+
+def _where(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_WHERE):
+        function = option(function)
+    return function
 
 
 @click.group("bearer", cls=Group)
@@ -24,38 +46,39 @@ def bearer() -> None:
 
 @bearer.command("add")
 @click.argument("line")
-@click.option("--tcp", "address")
-@click.option("--relay", "url")
-@click.option("--tokens", type=click.Path(path_type=Path))
-@click.option("--ca-file", type=click.Path(path_type=Path))
+@_where
 @click.option("--name", "label")
 @pass_shell
-def add(
-    shell: Shell,
-    line: str,
-    address: str | None,
-    url: str | None,
-    tokens: Path | None,
-    ca_file: Path | None,
-    label: str | None,
-) -> None:
+def add(shell: Shell, /, line: str, label: str | None, **said: Any) -> None:
     """Let a bearer carry a line."""
-    if (address is None) == (url is None):
+    if (said["address"] is None) == (said["url"] is None):
         raise LocalError("usage.tcp_or_relay")
-    if address is not None and (tokens or ca_file):
+    if said["address"] is not None and (said["tokens"] or said["ca_file"]):
         raise LocalError("usage.relay_only")
-    shell.call(
-        "bearer_add",
-        offline=True,
-        line=line,
-        kind="tcp" if url is None else "relay",
-        address=address,
-        url=url,
-        tokens=None if tokens is None else str(tokens.absolute()),
-        ca_file=None if ca_file is None else str(ca_file.absolute()),
-        name=label,
-    )
+    kind = "tcp" if said["url"] is None else "relay"
+    shell.call("bearer_add", offline=True, line=line, kind=kind, name=label, **_absolute(said))
     shell.say("bearer.added", line=line)
+
+
+@bearer.command("change")
+@click.argument("line")
+@click.argument("name")
+@_where
+@pass_shell
+def change(shell: Shell, /, line: str, name: str, **said: Any) -> None:
+    """Change what a bearer is told, in its place."""
+    if all(value is None for value in said.values()):
+        raise LocalError("usage.nothing_to_change")
+    shell.call("bearer_change", offline=True, line=line, name=name, **_absolute(said))
+    shell.say("bearer.changed", line=line, name=name)
+
+
+def _absolute(said: dict[str, Any]) -> dict[str, Any]:
+    """The options with paths that hold wherever the post runs."""
+    return {
+        key: str(value.absolute()) if isinstance(value, Path) else value
+        for key, value in said.items()
+    }
 
 
 @bearer.command("list")
@@ -63,7 +86,7 @@ def add(
 @as_json
 @pass_shell
 def list_(shell: Shell, line: str | None, as_json: bool) -> None:
-    """The bearers written down for each line."""
+    """The bearers of each line: where they go, what they declare, what was measured."""
     found = [
         each for each in shell.call("bearers", offline=True) if line is None or each["line"] == line
     ]
@@ -72,17 +95,62 @@ def list_(shell: Shell, line: str | None, as_json: bool) -> None:
     elif not found:
         shell.say("bearer.none")
     else:
-        headings = ("head.line", "head.bearer", "head.kind", "head.address")
+        headings = ("head.line", "head.bearer", "head.address", "head.state", "head.figures")
         rows = (
-            (*(display.safe(each[key]) for key in ("line", "name", "kind")), _where(each))
+            (
+                *(display.safe(each[key]) for key in ("line", "name")),
+                _place(each),
+                *_seen(shell, each),
+            )
             for each in found
         )
         shell.table(headings, rows)
 
 
-def _where(each: dict[str, Any]) -> str:
+def _place(each: dict[str, Any]) -> str:
     """Where a bearer goes: an address, a relay, or nowhere for those who call us."""
     return display.safe(str(each.get("address") or each.get("url") or ""))
+
+
+def _seen(shell: Shell, each: dict[str, Any]) -> Iterator[str]:
+    """How a bearer stands, and its figures."""
+    yield standing(shell, each)
+    yield ", ".join(_figures(shell, each))
+
+
+def _figures(shell: Shell, each: dict[str, Any]) -> Iterator[str]:
+    if each["rtt_ms"] is not None:
+        yield shell.text("why.measured", ms=each["rtt_ms"], variation=each["variation_ms"])
+    if each["declared"]:
+        declared = each["declared"]
+        expected = 2 * (declared["latency_ms"] + declared["human_ms"])
+        yield shell.text("why.declared", ms=expected)
+        if declared["rate_bytes_s"] is not None:
+            yield shell.text("why.rate", rate=declared["rate_bytes_s"])
+        yield shell.text("why.cost", cost=declared["cost"])
+        yield shell.text("why.loss", percent=each["loss_permille"] // 10)
+    if each["sent_bytes"] or each["heard_bytes"]:
+        yield shell.text("why.bytes", sent=each["sent_bytes"], heard=each["heard_bytes"])
+
+
+@bearer.command("pause")
+@click.argument("line")
+@click.argument("name")
+@pass_shell
+def pause(shell: Shell, line: str, name: str) -> None:
+    """Have a bearer carry nothing until it is resumed."""
+    shell.call("bearer_pause", offline=True, line=line, name=name)
+    shell.say("bearer.now_paused", line=line, name=name)
+
+
+@bearer.command("resume")
+@click.argument("line")
+@click.argument("name")
+@pass_shell
+def resume(shell: Shell, line: str, name: str) -> None:
+    """Have a paused bearer carry again."""
+    shell.call("bearer_resume", offline=True, line=line, name=name)
+    shell.say("bearer.resumed", line=line, name=name)
 
 
 @bearer.command("remove")
@@ -93,3 +161,23 @@ def remove(shell: Shell, line: str, name: str) -> None:
     """Take a bearer away from a line."""
     shell.call("bearer_remove", offline=True, line=line, name=name)
     shell.say("bearer.removed", line=line, name=name)
+
+
+@bearer.command("test")
+@click.argument("line")
+@click.argument("name")
+@click.option("--wait", "wait_s", type=CountType(1, 25), default=10)
+@as_json
+@click.pass_context
+def test(ctx: click.Context, line: str, name: str, wait_s: int, as_json: bool) -> None:
+    """Whether a bearer carries both ways, and how fast."""
+    shell: Shell = ctx.find_root().obj
+    found = shell.call("bearer_test", line=line, name=name, wait_s=wait_s)
+    if as_json:
+        shell.json(found)
+    elif found["answered"]:
+        shell.say("bearer.answered", line=line, name=name, ms=found["took_ms"])
+    else:
+        shell.say("bearer.unanswered", line=line, name=name, seconds=wait_s)
+    if not found["answered"]:
+        ctx.exit(1)

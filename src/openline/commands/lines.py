@@ -15,6 +15,7 @@ import click
 from .. import display
 from ..errors import LocalError
 from .shell import Shell, pass_shell
+from .why import explain, reason, standing
 from .wording import as_json, command
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ def ranges(found: list[list[int]]) -> str:
 
 
 @command("status")
+@click.option("--why", is_flag=True)
 @as_json
 @pass_shell
-def status(shell: Shell, as_json: bool) -> None:
-    """What needs a person, then the lines at a glance."""
+def status(shell: Shell, why: bool, as_json: bool) -> None:
+    """What needs a person, then the lines at a glance; why each bearer is chosen or not."""
     found = shell.call("status")
     if as_json:
         shell.json(found)
@@ -56,6 +58,12 @@ def status(shell: Shell, as_json: bool) -> None:
         return
     headings = ("head.line", "head.state", "head.sent", "head.received", "head.heard")
     shell.table(headings, (_row(shell, line) for line in found["lines"]))
+    for line in found["lines"] if why else ():
+        if line["state"] != "revoked":
+            shell.line()
+            shell.line(line["label"])
+            for said in explain(shell, line):
+                shell.line(said)
 
 
 def _row(shell: Shell, line: dict[str, Any]) -> tuple[str | Text, ...]:
@@ -114,16 +122,14 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "field.heard", age(shell, view["heard_age_s"])
     for bearer in view["bearers"]:
         rtt = "" if bearer["rtt_ms"] is None else f", {bearer['rtt_ms']} ms"
-        code = "" if bearer["up"] or not bearer["code"] else f" ({_reason(shell, bearer['code'])})"
-        up = shell.text("bearer.up" if bearer["up"] else "bearer.down")
-        yield "field.bearer", f"{bearer['name']}: {up}{rtt}{code}"
+        yield "field.bearer", f"{bearer['name']}: {standing(shell, bearer)}{rtt}"
     for refused in view["refused"]:
         why = shell.text(f"refused.{refused['refusal']}")
         yield "field.refused", f"{refused['serial']}: {why}"
     if view["forks"]:
         yield "field.forks", shell.words.count("lines.forks", view["forks"])
     for code, count in view["faults"].items():
-        yield "field.faults", f"{count} × {_reason(shell, code)}"
+        yield "field.faults", f"{count} × {reason(shell, code)}"
     if view["comparison"]:
         yield "field.comparison", comparison(shell, view["comparison"])
     yield from healing(shell, view["healing"])
@@ -141,13 +147,7 @@ def healing(shell: Shell, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if asked["unproven"]:
             yield "field.unproven", ranges(asked["unproven"])
         if asked["paused"]:
-            yield "field.paused", _reason(shell, asked["paused"])
-
-
-def _reason(shell: Shell, code: str) -> str:
-    """The wording of a code, if it needs no details, else the code itself."""
-    wording = shell.text(code)
-    return display.safe(code) if "{" in wording else wording
+            yield "field.paused", reason(shell, asked["paused"])
 
 
 def comparison(shell: Shell, found: dict[str, Any]) -> str:

@@ -8,17 +8,17 @@ Nothing is sent from here.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from .. import clock, config, verbs, views
 from ..backup import Backup
+from ..delivery.explain import BearerStatus, bearer_view
 from ..errors import LocalError
-from ..inputs import Initialise, Input
+from ..inputs import Initialise, Input, Operate
 from ..post import Post
-from ..store.base import Audit, Batch, Store
+from ..store.base import Store
 from ..store.keys import Secret
 from ..store.opening import create, open_store, zeroise
 
@@ -30,15 +30,11 @@ def actor() -> str:
 
 def bearers(found: config.Config) -> list[views.View]:
     """The bearers of a configuration; "up" is None, because nothing runs."""
-    listed: list[views.View] = []
-    for entry in found.bearer:
-        shown: views.View = {"line": entry.line, "kind": entry.kind, "name": entry.name}
-        if isinstance(entry, config.TcpEntry):
-            shown["address"] = f"{entry.address.host}:{entry.address.port}"
-        else:
-            shown["url"] = entry.url
-        listed.append({**shown, "up": None, "code": "", "rtt_ms": None})
-    return listed
+    nothing = BearerStatus(False, "", None, None)
+    return [
+        {**bearer_view(entry.name, nothing, 0), "up": None, **entry.shown()}
+        for entry in found.bearer
+    ]
 
 
 class OpenedPost:
@@ -61,21 +57,21 @@ class OpenedPost:
             return self._step(verbs.act(self._store, self._post, actor(), verb, args))
         if verb == "bearers":
             return bearers(config.load(self._directory))
-        if verb == "bearer_add":
-            views.find_line(self._post, str(args["line"]))
-            self._note("bearer_add", kind=args["kind"])
-            config.add_bearer(self._directory, args)
-        elif verb == "bearer_remove":
-            self._note("bearer_remove")
-            config.remove_bearer(self._directory, str(args["line"]), str(args["name"]))
-        else:
-            raise LocalError("post.not_running", directory=str(self._directory))
-        return {}
+        if verb in config.CHANGES:
+            return self._bearer_changed(verb, args)
+        raise LocalError("post.not_running", directory=str(self._directory))
 
-    def _note(self, act: str, **details: object) -> None:
-        """Enter an act that the post does not see into the audit log, before it is done."""
-        entry = Audit(clock.now().wall_s, actor(), act, json.dumps(details))
-        self._store.commit(Batch(audit=[entry]))
+    def _bearer_changed(self, verb: str, args: verbs.Args) -> Any:
+        """Change post.toml; what is done stands in the audit log before it is."""
+        lines = {self._post.label(line): line for line in self._post.lines()}
+        line = lines.get(str(args["line"]), 0)
+        if verb == "bearer_add" and not line:
+            raise LocalError("line.unknown", label=str(args["line"]))
+        change = config.planned(self._directory, verb, args, actor())
+        details = {"line": line, "kind": change.entry.kind, "name": change.entry.name}
+        self._step(Operate(actor(), verb, details))
+        change.make()
+        return {"name": change.entry.name}
 
     def _step(self, given: Input) -> Any:
         return verbs.acted(self._post.step([given], clock.now())[0])

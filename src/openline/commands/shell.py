@@ -142,7 +142,8 @@ class Shell:
         """Shape and words of what became of a message."""
         state, _, why = str(view["state"]).partition(" ")
         shape = STATE_SHAPES.get(state, "?")
-        wording = self.text(f"state.{view['side']}.{state}", why=why)
+        over = ", ".join(view.get("bearers", ()))
+        wording = self.text(f"state.{view['side']}.{state}", why=why, bearers=over)
         return f"{shape} {wording}"
 
     # -- listening ----------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Dispatch:
             sent_ms = self._tests.get(bearer)
             if sent_ms is not None and channel.acked_ms is not None:
                 del self._tests[bearer]
-                self.line.tell("bearer.tested", bearer=bearer, took_ms=now.mono_ms - sent_ms)
+                self.line.tell("tested", bearer=bearer, took_ms=now.mono_ms - sent_ms)
         if self.line.owes_ack:
             self.line.owes_ack = False
             self._ack_due.add(bearer)
@@ -102,7 +102,7 @@ class Dispatch:
         self.outbox.bearer_gone(bearer)
 
     def test(self, bearer: str) -> None:
-        """Send something over this bearer alone that is answered over it; "bearer.tested" is told
+        """Send something over this bearer alone that is answered over it; "tested" is told
         when it is. Raises LocalError."""
         channel = self.outbox.channels.get(bearer)
         if channel is None:

@@ -429,6 +429,11 @@ class Outbox:
         """How many records are on their way."""
         return len(self.entries)
 
+    def next_size(self) -> int | None:
+        """Bytes of the next record below FLASH that waits; None if none does."""
+        firsts = (self._first(queue) for level, queue in self._queues.items() if level < _FLASH)
+        return next((entry.size for entry in firsts if entry is not None), None)
+
     def underway(self) -> dict[int, list[str]]:
         """The numbers on the wire, each with the bearers it is on."""
         return {number: self.entries[number].bearers() for number in sorted(self._sent)}
