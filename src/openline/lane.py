@@ -223,6 +223,9 @@ class Lane:
     def resume(self, before: Lane) -> None:
         """Take over from the lane this one replaces in the same process, after a failed commit."""
         self.line.resume(before.line)
+        # Runs live in memory and go on; one that has sent nothing may announce a key not on disk.
+        self.seal.confirmed = before.seal.confirmed
+        self.seal.candidates = [run for run in before.seal.candidates if run.index]
         self.outbox.adopt(before.outbox.channels)
         self.comparer.latest = before.comparer.latest
         self.healing.resume(before.healing)
