@@ -7,15 +7,29 @@ import pytest
 from openline import views
 from openline.core import receipts
 from openline.core.events import Serial
-from openline.errors import LocalError
-from openline.inputs import ClearAlarm, Compare, HealAsk, HealGive, Receive
-from openline.sim.disk import MemoryStore
-from openline.status import HealingStatus
-from openline.store.base import Batch
+from openline.errors import LocalError, StoreError
+from openline.inputs import ClearAlarm, HealAsk, HealGive
+from openline.post import Post
+from openline.store.base import OURS, THEIRS
+from openline.verification import ChainCheck
+from tests.healing import (
+    acts,
+    agree,
+    ask,
+    clear,
+    from_kit,
+    give,
+    heal,
+    healing,
+    lose_all,
+    restore,
+    seen,
+    settle,
+    status,
+    talk,
+    whole,
+)
 from tests.pair import LinePair
-
-KIT = ("label", "card", "kit", "anchors")
-OURS, THEIRS = 0, 1
 
 
 @pytest.fixture(params=[True, False], ids=["tape", "cards"])
@@ -25,106 +39,16 @@ def pair(request: pytest.FixtureRequest) -> LinePair:
     return made
 
 
-def settle(pair: LinePair, rounds: int = 12) -> None:
-    for _ in range(rounds):
-        pair.flow(200)
-        pair.wait(20)
-    pair.flow(200)
-
-
-def talk(pair: LinePair, *numbers: int) -> None:
-    for number in range(*numbers):
-        asked = pair.say("a", f"a says {number}")
-        pair.flow()
-        pair.do("b", Receive(1, "watch", receipts.OPENED, asked))
-        pair.say("b", f"b says {number}")
-        pair.flow()
-
-
-def restore(pair: LinePair, name: str, saved: object) -> None:
-    pair.stores[name].restore(saved)  # type: ignore[arg-type]
-    pair.restart(name)
-    settle(pair)
-
-
-def from_kit(store: MemoryStore) -> MemoryStore:
-    """A disk that holds nothing but what a backup of the kit holds."""
-    made = MemoryStore()
-    blobs = {(1, name): store.state(1)[name] for name in KIT}
-    made.commit(Batch(state={(0, "identity"): store.state(0)["identity"], **blobs}))
-    return made
-
-
-def lose_all(pair: LinePair, name: str) -> None:
-    pair.stores[name] = from_kit(pair.stores[name])
-    pair.restart(name)
-    settle(pair)
-
-
-def heal(pair: LinePair, asker: str, giver: str) -> None:
-    pair.do(giver, ClearAlarm(1, "duty"))
-    pair.do(asker, ClearAlarm(1, "duty"))
-    pair.do(asker, HealAsk(1, "uid:7"))
-    settle(pair, 2)
-    pair.do(giver, HealGive(1, "uid:8"))
-    settle(pair)
-
-
-def healing(pair: LinePair, name: str) -> HealingStatus:
-    found = pair.posts[name].status(1, pair.now).healing
-    assert found is not None
-    return found
-
-
-def lost(pair: LinePair, name: str) -> list[tuple[int, int]]:
-    return pair.posts[name].status(1, pair.now).lost
-
-
-def acts(pair: LinePair, name: str) -> list[str]:
-    return [entry.entry.act for entry in pair.stores[name].audit()]
-
-
-def seen(pair: LinePair, name: str, side: int) -> dict[str, views.View]:
-    """Every text of a side that a post holds, by its text."""
-    store = pair.stores[name]
-    rows = store.arrivals(1, 0, 100_000, side=side, kinds=[receipts.TEXT])
-    found = [
-        views.message(store, pair.posts[name], 1, side, Serial(r.incarnation, r.number), pair.now)
-        for r in rows
-    ]
-    return {view["text"]: view for view in found}
-
-
-def whole(pair: LinePair, name: str, author: str) -> None:
-    """The chain of `author` at `name` has no hole, and its heads are the author's own."""
-    own = pair.stores[author].chain(1, OURS, 1, 100_000)
-    held = pair.stores[name].chain(1, THEIRS, 1, 100_000)
-    assert [row.record for row in held] == [row.record for row in own]
-    assert [row.head for row in held] == [row.head for row in own]
-
-
-def agree(pair: LinePair) -> None:
-    first, second = pair.digests()
-    assert first
-    assert first == second
-    for name in "ab":
-        pair.do(name, Compare(1, "watch"))
-        settle(pair, 1)
-        found = pair.posts[name].status(1, pair.now).comparison
-        assert found is not None
-        assert found.agree is True
-
-
 def test_a_post_restored_from_an_old_backup_is_given_what_it_lost(pair: LinePair) -> None:
     talk(pair, 3)
     saved = pair.stores["a"].snapshot()
     talk(pair, 3, 33)
     restore(pair, "a", saved)
-    assert lost(pair, "a")
+    assert status(pair, "a").lost
     pair.say("b", "since then")
     settle(pair, 1)
     heal(pair, "a", "b")
-    assert lost(pair, "a") == []
+    assert status(pair, "a").lost == []
     whole(pair, "a", "b")
     agree(pair)
     theirs = seen(pair, "a", THEIRS)
@@ -156,7 +80,7 @@ def test_a_post_restored_from_its_kit_alone_gets_the_whole_record_back(pair: Lin
     assert fresh.number < 10
     settle(pair, 1)
     heal(pair, "a", "b")
-    assert lost(pair, "a") == []
+    assert status(pair, "a").lost == []
     whole(pair, "a", "b")
     whole(pair, "b", "a")
     agree(pair)
@@ -188,7 +112,8 @@ def test_nothing_is_given_before_the_alarm_is_cleared_and_somebody_asked(pair: L
     with pytest.raises(LocalError, match=r"heal\.nothing_asked"):
         pair.do("b", HealGive(1, "uid:8"))
     lose_all(pair, "a")
-    assert pair.posts["b"].status(1, pair.now).alarm
+    assert status(pair, "b").alarm
+    pair.do("a", ClearAlarm(1, "duty"))
     pair.do("a", HealAsk(1, "uid:7"))
     settle(pair, 2)
     with pytest.raises(LocalError, match=r"heal\.alarm"):
@@ -198,6 +123,241 @@ def test_nothing_is_given_before_the_alarm_is_cleared_and_somebody_asked(pair: L
     pair.do("b", ClearAlarm(1, "duty"))
     pair.do("b", HealGive(1, "uid:8"))
     settle(pair)
-    assert lost(pair, "a") == []
+    assert status(pair, "a").lost == []
     with pytest.raises(LocalError, match=r"heal\.given"):
         pair.do("b", HealGive(1, "uid:8"))
+
+
+def test_who_does_not_know_who_answers_cannot_ask(pair: LinePair) -> None:
+    talk(pair, 2)
+    lose_all(pair, "b")
+    assert status(pair, "a").alarm
+    with pytest.raises(LocalError, match=r"heal\.alarm"):
+        pair.do("a", HealAsk(1, "uid:7"))
+
+
+def test_both_restored_from_old_backups_heal_each_other(pair: LinePair) -> None:
+    talk(pair, 2)
+    older = pair.stores["a"].snapshot()
+    talk(pair, 2, 9)
+    newer = pair.stores["b"].snapshot()
+    talk(pair, 9, 15)
+    pair.stores["b"].restore(newer)
+    pair.stores["a"].restore(older)
+    pair.restart("b")
+    restore(pair, "a", older)
+    heal(pair, "a", "b")
+    heal(pair, "b", "a")
+    assert (status(pair, "a").lost, status(pair, "b").lost) == ([], [])
+    whole(pair, "a", "b")
+    whole(pair, "b", "a")
+    agree(pair)
+    assert "b says 8" in seen(pair, "a", THEIRS)
+    assert "a says 8" in seen(pair, "a", OURS)
+
+
+def test_a_second_loss_is_healed_like_the_first(pair: LinePair) -> None:
+    talk(pair, 4)
+    lose_all(pair, "a")
+    heal(pair, "a", "b")
+    talk(pair, 4, 6)
+    lose_all(pair, "a")
+    heal(pair, "a", "b")
+    whole(pair, "a", "b")
+    agree(pair)
+    assert {f"a says {n}" for n in range(6)} <= set(seen(pair, "a", OURS))
+
+
+def test_a_record_too_long_for_one_copy_comes_in_two(pair: LinePair) -> None:
+    long = "п" * (65_536 // 2)
+    pair.say("b", long)
+    talk(pair, 2)
+    lose_all(pair, "a")
+    heal(pair, "a", "b")
+    whole(pair, "a", "b")
+    assert long in seen(pair, "a", THEIRS)
+
+
+def test_giving_and_taking_go_on_after_any_kill(pair: LinePair) -> None:
+    talk(pair, 60)
+    lose_all(pair, "a")
+    ask(pair, "a")
+    give(pair, "b")
+    for turn in range(40):
+        for name, other in ("ab", "ba"):
+            pair.give(other, pair.take(name)[:2])
+        pair.wait(1)
+        if turn % 3 == 0:
+            pair.restart("b" if turn % 2 else "a")
+    settle(pair)
+    asked = healing(pair, "a").ours
+    assert asked is not None
+    assert asked.complete
+    assert status(pair, "a").lost == []
+    whole(pair, "a", "b")
+    assert acts(pair, "b").count("heal_give") == 1
+
+
+def test_a_kill_at_any_commit_of_taking_loses_nothing(pair: LinePair) -> None:
+    talk(pair, 20)
+    lose_all(pair, "a")
+    ask(pair, "a")
+    give(pair, "b")
+    count = 0
+
+    def crash(instant: str) -> None:
+        nonlocal count
+        count += instant == "before"
+        if count % 4 == 3:
+            raise StoreError("store.io_failed")
+
+    for _ in range(30):
+        pair.stores["a"].fault = crash
+        for out in pair.take("b"):
+            try:
+                pair.give("a", [out])
+            except StoreError:
+                pair.stores["a"].fault = lambda _: None
+                pair.restart("a")
+                pair.stores["a"].fault = crash
+        pair.stores["a"].fault = lambda _: None
+        pair.give("b", pair.take("a"))
+        pair.wait(5)
+    settle(pair)
+    assert status(pair, "a").lost == []
+    whole(pair, "a", "b")
+
+
+def test_full_disks_delay_healing_and_not_what_is_urgent(pair: LinePair) -> None:
+    talk(pair, 20)
+    lose_all(pair, "a")
+    ask(pair, "a")
+    lane = pair.posts["b"]._lanes[1]
+    lane.quota.quota_bytes = lane.quota.own_bytes + 200
+    give(pair, "b")
+    settle(pair, 2)
+    asked = healing(pair, "b").theirs
+    assert asked is not None
+    assert (asked.complete, asked.paused) == (False, "store.no_room")
+    lane.quota.quota_bytes = 1 << 30
+    pair.stores["a"].full = True
+    with pytest.raises(StoreError):
+        settle(pair, 1)
+    pair.stores["a"].full = False
+    settle(pair, 20)
+    assert status(pair, "a").lost == []
+    whole(pair, "a", "b")
+
+
+def test_a_failed_commit_of_ours_rests_giving_for_a_minute(pair: LinePair) -> None:
+    talk(pair, 20)
+    lose_all(pair, "a")
+    ask(pair, "a")
+    pair.stores["b"].full = True
+    with pytest.raises(StoreError):
+        give(pair, "b")
+    pair.stores["b"].full = False
+    give(pair, "b")
+    asked = healing(pair, "b").theirs
+    assert asked is not None
+    assert asked.ours == 0
+    pair.wait(61)
+    settle(pair)
+    whole(pair, "a", "b")
+
+
+def test_the_transcript_reads_in_order_and_verifies(pair: LinePair) -> None:
+    talk(pair, 3)
+    saved = pair.stores["a"].snapshot()
+    talk(pair, 3, 9)
+    restore(pair, "a", saved)
+    pair.say("a", "since then")
+    settle(pair, 1)
+    heal(pair, "a", "b")
+    page = views.transcript(pair.stores["a"], pair.posts["a"], 1, pair.now, limit=10_000, raw=True)
+    assert page["next"] is None
+    assert {entry["type"] for entry in page["records"]} == {"message"}
+    texts = [entry["text"] for entry in page["records"] if entry["kind"] == "text"]
+    assert texts.index("b says 8") < texts.index("since then")
+    anchors = pair.posts["a"]._lanes[1].line.reception.genesis
+    check = ChainCheck(anchors)
+    for entry in page["records"]:
+        if entry["side"] == "theirs":
+            record, head = bytes.fromhex(entry["record"]), bytes.fromhex(entry["head"])
+            check.take(Serial(entry["incarnation"], entry["number"]), record, head)
+    assert check.finish() is None
+    inbox = views.inbox(pair.stores["a"], pair.posts["a"], 1, pair.now)
+    states = {entry["text"]: entry["state"] for entry in inbox if entry["type"] == "message"}
+    assert (states["b says 8"], states["b says 2"]) == ("restored", "arrived")
+
+
+def test_routine_texts_do_not_wait_behind_a_history(pair: LinePair) -> None:
+    talk(pair, 200)
+    lose_all(pair, "a")
+    ask(pair, "a")
+    give(pair, "b")
+    assert status(pair, "b").outbox <= 64
+    pair.say("b", "not behind a history")
+    for _ in range(4):
+        pair.flow(1)
+    assert "not behind a history" in seen(pair, "a", THEIRS)
+    assert status(pair, "a").lost
+
+
+def thief_of(pair: LinePair, name: str) -> Post:
+    """A post made from a stolen kit, which has taken the place of the true one on the wire."""
+    pair.stores["thief"] = from_kit(pair.stores[name])
+    true_post, true_store = pair.posts[name], pair.stores[name]
+    pair.stores[name] = pair.stores.pop("thief")
+    pair.restart(name)
+    pair.posts["true"], pair.stores["true"] = true_post, true_store
+    return pair.posts[name]
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["asks", "is silent"])
+def test_a_thief_with_a_stolen_kit_gets_no_history_and_both_sides_are_alarmed(
+    pair: LinePair, asks: bool
+) -> None:
+    talk(pair, 10)
+    thief_of(pair, "a")
+    settle(pair)
+    if asks:
+        pair.do("a", ClearAlarm(1, "thief"))
+        pair.do("a", HealAsk(1, "thief"))
+    settle(pair)
+    assert status(pair, "b").alarm
+    with pytest.raises(LocalError, match=r"heal\.alarm"):
+        give(pair, "b")
+    settle(pair)
+    stolen = pair.stores["a"]
+    assert seen(pair, "a", THEIRS) == {}
+    assert seen(pair, "a", OURS) == {}
+    assert not stolen.arrivals(1, 0, 1000, kinds=[receipts.COPY])
+    pair.posts["a"], pair.stores["a"] = pair.posts.pop("true"), pair.stores.pop("true")
+    pair.restart("a")
+    settle(pair)
+    assert status(pair, "a").alarm
+    assert status(pair, "b").alarm
+    with pytest.raises(LocalError, match=r"heal\.(alarm|nothing_asked)"):
+        give(pair, "b")
+    pair.do("b", ClearAlarm(1, "duty"))
+    with pytest.raises(LocalError, match=r"heal\.nothing_asked"):
+        give(pair, "b")
+
+
+def test_an_alarm_in_the_middle_ends_the_consent(pair: LinePair) -> None:
+    talk(pair, 100)
+    lose_all(pair, "a")
+    ask(pair, "a")
+    give(pair, "b")
+    pair.flow(2)
+    pair.posts["b"]._lanes[1].seal.raise_alarm()
+    settle(pair)
+    asked = healing(pair, "b").theirs
+    assert asked is not None
+    assert (asked.agreed, asked.complete) == (False, False)
+    assert status(pair, "a").lost
+    clear(pair)
+    give(pair, "b")
+    settle(pair)
+    whole(pair, "a", "b")

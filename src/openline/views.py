@@ -420,7 +420,7 @@ def reading_order(store: Store, line: int, ours: int = 0, theirs: int = 0) -> It
     reached = [ours, theirs]
     latest = [0, 0]
     while any(heads):
-        ranked = [max(latest[r.side], _arrival(store, r, healed)) if r else -1 for r in heads]
+        ranked = [max(latest[side], row.arrival) if row else -1 for side, row in enumerate(heads)]
         side = OURS if heads[THEIRS] is None else THEIRS
         if all(heads):
             side = OURS if ranked[OURS] < ranked[THEIRS] else THEIRS
@@ -428,18 +428,14 @@ def reading_order(store: Store, line: int, ours: int = 0, theirs: int = 0) -> It
                 heads[1 - side], reached[side]
             ):
                 side = 1 - side
+        if healed and shown.was_lost(store, heads[THEIRS]):
+            side, ranked[THEIRS] = THEIRS, latest[THEIRS]
         row = heads[side]
         if row is None:
             break
         yield row
         latest[side], reached[side] = ranked[side], row.number
         heads[side] = next(streams[side], None)
-
-
-def _arrival(store: Store, row: Row, healed: bool) -> int:
-    """When a record came; a restored one belongs where those before it are."""
-    marks = store.marks(row.line, row.side, row.number, row.incarnation) if healed else ()
-    return 0 if shown.restored(marks) else row.arrival
 
 
 def _refers(row: Row | None, reached: int) -> bool:

@@ -70,12 +70,8 @@ LEAVE_RECORDS_MAX = 1024
 """R21: records that one BEGIN may make abandoned without more ado."""
 LEAVE_MS = 600_000
 """R21: how long after leaving more than that no branch so long is left again."""
-HEAL_RANGES_MAX = 256
-"""Ranges in one HEAL."""
-HEAL_INCARNATIONS_MAX = 4096
-"""Incarnations of our own lost records that are taken back."""
-COPIES_MAX = 64
-"""COPYs are released only while fewer records are on their way."""
+HEAL_RANGES_MAX, HEAL_INCARNATIONS_MAX = 256, 4096
+"""R33: ranges in one HEAL; R35: incarnations of our own lost records that are taken back."""
 FAULTS_KEPT_MAX = 64
 """Faults of the other side kept for people to read; all are counted."""
 QUOTA_BYTES = 1 << 30

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 
-from ..core import limits, receipts
+from ..core import receipts
 from ..core.envelope import Record
 from ..core.events import Now, Reference, Serial
 from ..core.gaps import Range
@@ -25,6 +25,8 @@ from ..errors import LocalError
 from ..ledger import LineLedger
 from .bodies import GIVERS, READERS, Copy, decode_ranges, parts
 
+_COPIES_MAX = 64
+"""COPYs are released only while fewer records are on their way (R34)."""
 _SLICE_BYTES = 32 * 1024
 _PAGE = 256
 _ASIDE, _CHAIN, _DONE = 0, 1, 2
@@ -145,7 +147,7 @@ class Giver:
         for looked, (copy, stage, after) in enumerate(self._left()):
             if looked >= _PAGE:
                 return True
-            if copy.data and (self._waiting() >= limits.COPIES_MAX or size >= _SLICE_BYTES):
+            if copy.data and (self._waiting() >= _COPIES_MAX or size >= _SLICE_BYTES):
                 return False
             if copy.data:
                 self._release(copy, now)

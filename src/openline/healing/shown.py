@@ -12,7 +12,7 @@ from typing import Any
 from .. import display, dtg
 from ..core import receipts
 from ..core.events import Serial
-from ..store.base import THEIRS, Mark, Store
+from ..store.base import THEIRS, Mark, Row, Store
 from .exchange import Asked, HealingStatus
 
 View = dict[str, Any]
@@ -28,6 +28,13 @@ def restored(marks: Sequence[Mark]) -> View | None:
             by = str(Serial(mark.by_incarnation, mark.by_number))
             return {"at": display.moment(mark.wall_s), "at_group": dtg.group(mark.wall_s), "by": by}
     return None
+
+
+def was_lost(store: Store, row: Row | None) -> bool:
+    """Whether a record was restored: it then belongs where those before it are."""
+    if row is None:
+        return False
+    return restored(store.marks(row.line, row.side, row.number, row.incarnation)) is not None
 
 
 def healing(found: HealingStatus | None) -> View:
