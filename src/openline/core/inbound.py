@@ -33,8 +33,8 @@ from .transcript import (
 
 
 class Taken(NamedTuple):
-    """A record, and where it went: "chained", "waiting", "abandoned", "fork" if it is new to us;
-    "rejoined" if it was held aside and is of the chain after all."""
+    """A record and its place: "chained", "waiting", "abandoned", "fork"; or, of one that was held
+    aside, "rejoined"."""
 
     record: Record
     place: str
@@ -141,8 +141,7 @@ class Reception:
         return Ack(self.incarnation, self.contiguous, held)
 
     def arrive(self, data: bytes, now_ms: int) -> Iterable[Taken]:
-        """Judge a record; what is new or rejoined, nothing for a duplicate. Raises Refused,
-        RemoteError."""
+        """Judge a record; what is new or rejoined. Raises Refused, RemoteError."""
         self._rejoined.clear()
         return (*self._judge(data, now_ms), *self._rejoined)
 

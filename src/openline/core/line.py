@@ -108,8 +108,7 @@ class Line:
         self._gap: tuple[int, int] | None = None
         """The number before the gap, and until when to wait for it to be mended (R22)."""
         self._gap_wait_ms = _PATIENCE_MS
-        self._floor = -1
-        self._ends_with_begin = False
+        self._floor, self._ends_with_begin = -1, False
         if saved is not None:
             self._load(json.loads(saved))
 
@@ -237,9 +236,8 @@ class Line:
         taken = tuple(self.reception.arrive(data, now.mono_ms))
         self.impersonated |= (self.reception.lost.highest or 0) > lost
         for record, place, _ in taken:
-            name = "rejoined" if place == "rejoined" else "arrived"
-            precedence = record.precedence.name
-            self.tell(name, number=record.number, precedence=precedence, place=place)
+            told = {"number": record.number, "precedence": record.precedence.name, "place": place}
+            self.tell("rejoined" if place == "rejoined" else "arrived", **told)
             if record.kind == receipts.BEGIN and place in ("chained", "waiting"):
                 self._begun_there(record, now)
         self._mind_gap(now)
@@ -268,8 +266,7 @@ class Line:
             (self._begin if fresh else self._ask_begin)(now)
 
     def _ask_begin(self, now: Now) -> None:
-        """R22: records we cannot place come; say what we hold, so that the author begins anew. What
-        was said and is still on its way need not be said again."""
+        """R22: say what we hold, that the author begins anew; unless that is still on its way."""
         said = self._begun_ms is not None and now.mono_ms - self._begun_ms < _PATIENCE_MS
         if not said and not self._unheard:
             self._begin(now)

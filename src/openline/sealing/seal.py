@@ -94,6 +94,9 @@ class Seal:
         }
         # Keys as old as this the other side may have let go: the wall clock only hints (R12).
         self._stale = bool(state) and now.wall_s - self.state.saved_s >= limits.KEEP_S
+        keys = self.state.receive_keys
+        for key_id in list(keys)[-1:] if self._stale else ():
+            keys[key_id] = (keys[key_id][0], self.state.running_s)
         self._running_base_s = self.state.running_s
         self._started_ms = now.mono_ms
         self.runs = {
@@ -217,7 +220,8 @@ class Seal:
             payload.continuity, opening.ephemeral
         ):
             self.roots.doubt()
-            self._give_up(everything=True)
+            if opening.key_id == CARD_KEY:
+                self._give_up(everything=True)
             self.raise_alarm()
         self.state.peer_key_id, self.state.peer_key = payload.key_id.hex(), payload.key.hex()
         self.state.epoch_peer = payload.epoch
@@ -294,8 +298,7 @@ class Seal:
             recipient = MLKEM1024PublicKey.from_public_bytes(self.kit.peer.kem)
             shared, ciphertext = recipient.encapsulate()
         own_id, own_public = self._receive_key()
-        context = root_key + key + own_public + b"%d %d" % now
-        ephemeral, public, run_id = self._ephemeral(context)
+        ephemeral, public, run_id = self._ephemeral(root_key + key + own_public + b"%d %d" % now)
         opening = Opening(VERSION, root_id, key_id, public + bytes(67), ciphertext)
         proof, epoch = self.roots.continuity(public), self.state.epoch_own
         payload = Payload(VERSION, now.wall_s, proof, epoch, own_id, own_public)
