@@ -258,7 +258,7 @@ class Stage:
                 post.command("card", "--out", f"{post.name}.card", "--json")
                 for post in (first, second)
             ),
-            first.command("tape", TAPE, "--pages", str(TAPE_PAGES)),
+            first.command("tape", "new", TAPE, "--pages", str(TAPE_PAGES)),
         )
         heard = {second: json.loads(one)["words"], first: json.loads(other)["words"]}
         await together(*(self._pair(post, words) for post, words in heard.items()))

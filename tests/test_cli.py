@@ -37,6 +37,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _SMALL = {"ballast_bytes": 4096}
+TAPE = [("tape", name) for name in ("new", "add", "burn", "status")]
 
 
 def _kw(function: object) -> dict[str, object]:
@@ -90,7 +91,7 @@ def theirs(tmp_path: Path, capsys: Captured) -> Party:
 def tape(tmp_path: Path, capsys: Captured) -> Path:
     """A tape both sides hold."""
     path = tmp_path / "the.tape"
-    assert openline("tape", path, "--pages", "4") == 0
+    assert openline("tape", "new", path, "--pages", "4") == 0
     capsys.readouterr()
     return path
 
@@ -200,10 +201,10 @@ def test_a_tape_is_for_its_owner_alone_and_never_overwrites(tape: Path, capsys: 
     assert tape.stat().st_mode & 0o777 == 0o600
     assert tape.stat().st_size == 4 * 32
     before = tape.read_bytes()
-    assert openline("tape", tape, "--pages", "4") == cli.EXIT_LOCAL
+    assert openline("tape", "new", tape, "--pages", "4") == cli.EXIT_LOCAL
     assert tape.read_bytes() == before
     assert "not overwritten" in capsys.readouterr().err
-    assert openline("tape", tape.with_suffix(".new"), "--pages", "1") == cli.EXIT_USAGE
+    assert openline("tape", "new", tape.with_suffix(".new"), "--pages", "1") == cli.EXIT_USAGE
 
 
 def test_a_post_is_never_made_over_something(ours: Party, capsys: Captured) -> None:
@@ -266,7 +267,7 @@ def test_zeroise_says_what_it_cannot_erase_and_wants_the_word(
 @pytest.mark.parametrize("language", i18n.LANGUAGES)
 def test_every_command_has_help_in_every_language(language: str, capsys: Captured) -> None:
     assert openline("--lang", language, "--help") == 0
-    for name in [*COMMANDS, ("bearer", "add"), ("bearer", "list"), ("bearer", "remove")]:
+    for name in [*COMMANDS, *(("bearer", n) for n in ("add", "list", "remove")), *TAPE]:
         path = (name,) if isinstance(name, str) else name
         assert openline("--lang", language, *path, "--help") == 0
     said = capsys.readouterr().out

@@ -36,6 +36,8 @@ main_serve(Path(sys.argv[1]), KeyFile(Path(sys.argv[2])))
 class Process:
     """One post as a process of its own."""
 
+    program = PROGRAM
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.log = directory.with_suffix(".log")
@@ -45,7 +47,7 @@ class Process:
     def start(self, **environment: str) -> None:
         """Start it and wait until it is ready."""
         paths = (self.directory, self.directory.with_suffix(".key"))
-        command = [sys.executable, "-c", PROGRAM, *map(str, paths)]
+        command = [sys.executable, "-c", self.program, *map(str, paths)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=environment or None

@@ -55,7 +55,10 @@ COST_MAX = Cost(1 << 20, 16, 16)
 CODE_BYTES = 480
 """Bytes of the file in one printed code: readable by a telephone at six to a page."""
 
-KEPT = ("label", "card", "kit", "anchors", "revoked")
+KEPT = (
+    *("label", "identity", "card", "kit", "anchors"),
+    *("tapes", "succeeds", "revoked", "retired"),
+)
 """Named state of a line that is backed up; all other is secret of today or history."""
 
 KEY_BYTES = 32
@@ -136,7 +139,7 @@ class Backup:
 
     def labels(self) -> list[str]:
         """Names of the lines that can be opened again, in order of their numbers."""
-        lines = (state for _, state in sorted(self.lines.items()) if "revoked" not in state)
+        lines = (state for _, state in sorted(self.lines.items()) if "kit" in state)
         return [state["label"].decode() for state in lines]
 
     def batch(self, actor: str, now: Now) -> Batch:
@@ -144,7 +147,7 @@ class Backup:
         batch = Batch({(0, "identity"): self.identity})
         for line, state in self.lines.items():
             batch.state.update({(line, name): value for name, value in state.items()})
-            if "revoked" not in state:
+            if "kit" in state:
                 batch.state[line, "seal"] = _alarmed(Card.decode(state["card"]))
         details = json.dumps({"lines": len(self.labels()), "made_s": self.made_s})
         batch.audit.append(Audit(now.wall_s, actor, "restore", details))
@@ -252,7 +255,8 @@ def _line(told: dict[str, Any]) -> dict[str, bytes]:
     Card.decode(state["card"])
     state["label"].decode()
     json.loads(state["anchors"])
-    if "revoked" not in state and len(state["kit"]) != _KIT_BYTES:
+    ended = "revoked" in state or "retired" in state
+    if not ended and len(state["kit"]) != _KIT_BYTES:
         raise ValueError("kit")
     return state
 

@@ -150,6 +150,38 @@ class Pair(NamedTuple):
     card: bytes
     tape: bytes | None
     said: Sequence[str]
+    replaces: int | None = None
+    """The line whose place it takes; then `line_label` says nothing, for the name stays."""
+
+
+class Rotate(NamedTuple):
+    """Make a new card for pairings to come. Result: None."""
+
+    actor: str
+
+
+class Pages(NamedTuple):
+    """How many pages of a tape were burned or added."""
+
+    number: int
+
+
+class BurnPages(NamedTuple):
+    """Erase pages of a line's tape that may have been seen, and the reserve page if so said.
+    Result: Pages."""
+
+    line: int
+    actor: str
+    pages: Sequence[int]
+    reserve: bool = False
+
+
+class AddTape(NamedTuple):
+    """Give a line the pages of another tape. Result: Pages, those that are new."""
+
+    line: int
+    actor: str
+    tape: bytes
 
 
 class BackUp(NamedTuple):
@@ -186,5 +218,8 @@ Input = (
     | Initialise
     | Pair
     | BackUp
+    | Rotate
+    | BurnPages
+    | AddTape
     | Tick
 )

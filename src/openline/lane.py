@@ -52,6 +52,8 @@ class Lane:
         self.number = number
         self.label = saved["label"].decode()
         kit = saved["kit"]
+        if "identity" in saved:
+            identity = Identity.decode(saved["identity"])
         self.kit = Kit(kit[1:], identity, Card.decode(saved["card"]), kit[0] == 1)
         self.ledger = LineLedger(store, number)
         self.seal = Seal(self.kit, saved, entropy, now)
@@ -84,6 +86,11 @@ class Lane:
         self._answered_ms = now.mono_ms - _ANSWER_MS
         """When an OFFER was last answered (§9)."""
         self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
+        self.peer_version = int(saved.get("peer_version", b"0")) or None
+        self.former: tuple[int, ...] = ()
+        """Lines before this one, whose records may be named here (§9)."""
+        self.passing: list[Record] = []
+        """BEGIN, CLOSE and SUCCEED records that came, for the layer above (§9)."""
 
     def _unspent(self, count: int) -> bytes:
         """Entropy for incarnations: none of those that records we had lost were given in."""
@@ -119,6 +126,10 @@ class Lane:
             batch.state[self.number, name] = value
         if self.line.dirty:
             batch.state[self.number, "line"] = self.line.save()
+        for top in (values["top"] for name, values in self.seal.events if name == "run.opened"):
+            if top != self.peer_version:
+                self.peer_version = int(str(top))
+                batch.state[self.number, "peer_version"] = str(top).encode()
         self.save_seal(batch, now)
 
     def _rekey_due(self, now: Now) -> bool:
@@ -242,6 +253,8 @@ class Lane:
             return
         if record.kind in receipts.RECEIPTS:
             self._mark(record, OURS, now)
+        elif record.kind in (receipts.BEGIN, receipts.CLOSE, receipts.SUCCEED):
+            self.passing.append(record)
         elif place == "rejoined":
             return
         elif record.kind in (receipts.HEAL, receipts.COPY):
@@ -278,10 +291,11 @@ class Lane:
             self.line.fault(RemoteError("receipt.reference"))
             return
         serial = record.references[0].serial
-        if self.ledger.get(side, serial) is None:
+        line, held = self._find(side, serial)
+        if held is None:
             self.line.fault(RemoteError("receipt.unknown", number=serial.number))
             return
-        self.ledger.mark(side, serial, record.kind, record.serial, record.due_s)
+        self.ledger.mark(side, serial, record.kind, record.serial, record.due_s, line)
         name = KIND_NAMES[record.kind]
         values: dict[str, object] = {"number": serial.number, "kind": name, "side": side}
         self.line.events.append(("receipt", values))
@@ -291,6 +305,15 @@ class Lane:
         for ours, serial in receipt.references:
             if not ours and self.ledger.get(OURS, serial) is not None:
                 self.ledger.mark(OURS, serial, receipt.kind, receipt.serial, receipt.due_s)
+
+    def _find(self, side: int, serial: Serial) -> tuple[int, bytes | None]:
+        """The line a serial stands on, this one or one before it, and its bytes if it is held."""
+        data = self.ledger.get(side, serial)
+        for line in self.former if data is None else ():
+            row = self.store.row(line, side, serial.number, serial.incarnation)
+            if row is not None:
+                return line, row.record
+        return self.number, data
 
     # -- our people ---------------------------------------------------------------------------
 
@@ -324,7 +347,7 @@ class Lane:
     def receive(self, act: Receive, now: Now) -> Serial | None:
         """Release a receipt for a record of theirs, unless the same was said before. Raises
         LocalError."""
-        data = self.ledger.get(THEIRS, act.serial)
+        line, data = self._find(THEIRS, act.serial)
         if data is None:
             raise LocalError("message.unknown", number=act.serial.number)
         if act.kind not in receipts.RECEIPTS:
@@ -334,7 +357,7 @@ class Lane:
         record = decode_record(data)
         if record.kind != receipts.TEXT:
             raise LocalError("receipt.kind")
-        if self._said(act):
+        if self._said(line, act):
             return None
         receipt = Record(
             0,
@@ -355,12 +378,12 @@ class Lane:
         )
         return serial
 
-    def _said(self, act: Receive) -> bool:
+    def _said(self, line: int, act: Receive) -> bool:
         number, incarnation = act.serial.number, act.serial.incarnation
-        marks = self.store.marks(self.number, THEIRS, number, incarnation) + [
+        marks = self.store.marks(line, THEIRS, number, incarnation) + [
             mark
             for mark in self.ledger.batch.marks
-            if mark[:4] == (self.number, THEIRS, number, incarnation)
+            if mark[:4] == (line, THEIRS, number, incarnation)
         ]
         return any(mark.kind == act.kind and mark.due_s == act.due_s for mark in marks)
 
@@ -452,6 +475,7 @@ class Lane:
             own_serial=own_at,
             peer_serial=peer_at,
             digest=digest.hex() if digest else "",
+            peer_version=self.peer_version,
         )
 
 

@@ -166,11 +166,19 @@ class LineLedger:
         self._overlay.setdefault((side, row.number), {})[row.incarnation, 0] = row
 
     def mark(
-        self, side: int, serial: Serial, kind: int, by: Serial, due_s: int | None = None
+        self,
+        side: int,
+        serial: Serial,
+        kind: int,
+        by: Serial,
+        due_s: int | None = None,
+        line: int | None = None,
     ) -> None:
-        """Mark a record: a record `by` of the other side, or of ours, says something of it."""
+        """Mark a record: a record `by` of the other side, or of ours, says something of it. `line`
+        is that of the record, if it is one before this."""
         of, given = (serial.number, serial.incarnation), (by.number, by.incarnation)
-        self.batch.marks.append(Mark(self._line, side, *of, kind, self.wall_s, due_s, *given))
+        mark = Mark(line or self._line, side, *of, kind, self.wall_s, due_s, *given)
+        self.batch.marks.append(mark)
 
     def audit(self, actor: str, act: str, **details: object) -> None:
         """Enter into the audit log what became of an act of people."""

@@ -10,22 +10,26 @@ lane.py, what a record means in core, how it is sealed in sealing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
-from . import backup
+from . import backup, handover, pairing, tapes
 from .bearers.base import Outgoing
 from .core.events import Now
 from .core.precedence import Precedence
 from .core.receipts import is_machinery
-from .enrolment import check_words, tape_pages
+from .enrolment import tape_pages
 from .errors import InvariantError, LocalError, StoreError
 from .inputs import (
+    AddTape,
     Arrived,
     BackUp,
     BearerDown,
     BearerGone,
     BearerUp,
+    BurnPages,
     ClearAlarm,
     Compare,
     HealAsk,
@@ -33,20 +37,24 @@ from .inputs import (
     Initialise,
     Input,
     Operate,
+    Pages,
     Pair,
     Receive,
     Release,
     Revoke,
+    Rotate,
     TryBearer,
 )
 from .lane import Lane
-from .sealing.keys import Card, Entropy, Identity, Kit
+from .sealing.keys import Entropy, Identity
 from .status import Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Audit, Batch, Store
 
+_ENDED = {"revoked": "line.revoked", "retired": "line.retired"}
 _HOUSEKEEPING_MS = 3_600_000
 _RETRY_MS = 1_000
-_LABEL_CHARACTERS_MAX = 64
+_KEPT = ("label", "card", "line", "anchors", "tapes", handover.SUCCEEDS, handover.STATE)
+"""What is kept of a line that has ended. All else is erased, its keys first of all."""
 
 
 class Post:
@@ -63,9 +71,12 @@ class Post:
         self._housekeeping_ms = now.mono_ms + _HOUSEKEEPING_MS
         self._retry_ms = now.mono_ms
         """Not before this does a timer bring the next step: a full disk needs no hurry."""
-        self._revoked: dict[int, str] = {}
+        self._ended: dict[int, LineStatus] = {}
+        """Lines revoked or retired."""
+        self._passages = handover.Passages()
         for number in store.lines():
             self._load(number, now)
+        self._follow()
         self._begin(now)
         for lane in self._lanes.values():
             lane.line.start(now)
@@ -76,10 +87,17 @@ class Post:
 
     def _load(self, number: int, now: Now) -> None:
         state = self.store.state(number)
-        if "revoked" in state:
-            self._revoked[number] = state["label"].decode()
+        self._passages.load(number, state)
+        ended = next((how for how in ("revoked", "retired") if how in state), None)
+        if ended is not None:
+            self._ended[number] = _ended(number, state, ended)
         elif self.identity is not None:
             self._lanes[number] = Lane(self.store, number, self.identity, self.entropy, now)
+
+    def _follow(self) -> None:
+        """Let each line name records of those before it."""
+        for number, lane in self._lanes.items():
+            lane.former = self._passages.former(number)
 
     # -- the step -----------------------------------------------------------------------------
 
@@ -119,8 +137,11 @@ class Post:
             lane.begin(self._batch, now)
 
     def _commit(self, now: Now) -> None:
+        for former in self._passages.hand_over(self._lanes, now):
+            self._end(former, "retired", now)
         for lane in self._lanes.values():
             lane.finish(self._batch, now)
+        self._passages.save(self._batch)
         self._batch.urgent = all(
             row.precedence == Precedence.FLASH or is_machinery(row.kind) for row in self._batch.rows
         )
@@ -134,13 +155,15 @@ class Post:
 
     def _reload(self, now: Now) -> None:
         """Nothing of the step is on disk: make every lane anew from what is."""
-        before, self._lanes, self._revoked = self._lanes, {}, {}
+        before, self._lanes, self._ended = self._lanes, {}, {}
+        self._passages = handover.Passages()
+        saved = self.store.state(0).get("identity")
+        self.identity = Identity.decode(saved) if saved else None
         for number in self.store.lines():
             self._load(number, now)
             if number in self._lanes and number in before:
                 self._lanes[number].resume(before[number])
-        if "identity" not in self.store.state(0):
-            self.identity = None
+        self._follow()
 
     def _take(self, given: Input, now: Now) -> object:
         takers: dict[type, Callable[[Any, Now], object]] = {
@@ -160,6 +183,9 @@ class Post:
             Initialise: self._initialise,
             Pair: self._pair,
             BackUp: self._back_up,
+            Rotate: self._rotate,
+            BurnPages: self._burn_pages,
+            AddTape: self._add_tape,
         }
         taker = takers.get(type(given))
         return taker(given, now) if taker else None
@@ -167,8 +193,8 @@ class Post:
     def _lane(self, number: int) -> Lane:
         lane = self._lanes.get(number)
         if lane is None:
-            code = "line.revoked" if number in self._revoked else "line.unknown"
-            raise LocalError(code, line=number)
+            ended = self._ended.get(number)
+            raise LocalError(_ENDED[ended.state] if ended else "line.unknown", line=number)
         return lane
 
     def _audit(self, now: Now, actor: str, act: str, **details: object) -> None:
@@ -196,19 +222,20 @@ class Post:
         self._audit(now, given.actor, given.act, **given.details)
 
     def _release(self, given: Release, now: Now) -> object:
-        serial = self._lane(given.line).release(given, now)
+        lane = self._lane(self._passages.in_charge(given.line))
+        serial = lane.release(given, now)
         self._audit(
             now,
             given.actor,
             "release",
-            line=given.line,
+            line=lane.number,
             number=serial.number,
             precedence=given.precedence.name,
         )
         return serial
 
     def _receive(self, given: Receive, now: Now) -> object:
-        serial = self._lane(given.line).receive(given, now)
+        serial = self._lane(self._passages.in_charge(given.line)).receive(given, now)
         if serial is not None:
             self._audit(
                 now,
@@ -248,43 +275,33 @@ class Post:
         self.identity = identity
         return identity.card
 
+    def _rotate(self, given: Rotate, now: Now) -> None:
+        """A new card for pairings to come; every line keeps the identity it was paired with."""
+        if self.identity is None:
+            raise LocalError("post.not_initialised")
+        for number in self._lanes:
+            self._batch.state[number, "identity"] = self._lanes[number].kit.identity.encode()
+        former = self.store.state(0).get("former", b"")
+        self._batch.state[0, "former"] = former + sha256(self.identity.card).digest()
+        self.identity = Identity.new(self.entropy)
+        self._batch.state[0, "identity"] = self.identity.encode()
+        self._audit(now, given.actor, "rotate_card")
+
     def _pair(self, given: Pair, now: Now) -> int:
         if self.identity is None:
             raise LocalError("post.not_initialised")
-        label = given.line_label.strip()
-        if not label or len(label) > _LABEL_CHARACTERS_MAX or not label.isprintable():
-            raise LocalError("enrolment.label", characters_max=_LABEL_CHARACTERS_MAX)
-        card = Card.decode(given.card)
-        pages = tape_pages(given.tape) if given.tape is not None else []
-        kit = Kit.make(self.identity, card, pages[0] if pages else b"")
-        numbers = self.store.lines()
-        for number in numbers:
-            state = self.store.state(number)
-            if state["label"].decode() == label:
-                raise LocalError("enrolment.label_taken")
-            if state["card"] == card.data:
-                code = (
-                    "enrolment.revoked_card" if "revoked" in state else "enrolment.paired_already"
-                )
-                raise LocalError(code, line=number)
-        check_words(card.data, given.said)
-        line = max([0, *numbers, *self._lanes]) + 1
-        batch = Batch(
-            state={
-                (line, "label"): label.encode(),
-                (line, "card"): card.data,
-                (line, "kit"): bytes((kit.tape,)) + kit.secret,
-                (line, "anchors"): _anchors(kit),
-            }
-        )
-        for page_number, page in enumerate(pages[1:-1], 1):
-            batch.state[line, f"tape/{page_number:04d}"] = page
-        if pages:
-            batch.state[line, "reserve"] = pages[-1]
-        details = json.dumps({"line": line, "tape": bool(pages)})
-        batch.audit.append(Audit(now.wall_s, given.actor, "pair", details))
-        self.store.commit(batch)
+        if given.replaces is not None:
+            label = self._lane(given.replaces).label
+            heir = self._passages.heir(given.replaces, self._lanes)
+            if heir is not None or self._passages.beside(given.replaces, self._lanes):
+                raise LocalError("enrolment.replaced_already", line=given.replaces)
+        else:
+            taken = {lane.label for lane in self._lanes.values()}
+            label = pairing.check_label(given.line_label, taken)
+        line = max([0, *self.store.lines(), *self._lanes]) + 1
+        self.store.commit(pairing.make(self.store, self.identity, given, label, line, now))
         self._load(line, now)
+        self._follow()
         lane = self._lanes[line]
         lane.begin(self._batch, now)
         lane.line.start(now)
@@ -292,14 +309,41 @@ class Post:
 
     def _revoke(self, given: Revoke, now: Now) -> None:
         lane = self._lane(given.line)
-        kept = {"label", "card", "line", "anchors"}
-        for name in self.store.state(given.line):
-            if name not in kept:
-                self._batch.state[given.line, name] = None
-        self._batch.state[given.line, "revoked"] = str(now.wall_s).encode()
+        self._passages.revoke(lane, self._lanes, now)
+        self._end(lane, "revoked", now)
         self._audit(now, given.actor, "revoke", line=given.line)
-        del self._lanes[given.line]
-        self._revoked[given.line] = lane.label
+
+    def _end(self, lane: Lane, how: str, now: Now) -> None:
+        """Erase the keys of a line; its record stays."""
+        state = self.store.state(lane.number)
+        self._batch.state.update({(lane.number, name): None for name in state if name not in _KEPT})
+        state["line"] = self._batch.state[lane.number, "line"] = lane.line.save()
+        self._batch.state[lane.number, how] = str(now.wall_s).encode()
+        del self._lanes[lane.number]
+        self._ended[lane.number] = _ended(lane.number, state, how)
+
+    # -- tape ---------------------------------------------------------------------------------
+
+    def _burn_pages(self, given: BurnPages, now: Now) -> Pages:
+        lane = self._lane(given.line)
+        if given.reserve and "reserve" not in self.store.state(given.line):
+            raise LocalError("tape.no_reserve")
+        tapes.burn(lane.seal, given.pages)
+        if given.reserve:
+            self._batch.state[given.line, "reserve"] = None
+        pages, reserve = sorted(given.pages), given.reserve
+        self._audit(now, given.actor, "burn_pages", line=given.line, pages=pages, reserve=reserve)
+        return Pages(len(pages) + reserve)
+
+    def _add_tape(self, given: AddTape, now: Now) -> Pages:
+        lane = self._lane(given.line)
+        pages = tape_pages(given.tape)
+        pairing.check_tape(self.store, given.tape)
+        count = tapes.add(lane.seal, pages)
+        before = self.store.state(given.line).get("tapes", b"")
+        self._batch.state[given.line, "tapes"] = before + tapes.tape_id(given.tape)
+        self._audit(now, given.actor, "add_tape", line=given.line, pages=count)
+        return Pages(count)
 
     def _back_up(self, given: BackUp, now: Now) -> bytes:
         made_s = backup.Wrapping.decode(given.wrapping).made_s
@@ -350,16 +394,24 @@ class Post:
         return self.identity.card if self.identity else None
 
     def lines(self) -> list[int]:
-        """Numbers of all lines, revoked ones too."""
-        return sorted([*self._lanes, *self._revoked])
+        """Numbers of all lines, ended ones too."""
+        return sorted([*self._lanes, *self._ended])
 
     def open_lines(self) -> list[int]:
-        """Numbers of the lines that are not revoked."""
+        """Numbers of the lines that have not ended."""
         return sorted(self._lanes)
+
+    def named(self, label: str) -> list[int]:
+        """The lines that bear a label, oldest first but the one in charge last."""
+        lines = [number for number in self.lines() if self.label(number) == label]
+        open_lines = [number for number in lines if number in self._lanes]
+        charged = [n for n in open_lines if not self._passages.beside(n, self._lanes)]
+        latest = (charged or open_lines or lines)[-1:]
+        return [number for number in lines if number not in latest] + latest
 
     def label(self, line: int) -> str:
         """The local name of a line. Raises LocalError."""
-        return self._revoked[line] if line in self._revoked else self._lane(line).label
+        return self._ended[line].label if line in self._ended else self._lane(line).label
 
     def peer_card(self, line: int) -> bytes:
         """The other side's card."""
@@ -367,9 +419,16 @@ class Post:
 
     def status(self, line: int, now: Now) -> LineStatus:
         """A line as it stands. Raises LocalError."""
-        if line in self._revoked:
-            return LineStatus(line=line, label=self._revoked[line], state="revoked", tape=False)
-        return self._lane(line).status(now)
+        status = self._ended.get(line) or self._lane(line).status(now)
+        beside = "" if line in self._ended else self._passages.beside(line, self._lanes)
+        passage = self._passages[line]
+        return replace(
+            status,
+            state=beside or status.state,
+            succeeds=passage.succeeds,
+            again=frozenset(passage.again),
+            differs_at=passage.differs_at or status.differs_at,
+        )
 
     def events(self) -> list[PostEvent]:
         """What happened since the last call, in order."""
@@ -377,9 +436,11 @@ class Post:
         return told
 
 
-def _anchors(kit: Kit) -> bytes:
-    """What both chains start from, as JSON: not secret, and kept when the kit is erased."""
-    own, peer = kit.genesis(kit.direction), kit.genesis(3 - kit.direction)
-    genesis = {"ours": own.hex(), "theirs": peer.hex()}
-    anchors = {"line_id": kit.line_id.hex(), "first": kit.first, "genesis": genesis}
-    return json.dumps(anchors).encode()
+def _ended(number: int, state: Mapping[str, bytes], how: str) -> LineStatus:
+    """What is left to say of a line that was revoked or retired."""
+    own, acked = 0, 0
+    if how == "retired":
+        # All of ours is held there, or was released again on the line after it.
+        own = acked = json.loads(state["line"])["own"][0]
+    label = state["label"].decode()
+    return LineStatus(number, label, how, tape=False, own_number=own, acked_number=acked)

@@ -54,12 +54,14 @@ async def serve(
             running = Running(store, post, runner, board, clock.now, stopping.set)
             async with ControlSocket(running) as control, asyncio.TaskGroup() as group:
                 listening = group.create_task(board.run_listener())
+                following = group.create_task(board.follow())
                 took_ms = int((clock.precise_s() - began_s) * 1000)
                 log().info("serving", lines=len(post.open_lines()), took_ms=took_ms)
                 ready({"ready": True, "control": str(control.path), "listen": listen})
                 await stopping.wait()
                 _tell_systemd("STOPPING=1")
                 listening.cancel()
+                following.cancel()
     finally:
         store.close()
         log().info("stopped")

@@ -44,6 +44,8 @@ KIND_NAMES = {
     receipts.ANSWER: "answer",
     receipts.HEAL: "heal",
     receipts.COPY: "copy",
+    receipts.CLOSE: "close",
+    receipts.SUCCEED: "succeed",
 }
 """Stable names of kinds, for listings; wording lives in the catalogues."""
 
@@ -88,7 +90,8 @@ class LineStatus:
     line: int
     label: str
     state: str
-    """"new", "opening", "open", "revoked"."""
+    """"new", "opening", "open", "revoked"; "successor" before it takes over, "closing" after
+    another has taken over from it, "retired" when that is done."""
     tape: bool
     own_number: int = 0
     acked_number: int = 0
@@ -115,3 +118,10 @@ class LineStatus:
     """The newest of theirs that we hold with all before it."""
     digest: str = ""
     """Hex digest of the record at (own_serial, peer_serial); "" if there is none yet."""
+    succeeds: int | None = None
+    """The line it takes over from, or took over from."""
+    again: frozenset[int] = frozenset()
+    """Numbers of ours that were released again on another line, for the other side does not say
+    that it holds them."""
+    peer_version: int | None = None
+    """The highest protocol version the other side said it speaks; None if it said nothing yet."""

@@ -156,6 +156,16 @@ class Switchboard:
             found.setdefault(self._post.label(line), []).append(line)
         return found
 
+    async def follow(self) -> None:
+        """Stop what carried lines that were retired, until cancelled."""
+        watching = self._runner.watch()
+        try:
+            while True:
+                if any(event.name == "line.retired" for event in await watching.more()):
+                    await self.apply()
+        finally:
+            watching.close()
+
     def _admit(self, lines: set[int], listener: tcp.TcpListener) -> None:
         """Let these lines call us, and no others."""
         for line in set(self._callers) - lines:

@@ -16,12 +16,18 @@ be left out where unique):
     compare     line            clear_alarm line            revoke line
     heal_ask    line            heal_give line              heal_status line
     backup      wrapping (hex) key (hex) [config]
-    pair        label card (hex) [tape (hex)] words (12 strings)
+    pair        label card (hex) [tape (hex)] words (12 strings) [replaces: label; then no label]
+    rotate      -               tape_add line tape (hex)    tape_burn line pages [reserve]
     inbox       [line] [limit] [all]
     show        line [side] number [incarnation]
     lines       -               status -                    card -
     transcript  line [ours] [theirs] [limit] [raw]          off_chain line
     anchors     line            audit [after] [limit]
+    records     line            tape line
+
+Several lines bear one label after a card was rotated or a peer enrolled again: `line` means the one
+in charge; `record`, the number of one of them, may be given beside it to all but send, inbox, show
+and receipt.
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import inputs, views
+from . import inputs, reading, tapes, views
 from .backup import KEY_BYTES, WRAPPING_BYTES
 from .clock import Now
 from .core import receipts
@@ -68,9 +74,29 @@ def _line(post: views.PostFace, args: Args) -> int:
     return views.find_line(post, _get(args, "line", str))
 
 
+def _record(post: views.PostFace, args: Args) -> int:
+    """The line of that label with the number `record`; the one in charge if it is left out."""
+    line, record = _line(post, args), _get(args, "record", int, None)
+    if record is not None and record not in post.named(post.label(line)):
+        raise LocalError("line.unknown", label=str(record))
+    return line if record is None else record
+
+
 def _serial(store: Store, line: int, side: int, args: Args) -> Serial:
     number, incarnation = _count(args, "number", 0), _get(args, "incarnation", int, None)
     return views.resolve(store, line, side, number, incarnation)
+
+
+def _place(store: Store, post: views.PostFace, side: int, args: Args) -> tuple[int, Serial]:
+    """(line, serial) of a record under a label: on the line in charge, else on those before it."""
+    *former, line = post.named(post.label(_line(post, args)))
+    for each in [line, *reversed(former)]:
+        try:
+            return each, _serial(store, each, side, args)
+        except LocalError as error:
+            if error.code != "message.unknown" or each == (former or [line])[0]:
+                raise
+    raise LocalError("message.unknown")
 
 
 def _bytes(args: Args, name: str, default: Any = ...) -> Any:
@@ -94,7 +120,8 @@ def _send(store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.
         if not isinstance(said, dict):
             raise LocalError("control.argument", name="references")
         ours = _get(said, "ours", bool, False)
-        serial = _serial(store, line, OURS if ours else THEIRS, said)
+        named = {**said, "line": args["line"]}
+        _, serial = _place(store, post, OURS if ours else THEIRS, named)
         references.append(Reference(ours, serial))
     return inputs.Release(
         line,
@@ -114,21 +141,20 @@ RECEIPT_KINDS = {KIND_NAMES[kind]: kind for kind in sorted(receipts.RECEIPTS)}
 
 
 def _receipt(store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
-    line = _line(post, args)
     kind = RECEIPT_KINDS.get(_get(args, "kind", str))
     if kind is None:
         raise LocalError("control.argument", name="kind")
     due_s = _get(args, "due_s", int, None)
-    serial = _serial(store, line, THEIRS, args)
+    line, serial = _place(store, post, THEIRS, args)
     return inputs.Receive(line, actor, kind, serial, due_s, _get(args, "note", str, ""))
 
 
 def _compare(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
-    return inputs.Compare(_line(post, args), actor)
+    return inputs.Compare(_record(post, args), actor)
 
 
 def _clear_alarm(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
-    return inputs.ClearAlarm(_line(post, args), actor)
+    return inputs.ClearAlarm(_record(post, args), actor)
 
 
 def _heal_ask(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
@@ -140,15 +166,33 @@ def _heal_give(_store: Store, post: views.PostFace, actor: str, args: Args) -> i
 
 
 def _revoke(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
-    return inputs.Revoke(_line(post, args), actor)
+    return inputs.Revoke(_record(post, args), actor)
 
 
-def _pair(_store: Store, _post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+def _pair(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
     said = _get(args, "words", list)
     if not all(isinstance(word, str) for word in said):
         raise LocalError("control.argument", name="words")
-    tape = _bytes(args, "tape", None)
-    return inputs.Pair(_get(args, "label", str), actor, _bytes(args, "card"), tape, said)
+    label, replaced = _get(args, "label", str, ""), _get(args, "replaces", str, None)
+    replaces = None if replaced is None else views.find_line(post, replaced)
+    card, tape = _bytes(args, "card"), _bytes(args, "tape", None)
+    return inputs.Pair(label, actor, card, tape, said, replaces)
+
+
+def _rotate(_store: Store, _post: views.PostFace, actor: str, _args: Args) -> inputs.Input:
+    return inputs.Rotate(actor)
+
+
+def _tape_burn(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    pages = _get(args, "pages", list, [])
+    if not all(isinstance(page, int) and 0 <= page < 1 << 16 for page in pages):
+        raise LocalError("control.argument", name="pages")
+    reserve = _get(args, "reserve", bool, False)
+    return inputs.BurnPages(_record(post, args), actor, tuple(set(pages)), reserve)
+
+
+def _tape_add(_store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
+    return inputs.AddTape(_record(post, args), actor, _bytes(args, "tape"))
 
 
 def _back_up(_store: Store, _post: views.PostFace, actor: str, args: Args) -> inputs.Input:
@@ -169,6 +213,9 @@ ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "revoke": _revoke,
     "pair": _pair,
     "backup": _back_up,
+    "rotate": _rotate,
+    "tape_burn": _tape_burn,
+    "tape_add": _tape_add,
 }
 """Verbs that change the record: each makes one input for `Post.step`."""
 
@@ -186,6 +233,8 @@ def acted(result: object) -> views.View:
         return {"serial": {"number": result.number, "incarnation": result.incarnation}}
     if isinstance(result, bytes):
         return {"sealed": result.hex()}
+    if isinstance(result, inputs.Pages):
+        return {"count": result.number}
     return {"line": result} if isinstance(result, int) else {}
 
 
@@ -201,29 +250,29 @@ def _inbox(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
 
 
 def _show(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
-    line = _line(post, args)
     side = _get(args, "side", str, "theirs")
     if side not in views.SIDES:
         raise LocalError("control.argument", name="side")
     which = views.SIDES.index(side)
-    return views.message(store, post, line, which, _serial(store, line, which, args), now)
+    line, serial = _place(store, post, which, args)
+    return views.message(store, post, line, which, serial, now)
 
 
 def _transcript(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
     return views.transcript(
         store,
         post,
-        _line(post, args),
+        _record(post, args),
         now,
         ours=_count(args, "ours", 0),
         theirs=_count(args, "theirs", 0),
-        limit=min(_count(args, "limit", views.PAGE), LIMIT_MAX),
+        limit=min(_count(args, "limit", reading.PAGE), LIMIT_MAX),
         raw=_get(args, "raw", bool, False),
     )
 
 
 def _off_chain(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
-    return views.off_chain(store, post, _line(post, args), now)
+    return views.off_chain(store, post, _record(post, args), now)
 
 
 def _lines(_store: Store, post: views.PostFace, _args: Args, now: Now) -> Any:
@@ -252,7 +301,18 @@ def _card(_store: Store, post: views.PostFace, _args: Args, _now: Now) -> Any:
 
 def _anchors(store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
     """What both chains of a line start from."""
-    return json.loads(store.state(_line(post, args))["anchors"])
+    return json.loads(store.state(_record(post, args))["anchors"])
+
+
+def _records(_store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
+    """The numbers of the lines under one label, oldest first but the one in charge last."""
+    return post.named(post.label(_line(post, args)))
+
+
+def _tape(store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
+    """What is left of a line's tape."""
+    state = store.state(_record(post, args))
+    return {"pages": tapes.held(state), "reserve": "reserve" in state}
 
 
 READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
@@ -266,6 +326,8 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "audit": _audit,
     "card": _card,
     "anchors": _anchors,
+    "records": _records,
+    "tape": _tape,
 }
 """Verbs that only read."""
 

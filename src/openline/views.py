@@ -11,7 +11,7 @@ guard. Nothing here changes anything, and nothing here words anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -24,6 +24,8 @@ from .core.events import Serial
 from .delivery.explain import bearer_view
 from .errors import LocalError
 from .healing import shown
+from .reading import PAGE, reading_order
+from .sealing.openings import VERSION
 from .status import KIND_NAMES, Comparison, LineStatus
 from .store.base import CHAINED, FORKED, OURS, THEIRS, AuditEntry, Mark, Row, Store
 
@@ -33,8 +35,11 @@ View = dict[str, Any]
 SIDES = ("ours", "theirs")
 """Names of store.base.OURS and THEIRS."""
 
-PAGE = 256
-"""Rows read from the store at a time."""
+ENDED = ("revoked", "retired")
+"""States of a line whose keys are erased."""
+
+IN_CHARGE = ("new", "opening", "open")
+"""States of a line that carries what is released under its label."""
 
 _HIDDEN = receipts.SERVICE | receipts.RECEIPTS
 _SPOKEN_KINDS = tuple(kind for kind in range(256) if kind not in _HIDDEN)
@@ -49,6 +54,9 @@ class PostFace(Protocol):
 
     def label(self, line: int) -> str:
         """The local name of a line."""
+
+    def named(self, label: str) -> list[int]:
+        """The lines that bear a label, oldest first but the one in charge last."""
 
     def status(self, line: int, now: Now) -> LineStatus:
         """How a line stands."""
@@ -68,21 +76,24 @@ class _Context:
     refused: dict[Serial, str]
     underway: dict[int, list[str]]
     """Numbers of ours on the wire, with the bearers each is on."""
+    again: frozenset[int]
 
     @classmethod
     def of(cls, post: PostFace, line: int, now: Now) -> _Context:
         status = post.status(line, now)
         refused = {serial: _refusal(code) for serial, code in status.refused}
         acked = None if status.state == "revoked" else status.acked_number
-        return cls(line, post.label(line), acked, refused, status.underway)
+        return cls(line, post.label(line), acked, refused, status.underway, status.again)
 
 
 def find_line(post: PostFace, label: str) -> int:
-    """The number of the line a person names; raises LocalError("line.unknown")."""
-    for line in post.lines():
-        if post.label(line) == label:
-            return line
-    raise LocalError("line.unknown", label=label)
+    """The number of the line a person names, of several the one in charge; raises
+    LocalError("line.unknown").
+    """
+    lines = post.named(label)
+    if not lines:
+        raise LocalError("line.unknown", label=label)
+    return lines[-1]
 
 
 def kind_name(kind: int) -> str:
@@ -120,6 +131,8 @@ def _state(context: _Context, row: Row, marks: Sequence[View], *, restored: bool
         return "restored"
     if row.side == THEIRS:
         return "arrived"
+    if row.number in context.again:
+        return "again"
     if context.acked is None:
         return "unknown"
     if row.number <= context.acked:
@@ -259,12 +272,12 @@ def inbox(
     everything: bool = False,
 ) -> list[View]:
     """The newest `limit` messages of the other sides in order of arrival, gaps marked where they
-    are.
+    are; of one line, those of all that bear its label.
 
     Messages have "type" "message"; numbers not here yet "gap"; numbers that will not come "lost".
     Service records and receipts are left out unless `everything`.
     """
-    chosen = post.lines() if line is None else [line]
+    chosen = post.lines() if line is None else post.named(post.label(line))
     contexts = {number: _Context.of(post, number, now) for number in chosen}
     kinds = None if everything else _SPOKEN_KINDS
     newest = [
@@ -303,7 +316,9 @@ def line_view(post: PostFace, line: int, now: Now) -> View:
         "line": line,
         "label": post.label(line),
         "state": status.state,
-        "paired_by": None if status.state == "revoked" else "tape" if status.tape else "card",
+        "paired_by": None if status.state in ENDED else "tape" if status.tape else "card",
+        "succeeds": status.succeeds,
+        "peer_version": status.peer_version,
         "alarm": status.alarm,
         "own_number": status.own_number,
         "acked_number": status.acked_number,
@@ -372,7 +387,10 @@ def status(post: PostFace, now: Now) -> View:
         "silent": [
             view["label"]
             for view in views
-            if view["state"] != "revoked" and not any(b["up"] for b in view["bearers"])
+            if view["state"] in IN_CHARGE and not any(b["up"] for b in view["bearers"])
+        ],
+        "other_version": [
+            view["label"] for view in views if view["peer_version"] not in (None, VERSION)
         ],
         "lines": views,
     }
@@ -399,52 +417,6 @@ def _audited(entry: AuditEntry) -> View:
         "details_text": entry.entry.details,
         "hash": entry.hash.hex(),
     }
-
-
-def _chain(store: Store, line: int, side: int, after: int) -> Iterator[Row]:
-    while page := store.chain(line, side, after + 1, PAGE):
-        yield from page
-        after = page[-1].number
-
-
-def reading_order(store: Store, line: int, ours: int = 0, theirs: int = 0) -> Iterator[Row]:
-    """The chained rows of a line above those numbers, merged for reading.
-
-    Each side stays in serial order; between the sides a record stands where it and all before it
-    had arrived, and after what it refers to. Both sides of a line may therefore read a different
-    interleaving of the same record.
-    """
-    healed = "heal/take" in store.state(line)
-    streams = (_chain(store, line, OURS, ours), _chain(store, line, THEIRS, theirs))
-    heads = [next(stream, None) for stream in streams]
-    reached = [ours, theirs]
-    latest = [0, 0]
-    while any(heads):
-        ranked = [max(latest[side], row.arrival) if row else -1 for side, row in enumerate(heads)]
-        side = OURS if heads[THEIRS] is None else THEIRS
-        if all(heads):
-            side = OURS if ranked[OURS] < ranked[THEIRS] else THEIRS
-            if _refers(heads[side], reached[1 - side]) and not _refers(
-                heads[1 - side], reached[side]
-            ):
-                side = 1 - side
-        if healed and shown.was_lost(store, heads[THEIRS]):
-            side, ranked[THEIRS] = THEIRS, latest[THEIRS]
-        row = heads[side]
-        if row is None:
-            break
-        yield row
-        latest[side], reached[side] = ranked[side], row.number
-        heads[side] = next(streams[side], None)
-
-
-def _refers(row: Row | None, reached: int) -> bool:
-    """Whether a row refers to a record of the other side beyond what was read so far."""
-    if row is None:
-        return False
-    return any(
-        not ours and serial[1] > reached for ours, serial in decode_record(row.record).references
-    )
 
 
 def transcript(

@@ -12,7 +12,7 @@ COMMANDS = {
     "init": "post",
     "serve": "post",
     "card": "cards",
-    "tape": "cards",
+    "tape": "tapes",
     "pair": "cards",
     "send": "messages",
     "receipt": "messages",

@@ -1,8 +1,8 @@
-"""Enrolment by hand: `card`, `tape`, `pair`.
+"""Enrolment by hand: `card`, `pair`.
 
 Theory of operation: files go from hand to hand, words by voice, and each side checks the other's
-words; the checks themselves are enrolment's. Secret files are made for the owner alone and never
-over another file. A tape does not touch the post until it is used to pair.
+words; the checks themselves are enrolment's and pairing's. Files are never made over another. What
+concerns the tape is in tapes.py.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from pathlib import Path
 import click
 
 from .. import spoken
-from ..clock import entropy
 from ..errors import LocalError
-from .kinds import CountType
 from .shell import Shell, pass_shell
 from .wording import as_json, command
 
 QR_MODULE = 4
 """Pixels to one module of a QR code on screen and on paper."""
 
-PAGES_MAX = 3000
-"""Longest tape: weekly rekeys for 57 years, and it still fits one request to a running post."""
+ROTATE_WORD = "ROTATE"
+"""What a person types to have a new card, in every language."""
 
 _FILE_BYTES_MAX = 1 << 20
 
@@ -42,7 +40,8 @@ def create(path: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """A file, cut where no file of ours is so long."""
     with path.open("rb") as file:
         return file.read(_FILE_BYTES_MAX)
 
@@ -50,10 +49,19 @@ def _read(path: Path) -> bytes:
 @command("card")
 @click.option("--out", type=click.Path(path_type=Path))
 @click.option("--qr", type=click.Path(path_type=Path))
+@click.option("--rotate", is_flag=True)
+@click.option("--yes", is_flag=True)
 @as_json
 @pass_shell
-def card(shell: Shell, out: Path | None, qr: Path | None, as_json: bool) -> None:
-    """Our card as a file or a QR code, and its twelve words."""
+def card(
+    shell: Shell, out: Path | None, qr: Path | None, rotate: bool, yes: bool, as_json: bool
+) -> None:
+    """Our card as a file or a QR code, and its twelve words; a new one if asked for."""
+    if rotate:
+        if not yes and shell.ask("card.rotate_ask", word=ROTATE_WORD).strip() != ROTATE_WORD:
+            raise LocalError("card.not_rotated")
+        shell.call("rotate", offline=True)
+        shell.note("card.rotated")
     found = shell.call("card", offline=True)
     data = bytes.fromhex(found["card"])
     if out is not None:
@@ -88,21 +96,10 @@ def _qr(data: bytes, path: Path) -> bytes:
     return image.getvalue()
 
 
-@command("tape")
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--pages", type=CountType(2, PAGES_MAX), default=64)
-@pass_shell
-def tape(shell: Shell, out: Path, pages: int) -> None:
-    """A fresh key tape, to be carried by hand."""
-    from ..enrolment import new_tape
-
-    create(out, new_tape(pages, entropy), 0o600)
-    shell.say_count("tape.written", pages, path=str(out))
-
-
 @command("pair")
 @click.argument("card", type=click.Path(path_type=Path))
 @click.option("--name", "label")
+@click.option("--replaces")
 @click.option("--tape", type=click.Path(path_type=Path))
 @click.option("--card-only", is_flag=True)
 @click.option("--words")
@@ -111,6 +108,7 @@ def pair(
     shell: Shell,
     card: Path,
     label: str | None,
+    replaces: str | None,
     tape: Path | None,
     card_only: bool,
     words: str | None,
@@ -118,12 +116,13 @@ def pair(
     """Make a line with the party whose card this is."""
     from ..sealing.keys import Card
 
-    if not label:
-        raise LocalError("usage.missing", name="--name")
+    if bool(label) == bool(replaces):
+        raise LocalError("usage.name_or_replaces")
+    name = label or replaces or ""
     if card_only == (tape is not None):
         raise LocalError("usage.tape_or_card_only")
-    theirs = _read(card)
-    material = None if tape is None else _read(tape)
+    theirs = read(card)
+    material = None if tape is None else read(tape)
     if card_only:
         shell.note("pair.weaker")
     ours = shell.call("card", offline=True)
@@ -133,15 +132,16 @@ def pair(
         shell.note("pair.read_aloud")
         for row in spoken.rows(ours["words"]):
             click.echo("  " + row, err=True)
-        words = shell.ask("pair.words_heard", line=label)
+        words = shell.ask("pair.words_heard", line=name)
     shell.call(
         "pair",
         offline=True,
         label=label,
+        replaces=replaces,
         card=theirs.hex(),
         tape=None if material is None else material.hex(),
         words=spoken.heard(words),
     )
-    shell.say("pair.done", line=label)
+    shell.say("pair.succeeds" if replaces else "pair.done", line=name)
     if tape is not None:
         shell.say("pair.tape_kept", path=str(tape))

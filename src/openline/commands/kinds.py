@@ -83,5 +83,23 @@ class CountType(click.ParamType[int]):
         return int(said)
 
 
+class PagesType(click.ParamType[tuple[int, ...]]):
+    """A page of a tape, or several: 3, 10-20."""
+
+    name = "pages"
+    _shape = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The numbers of the pages."""
+        said = self._shape.fullmatch(str(value).strip())
+        first, last = (int(said[1]), int(said[2] or said[1])) if said else (0, 0)
+        if not 0 < first <= last < 1 << 16:
+            raise LocalError("usage.pages", said=str(value))
+        return tuple(range(first, last + 1))
+
+
+PAGES = PagesType()
 PRECEDENCE = PrecedenceType()
 SERIAL = SerialType()

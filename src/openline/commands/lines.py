@@ -14,6 +14,7 @@ import click
 
 from .. import display
 from ..errors import LocalError
+from .kinds import CountType
 from .shell import Shell, pass_shell
 from .why import explain, reason, standing
 from .wording import as_json, command
@@ -50,8 +51,9 @@ def status(shell: Shell, why: bool, as_json: bool) -> None:
     if as_json:
         shell.json(found)
         return
-    for name in ("alarms", "differing", "forked", "flooded", "asking", "silent"):
-        for label in found[name]:
+    states = ("alarms", "differing", "forked", "flooded", "asking", "silent", "other_version")
+    for name in states:
+        for label in found.get(name, ()):
             shell.say(f"status.{name}", line=label)
     if not found["lines"]:
         shell.say("lines.none")
@@ -104,7 +106,9 @@ def lines(shell: Shell, line: str | None, as_json: bool) -> None:
         shell.say(
             "lines.title", line=view["label"], state=shell.text(f"line.state_{view['state']}")
         )
-        if view["state"] != "revoked":
+        if sum(other["label"] == view["label"] for other in found) > 1:
+            shell.say("lines.record", record=view["line"])
+        if view["paired_by"] is not None:
             shell.fields(_fields(shell, view))
 
 
@@ -120,6 +124,8 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if view["lost"]:
         yield "field.lost", ranges(view["lost"])
     yield "field.heard", age(shell, view["heard_age_s"])
+    if view.get("peer_version") is not None:
+        yield "field.version", str(view["peer_version"])
     for bearer in view["bearers"]:
         rtt = "" if bearer["rtt_ms"] is None else f", {bearer['rtt_ms']} ms"
         yield "field.bearer", f"{bearer['name']}: {standing(shell, bearer)}{rtt}"
@@ -175,11 +181,12 @@ def clear_alarm(shell: Shell, line: str) -> None:
 
 @command("revoke")
 @click.argument("line")
+@click.option("--record", type=CountType(1, 1 << 31))
 @click.option("--yes", is_flag=True)
 @pass_shell
-def revoke(shell: Shell, line: str, yes: bool) -> None:
+def revoke(shell: Shell, line: str, record: int | None, yes: bool) -> None:
     """End a line for ever: its keys are erased, its record stays."""
     if not yes and shell.ask("revoke.ask", line=line).strip() != line:
         raise LocalError("revoke.not_confirmed")
-    shell.call("revoke", offline=True, line=line)
+    shell.call("revoke", offline=True, line=line, record=record)
     shell.say("revoke.done", line=line)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import click
 
@@ -54,18 +54,28 @@ def transcript(
     as_json: bool,
 ) -> None:
     """The record of a line for reading, for proof, for paper."""
+    # Several records stand under one label when a line has succeeded another: each is whole.
+    records = [Place(line, record) for record in shell.call("records", line=line)]
     if verify:
-        _verify(shell, line, as_json=as_json)
+        _verify(shell, records, as_json=as_json)
         return
-    start = anchors(shell.call("anchors", line=line))
     opened = out.open("x", encoding="utf-8") if out else nullcontext(sys.stdout)
     with opened as file:
-        if form == "jsonl" or as_json:
-            _write_jsonl(shell, line, start, file)
-        else:
-            _write_text(shell, line, start, file, everything=everything)
+        for place in records:
+            start = anchors(shell.call("anchors", **place._asdict()))
+            if form == "jsonl" or as_json:
+                _write_jsonl(shell, place, start, file)
+            else:
+                _write_text(shell, place, start, file, everything=everything)
     if out:
         shell.say("transcript.written", path=str(out))
+
+
+class Place(NamedTuple):
+    """One record: the label, and the number of its line."""
+
+    line: str
+    record: int
 
 
 def anchors(said: dict[str, Any] | None) -> Anchors | None:
@@ -77,13 +87,13 @@ def anchors(said: dict[str, Any] | None) -> Anchors | None:
     return Anchors(bytes.fromhex(said["line_id"]), bool(said["first"]), heads)
 
 
-def _records(shell: Shell, line: str, check: RecordCheck) -> Iterator[dict[str, Any]]:
+def _records(shell: Shell, where: Place, check: RecordCheck) -> Iterator[dict[str, Any]]:
     """Every entry of the transcript in reading order, page by page, put through the check on the
     way.
     """
     place: dict[str, Any] | None = {"ours": 0, "theirs": 0}
     while place is not None:
-        page = shell.call("transcript", line=line, raw=True, **place)
+        page = shell.call("transcript", **where._asdict(), raw=True, **place)
         for entry in page["records"]:
             if entry["type"] == "message":
                 serial = Serial(entry["incarnation"], entry["number"])
@@ -97,22 +107,21 @@ def _records(shell: Shell, line: str, check: RecordCheck) -> Iterator[dict[str, 
 # -- proof --------------------------------------------------------------------------------------
 
 
-def _verify(shell: Shell, line: str, *, as_json: bool) -> None:
-    check = RecordCheck(anchors(shell.call("anchors", line=line)))
-    for _ in _records(shell, line, check):
-        pass
-    for side, chain in zip(("ours", "theirs"), check.chains, strict=True):
-        if (number := chain.finish()) is not None:
-            whose = shell.text(f"compare.{side}")
-            raise LocalError("record.broken", whose=whose, number=number)
-    found = _ask_other_side(shell, line)
+def _verify(shell: Shell, records: list[Place], *, as_json: bool) -> None:
+    """Recompute every record under the label; the other side is asked about the one in charge."""
+    line = records[-1].line
+    checks = [_recomputed(shell, place) for place in records]
+    check = checks.pop()
+    found = _ask_other_side(shell, records[-1])
     if as_json:
-        shell.json({**_summary(check), "comparison": found})
+        before = [_summary(each) for each in checks]
+        shell.json({**_summary(check), "comparison": found, "former": before})
     else:
-        ours, theirs = (str(chain.serial.number) for chain in check.chains)
-        shell.say("transcript.sound", ours=ours, theirs=theirs)
-        for row in _digest_rows(check):
-            shell.line(row)
+        for each in [*checks, check]:
+            ours, theirs = (str(chain.serial.number) for chain in each.chains)
+            shell.say("transcript.sound", ours=ours, theirs=theirs)
+            for row in _digest_rows(each):
+                shell.line(row)
         shell.line(comparison(shell, found))
     if found["agree"] is False:
         raise LocalError("record.differs", line=line)
@@ -120,14 +129,26 @@ def _verify(shell: Shell, line: str, *, as_json: bool) -> None:
         raise LocalError("compare.no_answer", line=line)
 
 
-def _ask_other_side(shell: Shell, line: str) -> dict[str, Any]:
+def _recomputed(shell: Shell, place: Place) -> RecordCheck:
+    """Both chains of a record, recomputed; raises LocalError("record.broken")."""
+    check = RecordCheck(anchors(shell.call("anchors", **place._asdict())))
+    for _ in _records(shell, place, check):
+        pass
+    for side, chain in zip(("ours", "theirs"), check.chains, strict=True):
+        if (number := chain.finish()) is not None:
+            whose = shell.text(f"compare.{side}")
+            raise LocalError("record.broken", whose=whose, number=number)
+    return check
+
+
+def _ask_other_side(shell: Shell, place: Place) -> dict[str, Any]:
     """Ask, and wait until the other side has answered and a difference is found, or time is up."""
-    shell.call("compare", line=line)
+    shell.call("compare", **place._asdict())
     pause = threading.Event()
     found: dict[str, Any] = {}
     for _ in range(ANSWER_POLLS):
-        views = {view["label"]: view for view in shell.call("lines")}
-        found = views[line]["comparison"] or {"agree": None, "first_difference": None}
+        views = {view["line"]: view for view in shell.call("lines")}
+        found = views[place.record]["comparison"] or {"agree": None, "first_difference": None}
         if found["agree"] or found["first_difference"]:
             break
         pause.wait(ANSWER_POLL_S)
@@ -153,17 +174,17 @@ def _digest_rows(check: RecordCheck) -> list[str]:
 # -- for machines -------------------------------------------------------------------------------
 
 
-def _write_jsonl(shell: Shell, line: str, start: Anchors | None, file: TextIO) -> None:
+def _write_jsonl(shell: Shell, place: Place, start: Anchors | None, file: TextIO) -> None:
     """A first line with the anchors, one line per record or gap, a last line with the digest."""
     check = RecordCheck(start)
-    first: dict[str, Any] = {"type": "openline transcript 1", "label": line}
+    first: dict[str, Any] = {"type": "openline transcript 1", "label": place.line}
     if start is not None:
         ours, theirs = (head.hex() for head in start.genesis)
         first["line_id"] = start.line_id.hex()
         first["first_party"] = "ours" if start.first else "theirs"
         first["genesis"] = {"ours": ours, "theirs": theirs}
     file.write(json.dumps(first) + "\n")
-    for entry in _records(shell, line, check):
+    for entry in _records(shell, place, check):
         file.write(json.dumps(entry) + "\n")
     file.write(json.dumps({"type": "end", **_summary(check)}) + "\n")
 
@@ -172,14 +193,14 @@ def _write_jsonl(shell: Shell, line: str, start: Anchors | None, file: TextIO) -
 
 
 def _write_text(
-    shell: Shell, line: str, start: Anchors | None, file: TextIO, *, everything: bool
+    shell: Shell, place: Place, start: Anchors | None, file: TextIO, *, everything: bool
 ) -> None:
     check = RecordCheck(start)
-    file.write(shell.text("paper.title", line=line, at=dtg.group(now().wall_s)) + "\n")
-    for entry in _records(shell, line, check):
+    file.write(shell.text("paper.title", line=place.line, at=dtg.group(now().wall_s)) + "\n")
+    for entry in _records(shell, place, check):
         rows = _entry_rows(shell, entry, everything=everything)
         file.writelines(row.rstrip() + "\n" for row in rows)
-    aside = shell.call("off_chain", line=line)
+    aside = shell.call("off_chain", **place._asdict())
     if aside:
         file.write("=" * PAPER_CELLS + "\n" + shell.words.count("paper.aside", len(aside)) + "\n")
         for entry in aside:

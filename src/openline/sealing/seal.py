@@ -233,7 +233,8 @@ class Seal:
             self.state.receive_keys[newest] = (private, running_s)
         self._age(running_s)
         self._dirty = True
-        self.events.append(("run.opened", {"full": bool(opening.ciphertext)}))
+        top = payload.top_version
+        self.events.append(("run.opened", {"full": bool(opening.ciphertext), "top": top}))
 
     def _retire(self, run_id: bytes) -> None:
         del self.runs[run_id]
@@ -404,8 +405,8 @@ class Seal:
 
     def offer(self, now: Now) -> bytes:
         """The body of an OFFER; takes the next tape page, if there is one besides the reserve."""
-        page = self.state.next_page if self.state.next_page in self.pages else 0
-        self.state.next_page += bool(page)
+        page = min((n for n in self.pages if n >= self.state.next_page), default=0)
+        self.state.next_page = max(self.state.next_page, page + 1)
         self._dirty = True
         return self.roots.make_offer(page, self.entropy, self.running_s(now))
 
@@ -427,11 +428,14 @@ class Seal:
 
     def _renewed(self, page: int) -> None:
         """A root was made: burn the page that went in, and let the mailbox change its name."""
-        self._dirty = True
         self.state.epoch_own += self.state.epoch_told == self.state.epoch_own
-        if page:
-            self.pages.pop(page, None)
-            self._changed[f"tape/{page:04d}"] = None
+        self.keep_page(page, None)
+
+    def keep_page(self, number: int, page: bytes | None) -> None:
+        """Take one more page; None erases one that went into a root or may have been seen."""
+        self.pages.pop(number, None)
+        self.pages.update({number: page} if page else {})
+        self._changed[f"tape/{number:04d}"], self._dirty = page, True
 
     def raise_alarm(self) -> None:
         """R14: a lost disk or a thief; people must check by voice."""

@@ -49,7 +49,7 @@ SQLCipher gives zeros, and no error, for the last page of such a value if that p
 authenticate or is blank; a test shows it. Pages of tables and indexes cannot be blank unnoticed.
 """
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest migration; what `create` makes and `open_store` brings a post to."""
 
 METADATA = MetaData()
