@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ from openline import backup, cli
 from openline.clock import Now
 from openline.commands import sheets
 from openline.config import CONFIG_FILE
+from openline.enrolment import words
+from openline.post import Post
 from openline.sealing.keys import Entropy
+from openline.sim.disk import MemoryStore
 from openline.store import opening
 from openline.store.keys import Cost, KeyFile
 from tests.answering import Answering
@@ -40,7 +44,8 @@ class Person:
         self._patch.setattr(sys, "stdin", io.StringIO(typing))
         key = [] if arguments[0] == "init" else ["--key-file", str(self.place / "key")]
         where = ["--dir", str(self.place / post), *key]
-        return cli.run([*where, *map(str, arguments)])
+        said = [str(argument) for argument in arguments]
+        return cli.run([*where, *said])
 
 
 @pytest.fixture
@@ -192,6 +197,34 @@ def test_the_backup_of_another_post_is_told(
     checking = ("backup", "--check", tmp_path / "kit")
     assert person(*checking, typing=PASSPHRASE + "\n", post="running") == cli.EXIT_LOCAL
     assert "another post" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "by DTG (number)"), ("fr", "par GDH (numéro)"), ("ru", "по ГДВ (номеру)")],
+)
+def test_while_an_alarm_stands_what_to_check_by_voice_is_shown(
+    person: Person, answering: LinePair, capsys: Captured, language: str, said: str
+) -> None:
+    serials = answering.say("a", "the last text of a"), answering.say("b", "the last text of b")
+    answering.flow()
+    answering.wait(70)
+    answering.flow()
+    kit = backup.collect(answering.stores["b"])
+    answering.stores["b"] = MemoryStore()
+    answering.stores["b"].commit(kit.batch("test", answering.now))
+    answering.posts["b"] = Post(answering.stores["b"], os.urandom, answering.now)
+    answering.up("b")
+    answering.flow()
+    assert person("--lang", language, "status", post="running") == 0
+    assert "openline lines other" in capsys.readouterr().out
+    assert person("--lang", language, "lines", "other", post="running") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in "ab":
+        assert all(word in shown for word in words(answering.posts[name].card() or b""))
+    assert said in shown
+    assert all(f"({serial})" in shown for serial in serials)
+    assert "openline clear-alarm other" in shown
 
 
 # -- on paper -------------------------------------------------------------------------------------

@@ -381,8 +381,11 @@ def test_everything_odd_about_a_line_is_worded(
     names = ("alarms", "forked", "differing", "flooded", "asking", "silent")
     status = {**{name: ["other"] for name in names}, "lines": [ODD_LINE]}
 
+    heard = {"ours": ["bada"] * 12, "theirs": ["zuta"] * 12, "ours_last": None, "theirs_last": None}
+    answers = {"status": status, "lines": [ODD_LINE], "voice": heard}
+
     def call(_: object, verb: str, **__: object) -> object:
-        return status if verb == "status" else [ODD_LINE]
+        return answers[verb]
 
     monkeypatch.setattr("openline.commands.shell.Shell.call", call)
     glance = said(capsys, "--lang", language, "status", "--why")

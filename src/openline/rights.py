@@ -17,6 +17,7 @@ RIGHTS = {
     "bearers": "observe",
     "watch": "observe",
     "card": "observe",
+    "voice": "observe",
     "inbox": "read",
     "show": "read",
     "transcript": "read",

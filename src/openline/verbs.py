@@ -22,7 +22,7 @@ be left out where unique):
     show        line [side] number [incarnation]
     lines       -               status -                    card -
     transcript  line [ours] [theirs] [limit] [raw]          off_chain line
-    anchors     line            audit [after] [limit]
+    anchors     line            audit [after] [limit]           voice line
     records     line            tape line
 
 Several lines bear one label after a card was rotated or a peer enrolled again: `line` means the one
@@ -36,14 +36,16 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import inputs, reading, tapes, views
+from . import dtg, inputs, reading, tapes, views
 from .backup import KEY_BYTES, WRAPPING_BYTES
 from .clock import Now
 from .core import receipts
+from .core.envelope import decode_record
 from .core.events import Reference, Serial
 from .core.precedence import Precedence
 from .enrolment import words
 from .errors import LocalError, OpenlineError
+from .sealing.keys import Identity
 from .status import KIND_NAMES
 from .store.base import OURS, THEIRS, Store
 
@@ -299,6 +301,27 @@ def _card(_store: Store, post: views.PostFace, _args: Args, _now: Now) -> Any:
     return {"card": card.hex(), "words": list(words(card))}
 
 
+def _voice(store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
+    """What people check by voice when the alarm stands: the words of both cards, the last texts."""
+    line = _line(post, args)
+    state = store.state(line)
+    # A line keeps the identity it was paired with when the post has got a new card since.
+    own = Identity.decode(state["identity"]).card if "identity" in state else post.card()
+    return {
+        "ours": list(words(own or b"")),
+        "theirs": list(words(state["card"])),
+        "ours_last": _last(store, line, OURS),
+        "theirs_last": _last(store, line, THEIRS),
+    }
+
+
+def _last(store: Store, line: int, side: int) -> views.View | None:
+    for row in store.arrivals(line, 0, 1, side=side, kinds=[receipts.TEXT], newest=True):
+        record = decode_record(row.record)
+        return {"serial": str(record.serial), "dtg_group": dtg.group(record.dtg_s)}
+    return None
+
+
 def _anchors(store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
     """What both chains of a line start from."""
     return json.loads(store.state(_record(post, args))["anchors"])
@@ -326,6 +349,7 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "audit": _audit,
     "card": _card,
     "anchors": _anchors,
+    "voice": _voice,
     "records": _records,
     "tape": _tape,
 }

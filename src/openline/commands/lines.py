@@ -16,6 +16,7 @@ from .. import display
 from ..errors import LocalError
 from .kinds import CountType
 from .shell import Shell, pass_shell
+from .voice import by_voice
 from .why import explain, reason, standing
 from .wording import as_json, command
 
@@ -110,6 +111,8 @@ def lines(shell: Shell, line: str | None, as_json: bool) -> None:
             shell.say("lines.record", record=view["line"])
         if view["paired_by"] is not None:
             shell.fields(_fields(shell, view))
+        if view["alarm"]:
+            by_voice(shell, view["label"])
 
 
 def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
