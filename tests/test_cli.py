@@ -17,6 +17,8 @@ from PIL import Image
 from openline import cli, i18n, spoken
 from openline.clock import precise_s
 from openline.commands import COMMANDS, SECTIONS
+from openline.commands.bearers import bearer
+from openline.commands.opened import actor
 from openline.enrolment import words
 from openline.sealing.keys import CARD_BYTES, MAGIC
 from openline.store import opening
@@ -240,7 +242,19 @@ def test_bearers_are_written_down_and_taken_away(
     assert ours("bearer", "list", "moscow", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
     assert [(each["name"], each["kind"]) for each in listed] == [("tcp", "tcp"), ("relay", "relay")]
+    assert ours("bearer", "change", "moscow", "tcp", "--cost", "3", "--rate", "150") == 0
+    assert ours("bearer", "pause", "moscow", "tcp") == 0
+    capsys.readouterr()
+    assert ours("bearer", "list", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)[0]
+    assert (shown["cost"], shown["rate_bytes_s"], shown["paused_by"]) == (3, 150, actor())
+    assert ours("bearer", "list") == 0
+    assert actor() in capsys.readouterr().out
+    assert ours("bearer", "resume", "moscow", "tcp") == 0
+    assert ours("bearer", "change", "moscow", "tcp") == cli.EXIT_USAGE
+    assert ours("bearer", "test", "moscow", "tcp") == cli.EXIT_NO_POST
     assert ours("bearer", "remove", "moscow", "tcp") == 0
+    capsys.readouterr()
     assert ours("bearer", "list") == 0
     assert "192.0.2.1" not in capsys.readouterr().out
     assert ours("bearer", "add", "nowhere", "--tcp", "192.0.2.1:7100") == cli.EXIT_LOCAL
@@ -267,7 +281,7 @@ def test_zeroise_says_what_it_cannot_erase_and_wants_the_word(
 @pytest.mark.parametrize("language", i18n.LANGUAGES)
 def test_every_command_has_help_in_every_language(language: str, capsys: Captured) -> None:
     assert openline("--lang", language, "--help") == 0
-    for name in [*COMMANDS, *(("bearer", n) for n in ("add", "list", "remove")), *TAPE]:
+    for name in [*COMMANDS, *(("bearer", name) for name in bearer.commands), *TAPE]:
         path = (name,) if isinstance(name, str) else name
         assert openline("--lang", language, *path, "--help") == 0
     said = capsys.readouterr().out

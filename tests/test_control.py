@@ -19,6 +19,7 @@ from openline.core import receipts
 from openline.core.events import Now
 from openline.enrolment import words
 from openline.errors import LocalError
+from openline.inputs import Arrived
 from openline.rights import RIGHTS, ROLES, rights_of
 from openline.runner import Runner
 from openline.switchboard import Switchboard
@@ -312,6 +313,50 @@ def test_bearers_are_added_listed_and_removed(tmp_path: Path) -> None:
             removed = await client.call("bearer_remove", line="other", name=name)
             assert removed == {"name": name}
         assert await client.call("bearers") == []
+
+    play(tmp_path, scene)
+
+
+def test_every_change_of_a_bearer_is_in_the_audit_log_with_who_made_it(tmp_path: Path) -> None:
+    async def scene(desk: Desk) -> None:
+        client = await desk.client()
+        await client.call("bearer_add", line="other", kind="tcp", address="127.0.0.1:9")
+        for verb in CHANGES[1:]:
+            args = {"cost": 7} if verb == "bearer_change" else {}
+            await client.call(verb, line="other", name="tcp", **args)
+            if verb == "bearer_pause":
+                (shown,) = await client.call("bearers")
+                assert (shown["paused_by"], shown["cost"]) == (f"uid:{os.getuid()}", 7)
+        with pytest.raises(LocalError, match=r"config\.bearer_unknown"):
+            await client.call("bearer_pause", line="other", name="tcp")
+        entries = [each for each in await client.call("audit") if each["act"] in CHANGES]
+        assert [entry["act"] for entry in entries] == list(CHANGES)
+        details = {"line": 1, "kind": "tcp", "name": "tcp"}
+        assert all(entry["details"] == details for entry in entries)
+        assert {entry["actor"] for entry in entries} == {f"uid:{os.getuid()}"}
+
+    play(tmp_path, scene)
+
+
+def test_a_test_of_a_bearer_waits_for_its_answer_or_says_that_none_came(tmp_path: Path) -> None:
+    async def scene(desk: Desk) -> None:
+        client = await desk.client()
+        desk.pair.posts["a"].take(1, "tcp", desk.now())
+        assert await client.call("bearer_test", line="other", name="tcp", wait_s=1) == {
+            "answered": False,
+            "took_ms": None,
+        }
+        assert desk.runner.take(1, "tcp")
+        client.ask(7, "bearer_test", line="other", name="tcp", wait_s=20)
+        while not (asked := desk.runner.take(1, "tcp")):
+            await asyncio.sleep(0)
+        desk.pair.give("b", [each.data for each in asked])
+        await desk.runner.give(Arrived(1, "tcp", desk.pair.take("b")))
+        answer = (await client.hear())["ok"]
+        assert answer["answered"]
+        assert answer["took_ms"] >= 0
+        with pytest.raises(LocalError, match=r"control\.argument"):
+            await client.call("bearer_test", line="other", name="tcp", wait_s=0)
 
     play(tmp_path, scene)
 

@@ -10,6 +10,7 @@ import pytest
 
 from openline import clock
 from openline.bearers.base import BearerProfile
+from openline.bearers.tcp import PROFILE
 from openline.config import Address, Config, TcpEntry
 from openline.errors import BearerError
 from openline.inputs import Revoke
@@ -39,6 +40,7 @@ class Board(Switchboard):
     def __init__(self, directory: Path, post: Post, runner: NotingRunner) -> None:
         super().__init__(directory, post, runner, clock.entropy)
         self.runner = runner
+        self.post = post
 
 
 def play(directory: Path, scene: Callable[[Board, Board], Awaitable[None]]) -> LinePair:
@@ -113,6 +115,43 @@ def test_an_entry_that_changed_is_started_anew_and_one_that_did_not_is_left(tmp_
         await until_up(near, "cable")
         assert len(near.view(clock.now())) == 2
         answering.cancel()
+
+    play(tmp_path, scene)
+
+
+def test_a_paused_bearer_carries_nothing_and_a_removed_one_is_forgotten(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        listening = Config(listen=Address("127.0.0.1", 0))
+        where = far.listen(listening)
+        await far.apply(listening)
+        answering = asyncio.create_task(far.run_listener())
+        dialling = entry(str(where))
+        await near.apply(Config(bearer=(dialling,)))
+        await until_up(near, "cable")
+        await near.apply(Config(bearer=(dialling.model_copy(update={"paused_by": "uid:7"}),)))
+        await until_up(near, "cable", up=False)
+        await until_up(far, "tcp-in", up=False)
+        (shown,) = near.view(clock.now())
+        assert (shown["code"], shown["paused_by"]) == ("bearer.paused", "uid:7")
+        await near.apply(Config(bearer=(dialling,)))
+        await until_up(near, "cable")
+        (shown,) = near.view(clock.now())
+        assert (shown["code"], shown["paused_by"]) == ("", None)
+        await near.apply(Config())
+        await until_up(far, "tcp-in", up=False)
+        assert near.post.status(1, clock.now()).bearers.keys() == {"tcp"}
+        answering.cancel()
+
+    play(tmp_path, scene)
+
+
+def test_what_the_operator_declares_stands_in_place_of_what_the_bearer_does(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        said = {"cost": 3, "latency_ms": 700, "rate_bytes_s": 150, "loss_permille": 20}
+        await near.apply(Config(bearer=(entry(), entry(name="own").model_copy(update=said))))
+        for name, value in said.items():
+            assert getattr(near.runner.profiles["own"], name) == value
+            assert getattr(near.runner.profiles["cable"], name) == getattr(PROFILE, name)
 
     play(tmp_path, scene)
 
