@@ -61,6 +61,9 @@ REQUEST_S = 10.0
 ANSWER_BYTES_MAX = 512 * 1024
 """Longest answer or stream message; a relay sends at most 64 datagrams in one."""
 
+_PORTS = {"http": 80, "https": 443}
+"""Where a URL names none; a SOCKS proxy is at 1080."""
+
 _CODES = {
     403: "bearer.relay_forbidden",
     413: "bearer.too_long",
@@ -113,7 +116,7 @@ class Relay(NamedTuple):
     def first_hop(self) -> tuple[str, int]:
         """Host and port that we connect to: the proxy's, if there is one."""
         parts = urlsplit(self.proxy or self.url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 1080)
 
     def check(self) -> None:
         """LocalError "bearer.relay_url" if the URL is not one."""

@@ -55,7 +55,7 @@ PROFILE = BearerProfile(
     name="relay",
     latency_ms=200,
     mtu_bytes=4096,
-    retry_ms_min=2_000,
+    retry_ms_min=300,
     retry_ms_max=60_000,
     cost=20,
 )
