@@ -11,12 +11,14 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from openline import backup
+from openline.core.events import Now
 from openline.enrolment import words
 from openline.errors import LocalError
-from openline.inputs import BackUp, Pair, Revoke
+from openline.inputs import BackUp, Pair, Revoke, Rotate
 from openline.post import Post
 from openline.sim.disk import MemoryStore
 from openline.store.keys import Cost
+from tests.changing import Parties
 from tests.pair import LinePair
 
 PASSPHRASE = "six words drawn by dice"
@@ -267,3 +269,40 @@ def test_what_is_no_code_is_no_code(text: str) -> None:
 
 def test_nothing_scanned_is_told() -> None:
     assert refused(["", "\n"]).code == "backup.no_codes"
+
+
+# -- lines that have ended ------------------------------------------------------------------------
+
+
+def test_a_line_and_its_successor_are_backed_up_and_the_retired_one_stays_retired() -> None:
+    parties = Parties()
+    parties.a.do(Rotate("test"))
+    tape = parties.new_tape()
+    for name in "ab":
+        assert parties.pair(name, tape, 1) == 2
+    over = {1: "retired", 2: "open"}
+    assert parties.settle(lambda: all(p.states() == over for p in (parties.a, parties.b)))
+    kit = backup.collect(parties.a.store)
+    assert kit.labels() == ["other"]
+    store = MemoryStore()
+    wrapping = backup.Wrapping(0, CHEAP, bytes(16), bytes(12))
+    data = backup.seal(kit, wrapping.encode(), wrapping.key(PASSPHRASE))
+    now = Now(1_000, 1_800_000_000)
+    store.commit(backup.unseal(data, PASSPHRASE).batch("test", now))
+    post = Post(store, random.Random(1).randbytes, now)
+    assert post.open_lines() == [2]
+    assert post.status(1, now).state == "retired"
+
+
+def test_a_line_with_many_runs_behind_it_is_open_after_a_restart() -> None:
+    """Sealing remembers dropped runs: that is no end of a line."""
+    pair = LinePair()
+    for count in range(40):
+        pair.restart("b")
+        pair.say("b", f"text {count}")
+        pair.flow()
+        pair.wait(70)
+        pair.flow()
+    assert "retired" in pair.stores["a"].state(1)
+    pair.restart("a")
+    assert pair.posts["a"].open_lines() == [1]

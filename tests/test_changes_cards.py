@@ -73,7 +73,7 @@ def test_no_key_of_the_retired_line_and_of_the_old_card_is_left() -> None:
     assert parties.settle(lambda: over(parties))
     for party in (parties.a, parties.b):
         assert set(party.store.state(1)) <= {
-            *("label", "card", "line", "anchors", "tapes", "passage", "retired")
+            *("label", "card", "line", "anchors", "tapes", "passage", "succeeded")
         }
     blobs = [blob for line in (0, 1, 2) for blob in parties.a.store.state(line).values()]
     assert not any(old in blob or old[:32] in blob for blob in blobs)

@@ -57,7 +57,7 @@ CODE_BYTES = 480
 
 KEPT = (
     *("label", "identity", "card", "kit", "anchors"),
-    *("tapes", "succeeds", "revoked", "retired"),
+    *("tapes", "succeeds", "revoked", "succeeded"),
 )
 """Named state of a line that is backed up; all other is secret of today or history."""
 
@@ -255,7 +255,7 @@ def _line(told: dict[str, Any]) -> dict[str, bytes]:
     Card.decode(state["card"])
     state["label"].decode()
     json.loads(state["anchors"])
-    ended = "revoked" in state or "retired" in state
+    ended = "revoked" in state or "succeeded" in state
     if not ended and len(state["kit"]) != _KIT_BYTES:
         raise ValueError("kit")
     return state

@@ -51,6 +51,8 @@ from .status import Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Audit, Batch, Store
 
 _ENDED = {"revoked": "line.revoked", "retired": "line.retired"}
+_ENDS = {"revoked": "revoked", "succeeded": "retired"}
+"""State of a line in the store that says that it has ended → how people are told."""
 _HOUSEKEEPING_MS = 3_600_000
 _RETRY_MS = 1_000
 _KEPT = ("label", "card", "line", "anchors", "tapes", handover.SUCCEEDS, handover.STATE)
@@ -88,7 +90,7 @@ class Post:
     def _load(self, number: int, now: Now) -> None:
         state = self.store.state(number)
         self._passages.load(number, state)
-        ended = next((how for how in ("revoked", "retired") if how in state), None)
+        ended = next((how for name, how in _ENDS.items() if name in state), None)
         if ended is not None:
             self._ended[number] = _ended(number, state, ended)
         elif self.identity is not None:
@@ -138,7 +140,7 @@ class Post:
 
     def _commit(self, now: Now) -> None:
         for former in self._passages.hand_over(self._lanes, now):
-            self._end(former, "retired", now)
+            self._end(former, "succeeded", now)
         for lane in self._lanes.values():
             lane.finish(self._batch, now)
         self._passages.save(self._batch)
@@ -313,14 +315,14 @@ class Post:
         self._end(lane, "revoked", now)
         self._audit(now, given.actor, "revoke", line=given.line)
 
-    def _end(self, lane: Lane, how: str, now: Now) -> None:
+    def _end(self, lane: Lane, name: str, now: Now) -> None:
         """Erase the keys of a line; its record stays."""
         state = self.store.state(lane.number)
-        self._batch.state.update({(lane.number, name): None for name in state if name not in _KEPT})
+        self._batch.state.update({(lane.number, each): None for each in state if each not in _KEPT})
         state["line"] = self._batch.state[lane.number, "line"] = lane.line.save()
-        self._batch.state[lane.number, how] = str(now.wall_s).encode()
+        self._batch.state[lane.number, name] = str(now.wall_s).encode()
         del self._lanes[lane.number]
-        self._ended[lane.number] = _ended(lane.number, state, how)
+        self._ended[lane.number] = _ended(lane.number, state, _ENDS[name])
 
     # -- tape ---------------------------------------------------------------------------------
 
@@ -439,7 +441,7 @@ class Post:
 def _ended(number: int, state: Mapping[str, bytes], how: str) -> LineStatus:
     """What is left to say of a line that was revoked or retired."""
     own, acked = 0, 0
-    if how == "retired":
+    if how == "retired" and "line" in state:  # which a backup does not hold
         # All of ours is held there, or was released again on the line after it.
         own = acked = json.loads(state["line"])["own"][0]
     label = state["label"].decode()
