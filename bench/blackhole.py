@@ -208,6 +208,7 @@ def measure(place: Path, quick: bool, told: Told) -> dict[str, float]:
                 told(f"{pairs} blackholes of {cut_s} s ({name})")
                 for pair in scene.pairs:
                     pair.direct.set(swallow=not direct)
+                for pair in scene.pairs:
                     until(partial(all_up, pair, 2 if direct else 1), patience_s=ARRIVE_S)
                 found = measure_cut(scene, cut_s, writers, chance, direct=direct)
                 spent += found.spent
