@@ -16,7 +16,7 @@ from openline.inputs import Pair, Receive, Revoke, Rotate
 from openline.store.base import OURS, THEIRS
 from tests.changing import LABEL, Parties
 
-OVER = {1: "replaced", 2: "open"}
+OVER = {1: "retired", 2: "open"}
 
 
 def over(parties: Parties) -> bool:
@@ -73,11 +73,7 @@ def test_no_key_of_the_retired_line_and_of_the_old_card_is_left() -> None:
     assert parties.settle(lambda: over(parties))
     for party in (parties.a, parties.b):
         assert set(party.store.state(1)) <= {
-<<<<<<< HEAD
             *("label", "card", "line", "anchors", "tapes", "passage", "succeeded")
-=======
-            *("label", "card", "line", "anchors", "tapes", "passage", "replaced")
->>>>>>> b64cf5f (wip)
         }
     blobs = [blob for line in (0, 1, 2) for blob in parties.a.store.state(line).values()]
     assert not any(old in blob or old[:32] in blob for blob in blobs)

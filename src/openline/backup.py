@@ -57,11 +57,7 @@ CODE_BYTES = 480
 
 KEPT = (
     *("label", "identity", "card", "kit", "anchors"),
-<<<<<<< HEAD
     *("tapes", "succeeds", "revoked", "succeeded"),
-=======
-    *("tapes", "succeeds", "revoked", "replaced"),
->>>>>>> b64cf5f (wip)
 )
 """Named state of a line that is backed up; all other is secret of today or history."""
 
@@ -259,11 +255,7 @@ def _line(told: dict[str, Any]) -> dict[str, bytes]:
     Card.decode(state["card"])
     state["label"].decode()
     json.loads(state["anchors"])
-<<<<<<< HEAD
     ended = "revoked" in state or "succeeded" in state
-=======
-    ended = "revoked" in state or "replaced" in state
->>>>>>> b64cf5f (wip)
     if not ended and len(state["kit"]) != _KIT_BYTES:
         raise ValueError("kit")
     return state

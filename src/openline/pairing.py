@@ -81,11 +81,7 @@ def _check_card(store: Store, kit: Kit, given: Pair) -> None:
         state = store.state(line)
         if state["card"] != kit.peer.data:
             continue
-<<<<<<< HEAD
         if not ("revoked" in state or "succeeded" in state or line == given.replaces):
-=======
-        if not ("revoked" in state or "replaced" in state or line == given.replaces):
->>>>>>> b64cf5f (wip)
             raise LocalError("enrolment.paired_already", line=line)
         if "revoked" in state and not kit.tape:
             raise LocalError("enrolment.revoked_card", line=line)

@@ -50,13 +50,9 @@ from .sealing.keys import Entropy, Identity
 from .status import Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Audit, Batch, Store
 
-<<<<<<< HEAD
 _ENDED = {"revoked": "line.revoked", "retired": "line.retired"}
 _ENDS = {"revoked": "revoked", "succeeded": "retired"}
 """State of a line in the store that says that it has ended → how people are told."""
-=======
-_ENDED = {"revoked": "line.revoked", "replaced": "line.replaced"}
->>>>>>> b64cf5f (wip)
 _HOUSEKEEPING_MS = 3_600_000
 _RETRY_MS = 1_000
 _KEPT = ("label", "card", "line", "anchors", "tapes", handover.SUCCEEDS, handover.STATE)
@@ -78,7 +74,7 @@ class Post:
         self._retry_ms = now.mono_ms
         """Not before this does a timer bring the next step: a full disk needs no hurry."""
         self._ended: dict[int, LineStatus] = {}
-        """Lines revoked or replaced."""
+        """Lines revoked or retired."""
         self._passages = handover.Passages()
         for number in store.lines():
             self._load(number, now)
@@ -94,11 +90,7 @@ class Post:
     def _load(self, number: int, now: Now) -> None:
         state = self.store.state(number)
         self._passages.load(number, state)
-<<<<<<< HEAD
         ended = next((how for name, how in _ENDS.items() if name in state), None)
-=======
-        ended = next((how for how in ("revoked", "replaced") if how in state), None)
->>>>>>> b64cf5f (wip)
         if ended is not None:
             self._ended[number] = _ended(number, state, ended)
         elif self.identity is not None:
@@ -148,11 +140,7 @@ class Post:
 
     def _commit(self, now: Now) -> None:
         for former in self._passages.hand_over(self._lanes, now):
-<<<<<<< HEAD
             self._end(former, "succeeded", now)
-=======
-            self._end(former, "replaced", now)
->>>>>>> b64cf5f (wip)
         for lane in self._lanes.values():
             lane.finish(self._batch, now)
         self._passages.save(self._batch)
@@ -451,13 +439,9 @@ class Post:
 
 
 def _ended(number: int, state: Mapping[str, bytes], how: str) -> LineStatus:
-    """What is left to say of a line that was revoked or replaced."""
+    """What is left to say of a line that was revoked or retired."""
     own, acked = 0, 0
-<<<<<<< HEAD
     if how == "retired" and "line" in state:  # which a backup does not hold
-=======
-    if how == "replaced":
->>>>>>> b64cf5f (wip)
         # All of ours is held there, or was released again on the line after it.
         own = acked = json.loads(state["line"])["own"][0]
     label = state["label"].decode()

@@ -91,7 +91,7 @@ class LineStatus:
     label: str
     state: str
     """"new", "opening", "open", "revoked"; "successor" before it takes over, "closing" after
-    another has taken over from it, "replaced" when that is done."""
+    another has taken over from it, "retired" when that is done."""
     tape: bool
     own_number: int = 0
     acked_number: int = 0

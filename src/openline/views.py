@@ -35,7 +35,7 @@ View = dict[str, Any]
 SIDES = ("ours", "theirs")
 """Names of store.base.OURS and THEIRS."""
 
-ENDED = ("revoked", "replaced")
+ENDED = ("revoked", "retired")
 """States of a line whose keys are erased."""
 
 IN_CHARGE = ("new", "opening", "open")
