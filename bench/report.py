@@ -124,7 +124,7 @@ MEASURES: dict[str, dict[str, Measure]] = {
         "death_max_s": Measure("  the slowest", "s", 2),
     },
     "One side or both restored from a backup a month old": {
-        "restore_trials": Measure("trials; as many with 30 % loss", ""),
+        "restore_trials": Measure("restores", ""),
         "restore_at_once_tape": Measure("with tape: first text either way readable at once", "", 4),
         "restore_worst_tries_tape": Measure("  the worst was readable at try", ""),
         "restore_at_once_cards": Measure("by cards alone: readable at once", "", 4),
@@ -135,8 +135,9 @@ MEASURES: dict[str, dict[str, Measure]] = {
         "restore_blind_second_cards": Measure("  second try, cards", "", 3),
         "restore_dead": Measure("lines that did not come back, or records that differ", ""),
         "restore_dead_lossy": Measure("  with 30 % loss", ""),
+        "restore_echoes_lossy": Measure("  the alarm once more after it was cleared", "", 3),
         "restore_alarmed": Measure("restores with an alarm on a side at least", "", 3),
-        "restore_false_alarms": Measure("months with 30 % loss and a false alarm", "", 4),
+        "restore_false_alarms": Measure("months of 30 % loss alone: false alarms", "", 4),
     },
     "A post at rest": {
         "idle_memory_mb": Measure("resident memory", "MB", 1),
