@@ -8,75 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterable
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from ..core.states import MACHINES
-from .plan import KINDS
+from ..clock import precise_s
+from .coverage import Coverage
 from .sabotage import SABOTAGES
 from .swarm import Outcome, run, run_many
 
-FAULT_SHARE_MIN = 0.2
-MESSAGES_MIN = 50
-COVERAGE_SEEDS_MIN = 200
 SABOTAGE_SEEDS_MAX = 500
-
-
-class Coverage:
-    """What many worlds have covered."""
-
-    def __init__(self) -> None:
-        self.seeds = 0
-        self.messages_min = sys.maxsize
-        self.messages = 0
-        self.faults: Counter[str] = Counter()
-        """Fault kind → seeds in which it struck."""
-        self.rows: Counter[tuple[str, str, str]] = Counter()
-        self.settled_ms_max = 0
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one world."""
-        self.seeds += 1
-        self.messages += outcome.messages
-        self.messages_min = min(self.messages_min, outcome.messages)
-        self.faults.update(set(outcome.faults))
-        self.rows.update(outcome.rows)
-        self.settled_ms_max = max(self.settled_ms_max, outcome.settled_ms)
-
-    def wanting(self) -> list[str]:
-        """What the run should have covered and has not; empty for a run too small to say."""
-        wanting = []
-        if self.messages_min < MESSAGES_MIN:
-            wanting.append(f"a seed has only {self.messages_min} messages")
-        if self.seeds < COVERAGE_SEEDS_MIN:
-            return wanting
-        for kind in KINDS:
-            if self.faults[kind] < FAULT_SHARE_MIN * self.seeds:
-                wanting.append(f"{kind} struck in {self.faults[kind]} of {self.seeds} seeds")
-        for machine in MACHINES:
-            for state, event in machine.table:
-                if not self.rows[machine.name, state.value, event.value]:
-                    wanting.append(f"{machine.name}: {state.value} + {event.value} never taken")
-        return wanting
-
-    def table(self) -> Iterable[Table]:
-        """The coverage as tables for the terminal."""
-        faults = Table("fault", "seeds", "share", title="Faults that struck")
-        for kind in KINDS:
-            count = self.faults[kind]
-            faults.add_row(kind, str(count), f"{count / max(1, self.seeds):.0%}")
-        yield faults
-        rows = Table("machine", "state", "event", "taken", title="Transitions")
-        for machine in MACHINES:
-            for state, event in machine.table:
-                count = self.rows[machine.name, state.value, event.value]
-                rows.add_row(machine.name, state.value, event.value, str(count))
-        yield rows
 
 
 def _report_failure(console: Console, outcome: Outcome) -> None:
@@ -99,7 +42,7 @@ def _replay(console: Console, seed: int) -> int:
 
 
 def _swarm(console: Console, seeds: range, jobs: int) -> int:
-    coverage, failures = Coverage(), 0
+    coverage, failures, begun_s = Coverage(), 0, precise_s()
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress("seeds", *columns, console=console) as progress:
         task = progress.add_task("seeds", total=len(seeds))
@@ -111,11 +54,18 @@ def _swarm(console: Console, seeds: range, jobs: int) -> int:
             progress.advance(task)
     for table in coverage.table():
         console.print(table)
+    for line in coverage.pairs_shown():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"{coverage.seeds} seeds, {failures} failed; messages per seed: "
         f"{coverage.messages / max(1, coverage.seeds):.0f} on average, "
         f"{coverage.messages_min} at least; "
         f"slowest to settle: {coverage.settled_ms_max / 1000:.0f} s of virtual time"
+    )
+    taken_s = precise_s() - begun_s
+    console.print(
+        f"{coverage.virtual_years:.1f} virtual years in {taken_s:.0f} s of wall time: "
+        f"{coverage.seeds / max(taken_s, 1e-9):.1f} seeds/s"
     )
     wanting = [] if failures else coverage.wanting()
     for what in wanting:

@@ -3,7 +3,8 @@
 Theory of operation: it knows the protocol's document, not the code. It reads frames and heads by
 its own few lines, sees every commit as it becomes durable, every act's result, and every plaintext
 at the instant it is sealed, against the disk of that instant. `Violation` ends the world. What is
-allowed to be missing, and after which fault, is said at each rule.
+allowed to be missing, and after which fault, is said at each rule. A post whose live memory was put
+back may give a serial twice: then R24 holds, and both texts must be with the reader.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from .disk import MemoryStore
 LINE = 1
 ALL = 1 << 30
 _RECORD, _PIECE, _ACK, _RUN = 1, 2, 3, 4
+_ANSWER = 35
+_ANSWER_BODY_BYTES = 2 + 2 + 1568
 _REFUSED_FOR_NOW = (4, 5, 6)
 
 
@@ -65,17 +68,28 @@ class Checker:
     def __init__(self, *, hostile: str = "") -> None:
         self.hostile = hostile
         self.texts: dict[str, dict[Serial, bytes]] = {"a": {}, "b": {}}
-        """What each ever made durable as its own, by serial, restored or not."""
+        """What each ever made durable as its own, by serial, restored or not: the newest text."""
+        self.ever: dict[str, set[tuple[Serial, bytes]]] = {"a": set(), "b": set()}
+        """The same with every text that a serial was given, by a post that was rolled back."""
         self.held: dict[str, set[Serial]] = {"a": set(), "b": set()}
         """What each ever held durably of the other's."""
         self.released: dict[str, list[Serial]] = {"a": [], "b": []}
         self.restores: Counter[str] = Counter()
+        """How often each was put back, live or not."""
+        self.rollbacks: Counter[str] = Counter()
+        """How often with its memory."""
+        self.unaware: set[str] = set()
+        """Who was rolled back and has released nothing since."""
+        self.sealings = 0
+        """How many datagrams were sealed."""
         self.sending: tuple[str, MemoryStore] | None = None
         """Who is sealing right now, and its disk."""
         self._bodies: dict[str, set[bytes]] = {"a": set(), "b": set()}
-        self._keys: set[bytes] = set()
+        self._keys: dict[bytes, dict[bytes, tuple[bytes, bytes | None]]] = {}
+        """Key → nonce → (plaintext, associated data)."""
         self._seen: dict[str, int] = {"a": 0, "b": 0}
         self._acked: dict[str, tuple[int, set[int]]] = {"a": (0, set()), "b": (0, set())}
+        self._contiguous: dict[str, int] = {"a": 0, "b": 0}
 
     def fail(self, why: str) -> None:
         """Raise Violation."""
@@ -100,17 +114,28 @@ class Checker:
             self._seen[name] = row.arrival
             serial = Serial(row.incarnation, row.number)
             if row.side == OURS:
-                if serial in self.texts[name]:
+                if serial in self.texts[name] and not self.rollbacks[name]:
                     self.fail(f"{name} gave the serial {serial} twice")
                 self.texts[name][serial] = row.record
+                self.unaware.discard(name)
+                self.ever[name].add((serial, row.record))
+                if row.kind == _ANSWER:
+                    self._burned(name, store, row.record)
             elif self.hostile:
                 self.held[name].add(serial)
             else:
-                if self.texts[self.other(name)].get(serial) != row.record:
+                author = self.other(name)
+                if (serial, row.record) not in self.ever[author]:
                     self.fail(f"{name} holds {serial}, which its author never committed so")
-                if row.variant:
+                if row.variant and not self.rollbacks[author]:
                     self.fail(f"{name} holds {serial} twice")
                 self.held[name].add(serial)
+
+    def _burned(self, name: str, store: MemoryStore, answer: bytes) -> None:
+        """The page that went into a root is gone in the transaction that made the root (§9)."""
+        page = int.from_bytes(answer[-_ANSWER_BODY_BYTES + 2 : -_ANSWER_BODY_BYTES + 4], "big")
+        if page and f"tape/{page:04d}" in store.state(LINE):
+            self.fail(f"{name} still has page {page} of the tape, which it has used")
 
     def stepped(
         self, name: str, store: MemoryStore, inputs: Sequence[Input], results: Sequence[object]
@@ -136,30 +161,47 @@ class Checker:
         if self.hostile:
             return
         for_good = event == "refused" and values["code"] not in _REFUSED_FOR_NOW
-        if event in ("fork", "differs") or for_good:
+        forks = event in ("fork", "differs") and not self.rollbacks
+        if forks or for_good:
             self.fail(f"{name} tells {event} {values}, and nobody is hostile")
         if event == "alarm" and not self.restores:
             self.fail(f"{name} raises the continuity alarm, and nothing was restored")
-        if event == "fault" and values["code"] in ("wire.malformed", "refuse.unknown"):
+        grave = ("refuse.unknown",) if self.rollbacks else ("wire.malformed", "refuse.unknown")
+        if event == "fault" and values["code"] in grave:
             self.fail(f"{name} counts {values['code']}, and nobody is hostile")
 
     def ended(self, name: str) -> None:
         """A process has ended."""
         self.sending = None
 
-    def restored(self, name: str, store: MemoryStore) -> None:
-        """An old state of the disk was put back."""
+    def shown_down(self, name: str, bearer: str, *, up: bool) -> None:
+        """A bearer has reported its death; `up` is what the post shows of it then."""
+        if up:
+            self.fail(f"{name} shows {bearer} as up, which has reported its death")
+
+    def restored(self, name: str, store: MemoryStore, *, live: bool = False) -> None:
+        """An old state of the disk was put back; `live`: and of the memory over it."""
         self.restores[name] += 1
+        if live:
+            self.rollbacks[name] += 1
+            self.unaware.add(name)
         newest = store.arrivals(None, 0, 1, newest=True)
         self._seen[name] = newest[-1].arrival if newest else 0
         self._acked[name] = (0, set())
+        self._contiguous[name] = 0
 
-    def sealed(self, key: bytes, inner: bytes | None) -> None:
-        """A key is used to seal; `inner` if it is the body of a datagram."""
-        if key in self._keys:
+    def sealed(self, key: bytes, nonce: bytes, data: bytes, associated: bytes | None) -> None:
+        """A key is used to seal."""
+        nonces = self._keys.setdefault(key, {})
+        if nonces and not self.rollbacks:
             self.fail("a key is used for a second time")
-        self._keys.add(key)
-        if inner is None or self.sending is None or self.sending[0] == self.hostile:
+        if nonces.setdefault(nonce, (data, associated)) != (data, associated):
+            self.fail("a key and a nonce have sealed two different plaintexts")
+
+    def spoken(self, inner: bytes) -> None:
+        """The body of a datagram is being sealed."""
+        self.sealings += 1
+        if self.sending is None or self.sending[0] == self.hostile:
             return
         name, store = self.sending
         for kind, payload in frames(inner):
@@ -191,7 +233,8 @@ class Checker:
         incarnation, verified = self._acked[name]
         if incarnation != serial.incarnation:
             verified = set()
-        named = [range(1, serial.number + 1)]
+            self._contiguous[name] = 0
+        named = [range(self._contiguous[name] + 1, serial.number + 1)]
         last = serial.number
         while at < len(payload):
             missing, at = _varint(payload, at)
@@ -204,6 +247,7 @@ class Checker:
                     self._acked_is_held(name, store, number)
                     verified.add(number)
         self._acked[name] = (serial.incarnation, verified)
+        self._contiguous[name] = max(self._contiguous[name], serial.number)
 
     def _acked_is_held(self, name: str, store: MemoryStore, number: int) -> None:
         rows = store.variants(LINE, THEIRS, number)
@@ -221,8 +265,22 @@ class Checker:
         for author in ("a", "b"):
             self._compare(author, stores)
         expected = {name: self._digest(name, stores[name]) for name in digests}
-        if digests != expected or digests["a"] != digests["b"]:
+        differ = digests["a"] != digests["b"] and not self.apart(stores)
+        if digests != expected or differ:
             self.fail(f"digests: told {digests}, by the rows {expected}")
+
+    def apart(self, stores: dict[str, MemoryStore]) -> bool:
+        """Whether a serial that was given twice has set the chains of a line apart (R24)."""
+        return any(self._parting(author, stores) is not None for author in self.rollbacks)
+
+    def _parting(self, author: str, stores: dict[str, MemoryStore]) -> int | None:
+        """The first number of which the reader's chain has another text of the same serial."""
+        own = stores[author].arrivals(LINE, 0, ALL, side=OURS)
+        for row in stores[self.other(author)].chain(LINE, THEIRS, 1, ALL):
+            theirs = own[row.number - 1] if row.number <= len(own) else row
+            if theirs.record != row.record and theirs.incarnation == row.incarnation:
+                return row.number
+        return None
 
     def _chain(self, name: str, store: MemoryStore) -> list[Row]:
         """The station's own chain: consecutive from 1, with right heads."""
@@ -250,10 +308,14 @@ class Checker:
             )
         differs = json.loads(stores[reader].state(LINE)["line"])["peer"][0][3] or 0
         unproven = max(lost[-1][1] if lost else 0, differs) if self.restores[author] else 0
+        parting = self._parting(author, stores) if self.rollbacks[author] else None
         for row in chain:
             theirs = own[row.number - 1]
+            same = row.record == theirs.record
+            if parting is not None and row.number >= parting and row[3] == theirs[3]:
+                continue
             # Below lost numbers the author may have left the branch unseen (R21).
-            if row.number > unproven and (row.record, row.head) != (theirs.record, theirs.head):
+            if row.number > unproven and not (same and row.head == theirs.head):
                 self.fail(f"{reader} holds {row.number} of {author} otherwise than its author")
         for row in own:
             serial = Serial(row.incarnation, row.number)
@@ -278,8 +340,15 @@ class Checker:
         rows = stores[reader].arrivals(LINE, 0, ALL, side=THEIRS)
         serials = [Serial(row.incarnation, row.number) for row in rows]
         unproven = self._unproven(author, lost)
-        if len(set(serials)) != len(serials) or len({row.record for row in rows}) != len(rows):
+        twice = len(set(serials)) != len(serials) and not self.rollbacks[author]
+        if twice or len({row.record for row in rows}) != len(rows):
             self.fail(f"{reader} holds something of {author} twice")
+        texts = {row.record for row in rows}
+        for row in stores[author].arrivals(LINE, 0, ALL, side=OURS):
+            # An ACK names serials: of one given twice, one text can pass for the other (R24, R25).
+            given = self.rollbacks[author] and Serial(row.incarnation, row.number) in serials
+            if row.record not in texts and not given and not _within(row.number, lost):
+                self.fail(f"{reader} does not hold what {author} has as {row.number}")
         for row, serial in zip(rows, serials, strict=True):
             on_chain = serial in on_disk and not _within(row.number, lost)
             if row.standing == ABANDONED and on_chain and row.number > unproven:

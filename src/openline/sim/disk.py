@@ -90,6 +90,11 @@ class MemoryStore:
         self._disk = snapshot.disk.copy()
         self._hashes = []
 
+    def erase(self, line: int, names: Sequence[str]) -> None:
+        """Take named blobs of a line away from the disk, as if they had never been there."""
+        for name in names:
+            del self._disk.state[line][name]
+
     def reopen(self) -> MemoryStore:
         """The store as the next process finds it; this handle is closed."""
         following = MemoryStore()

@@ -1,11 +1,11 @@
-"""The network of a simulated world: two bearers of a line, and all that may befall bytes.
+"""The network of a simulated world: wires of a line, and all that may befall bytes on them.
 
-Theory of operation: a `Direct` bearer is like TCP: in order, nothing lost while it lasts, all that
-is in flight lost when it is cut, each end told of its own accord and late. A `Stored` bearer is
-like a relay: it keeps datagrams in mailboxes until the taker's disk has them; it delays, loses,
-repeats and reorders. Both can be partitioned (and say so) or swallow everything in silence; both
-damage bytes and repeat what went over them long ago, as an attacker on the wire may. `Weather`
-says how bad it is; `calm` ends all of it. Nothing here knows what a datagram means.
+Theory of operation: a `Direct` wire is like TCP: in order, nothing lost while it lasts, all that
+is in flight lost when it is cut, each end told of its own accord and late. A `Radio` is slow,
+narrow and lossy and knows no connection. Those that keep what they carry are in carriers.py. Every
+wire can be partitioned (and say so) or swallow everything in silence; all damage bytes and repeat
+what went over them long ago, as an attacker on the wire may. Each has its own `Weather`, which says
+how bad it is; `calm` ends all of it. Nothing here knows what a datagram means.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from typing import Protocol
 from ..bearers.base import BearerProfile, Mailbox, Outgoing
 from .chance import Chance
 
-_OLD_DATAGRAMS_KEPT = 400
-_DELIVERY_DATAGRAMS_MAX = 8
-_PAUSE_MS = 3_000
+OLD_DATAGRAMS_KEPT = 200
+DELIVERY_DATAGRAMS_MAX = 8
 
 
 @dataclass
 class Weather:
-    """Chances, each between 0 and 1, of what befalls a datagram; and how slow the wires are."""
+    """Chances, each between 0 and 1, of what befalls a datagram; and how slow the wire is."""
 
     loss: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
     corrupt: float = 0.0
     replay: float = 0.0
+    withhold: float = 0.0
+    mix: float = 0.0
     latency_ms: int = 40
-    relay_delay_ms: int = 400
-    bytes_per_ms: int = 500
+    bytes_per_ms: float = 500
 
     def calm(self) -> None:
-        """No more faults; wires stay as slow as they are."""
+        """No more faults; the wire stays as slow as it is."""
         self.loss = self.duplicate = self.reorder = self.corrupt = self.replay = 0.0
+        self.withhold = self.mix = 0.0
 
 
 class End(Protocol):
-    """One end of a bearer: a post's process, if it is running."""
+    """One end of a wire: a post's process, if it is running."""
 
     name: str
 
@@ -67,6 +68,8 @@ class Clockwork(Protocol):
     """What a network needs of its world."""
 
     ms: int
+    strangers: Sequence[bytes]
+    """Datagrams of another line."""
 
     def after(self, delay_ms: int, act: Callable[[], None]) -> None:
         """Do something later."""
@@ -78,22 +81,32 @@ class Clockwork(Protocol):
         """A line for the trace."""
 
 
+def _both() -> dict[str, bool]:
+    return {"a": False, "b": False}
+
+
 @dataclass
 class Wire:
-    """What both bearers have in common: two ends, the weather, and memory of what passed."""
+    """What all wires have in common: two ends, the weather, and memory of what passed."""
 
     world: Clockwork
     ends: dict[str, End]
-    weather: Weather
     chance: Chance
     profile: BearerProfile
-    name: str
-    shut: dict[str, bool] = field(default_factory=lambda: {"a": False, "b": False})
+    weather: Weather = field(default_factory=Weather)
+    shut: dict[str, bool] = field(default_factory=_both)
     """Ends that cannot reach the network now, and know it sooner or later."""
     silent: bool = False
     """Everything vanishes, and nobody is told."""
     old: dict[str, list[bytes]] = field(default_factory=lambda: {"a": [], "b": []})
     """By sender: datagrams an attacker has kept."""
+    lossy = False
+    """Whether single datagrams may be lost."""
+
+    @property
+    def name(self) -> str:
+        """The bearer's name."""
+        return self.profile.name
 
     def reach(self) -> None:
         """Let the ends use this wire as far as they can; called whenever that may have changed."""
@@ -103,16 +116,29 @@ class Wire:
         """Carry datagrams, or lose them."""
         raise NotImplementedError
 
+    def part(self, names: Sequence[str], code: str) -> None:
+        """These ends lose their way to the network, and notice in their own time."""
+        raise NotImplementedError
+
+    def ended(self, name: str) -> None:
+        """The process at this end is gone, and with it what it knew of the wire."""
+        raise NotImplementedError
+
+    def rolled_back(self, name: str, *, up: bool) -> None:
+        """The process at this end was put back to an instant at which it took the wire for `up`."""
+        raise NotImplementedError
+
     def poll(self, reader: str) -> None:
         """Let this end take what waits for it, if anything can wait on this wire."""
 
-    def other(self, name: str) -> str:
+    @staticmethod
+    def other(name: str) -> str:
         """The end across."""
         return "b" if name == "a" else "a"
 
     def busy_ms(self, outgoing: Sequence[Outgoing]) -> int:
         """How long the wire takes to accept these."""
-        return 1 + sum(len(out.data) for out in outgoing) // self.weather.bytes_per_ms
+        return 1 + int(sum(len(out.data) for out in outgoing) / self.weather.bytes_per_ms)
 
     def befall(self, sender: str, data: bytes) -> list[bytes]:
         """What an attacker on the wire makes of one datagram: usually itself alone."""
@@ -127,11 +153,21 @@ class Wire:
         if weather.replay and kept and chance.random() < weather.replay:
             self.world.struck("replay")
             result += [chance.choice(kept) for _ in range(chance.randint(1, 3))]
-        if len(kept) < _OLD_DATAGRAMS_KEPT:
+        if weather.mix and chance.random() < weather.mix:
+            self.world.struck("mixed lines")
+            reflected = self.old[self.other(sender)]
+            if reflected and chance.random() < 0.3:
+                result.append(chance.choice(reflected))
+            else:
+                result += [chance.choice(self.world.strangers) for _ in range(2)]
+        if len(kept) < OLD_DATAGRAMS_KEPT:
             kept.append(data)
         else:
             kept[chance.randrange(len(kept))] = data
         return result
+
+    def _vanish(self, sender: str, outgoing: Sequence[Outgoing]) -> None:
+        self.world.note(f"{self.name} {sender}: {len(outgoing)} into nothing")
 
 
 @dataclass
@@ -151,42 +187,59 @@ class Direct(Wire):
             self._number += 1
             self.world.note(f"{self.name} connects")
             self._last_ms = dict.fromkeys(self.ends, self.world.ms)
-            for name, end in self.ends.items():
-                self._tell(name, end, self._number, self.chance.randint(0, 200))
+            for end in self.ends.values():
+                self._tell(end, self._number, self.chance.randint(0, 200))
 
-    def _tell(self, name: str, end: End, number: int, delay_ms: int) -> None:
+    def _tell(self, end: End, number: int, delay_ms: int) -> None:
         def told() -> None:
             if self.connected and self._number == number:
                 end.up(self.name)
 
         self.world.after(delay_ms, told)
 
-    def cut(self, code: str, *, slow: bool = True) -> None:
+    def part(self, names: Sequence[str], code: str) -> None:
+        """These ends lose their way to the network: the connection ends for both."""
+        for name in names:
+            self.shut[name] = True
+        self.cut(code)
+
+    def ended(self, name: str) -> None:
+        """A process that ends takes its connections with it."""
+        self.cut("bearer.closed")
+
+    def rolled_back(self, name: str, *, up: bool) -> None:
+        """The connection does not survive: the other side's bytes fit nothing any more."""
+        if self.connected:
+            self.cut("bearer.closed")
+        elif up:
+            self._lost(self.ends[name], "bearer.closed", self._number)
+
+    def cut(self, code: str) -> None:
         """Lose the connection and all in flight; each end hears of it in its own time."""
         if not self.connected:
             return
         self.connected = False
         self._number += 1
-        number = self._number
         self.world.note(f"{self.name} cut: {code}")
         for end in self.ends.values():
-            delay_ms = self.chance.choice((0, 5, 1_000, 20_000)) if slow else 5
+            self._lost(end, code, self._number)
+        self.world.after(self.chance.randint(100, 25_000), self.reach)
 
-            def told(end: End = end) -> None:
-                if self._number == number:
-                    end.down(self.name, code)
+    def _lost(self, end: End, code: str, number: int) -> None:
+        def told() -> None:
+            if self._number == number:
+                end.down(self.name, code)
 
-            self.world.after(delay_ms, told)
-        self.world.after(self.chance.randint(100, 25_000 if slow else 2_000), self.reach)
+        self.world.after(self.chance.choice((0, 5, 1_000, 20_000)), told)
 
     def send(self, sender: str, outgoing: Sequence[Outgoing]) -> None:
         """Carry datagrams, or lose them if there is no connection any more."""
         if not self.connected or self.silent:
-            self.world.note(f"{self.name} {sender}: {len(outgoing)} into nothing")
+            self._vanish(sender, outgoing)
             return
         datagrams = [d for out in outgoing for d in self.befall(sender, out.data)]
         while datagrams:
-            count = self.chance.randint(1, _DELIVERY_DATAGRAMS_MAX)
+            count = self.chance.randint(1, DELIVERY_DATAGRAMS_MAX)
             self._carry(sender, datagrams[:count])
             del datagrams[:count]
 
@@ -205,99 +258,81 @@ class Direct(Wire):
 
 
 @dataclass
-class Deposited:
-    """One datagram in a mailbox of the relay."""
+class Attached(Wire):
+    """A wire without connection: each end has its own way to it, which it can lose."""
 
-    mailbox: Mailbox
-    data: bytes
-    ready_ms: int
+    _told: dict[str, bool] = field(default_factory=_both)
+    """Ends that were told, or are being told, that it can carry."""
 
-
-@dataclass
-class Stored(Wire):
-    """A relay: keeps, delays, loses, repeats and reorders; lets go when the taker has committed."""
-
-    asleep: dict[str, bool] = field(default_factory=lambda: {"a": False, "b": False})
-    """Ends whose taking is held up while their depositing goes on."""
-    kept: dict[str, list[Deposited]] = field(default_factory=lambda: {"a": [], "b": []})
-    """By taker."""
-    _told: dict[str, bool] = field(default_factory=lambda: {"a": False, "b": False})
-    _pause_ms: dict[str, int] = field(default_factory=lambda: {"a": 0, "b": 0})
-    """Until when a taker whose disk did not take what it was given is left alone."""
+    def users(self) -> Sequence[str]:
+        """The ends that send over it."""
+        return ("a", "b")
 
     def reach(self) -> None:
-        """Tell each end that can reach the relay, and let it take."""
+        """Tell each end that can reach it, and let it take what waits."""
         for name, end in self.ends.items():
-            if end.alive and not self.shut[name]:
-                if not self._told[name]:
-                    self._told[name] = True
-                    self.world.after(self.chance.randint(0, 500), partial(self._up, end, name))
-                self.world.after(self.chance.randint(0, 500), partial(self.poll, name))
+            if not end.alive or self.shut[name]:
+                continue
+            if name in self.users() and not self._told[name]:
+                self._told[name] = True
+                self.world.after(self.chance.randint(0, 500), partial(self._up, name))
+            self.world.after(self.chance.randint(0, 500), partial(self.poll, name))
 
-    def _up(self, end: End, name: str) -> None:
+    def _up(self, name: str) -> None:
+        end = self.ends[name]
         if self._told[name] and not self.shut[name] and end.alive:
             end.up(self.name)
 
-    def forget(self, name: str) -> None:
-        """The process at this end has ended."""
-        self._told[name] = False
+    def part(self, names: Sequence[str], code: str) -> None:
+        """These ends lose their way to it and notice before long."""
+        for name in names:
+            self.shut[name] = True
+            self._told[name] = False
+            self._lost(name, code)
 
-    def refuse(self, name: str, code: str) -> None:
-        """This end loses its way to the relay and notices before long."""
-        self.shut[name] = True
-        self._told[name] = False
+    def _lost(self, name: str, code: str) -> None:
         end = self.ends[name]
 
         def told() -> None:
-            if not self._told[name] and end.alive:
+            if name in self.users() and not self._told[name] and end.alive:
                 end.down(self.name, code)
 
         self.world.after(self.chance.choice((0, 500, 10_000)), told)
 
+    def ended(self, name: str) -> None:
+        """The process at this end has ended."""
+        self._told[name] = False
+
+    def rolled_back(self, name: str, *, up: bool) -> None:
+        """The process at this end believes what it believed then, until it tries."""
+        if up and not self._told[name]:
+            self._lost(name, "bearer.closed")
+        elif not up and self._told[name]:
+            self.world.after(self.chance.randint(0, 500), lambda: self._up(name))
+
+
+@dataclass
+class Radio(Attached):
+    """Slow, narrow, lossy: datagrams arrive late, seldom out of order, or never."""
+
+    lossy = True
+
     def send(self, sender: str, outgoing: Sequence[Outgoing]) -> None:
-        """Deposit datagrams."""
+        """Send datagrams one after another."""
         if self.shut[sender] or self.silent:
-            self.world.note(f"{self.name} {sender}: {len(outgoing)} into nothing")
+            self._vanish(sender, outgoing)
             return
-        chance, weather, reader = self.chance, self.weather, self.other(sender)
-        _, deposit, recovery = self.ends[sender].mailboxes()
+        at_ms = self.weather.latency_ms
         for out in outgoing:
-            mailbox = recovery if out.recovery else deposit
+            at_ms += int(len(out.data) / self.weather.bytes_per_ms)
             for data in self.befall(sender, out.data):
-                if weather.loss and chance.random() < weather.loss:
+                if self.weather.loss and self.chance.random() < self.weather.loss:
                     self.world.struck("loss")
                     continue
-                copies = 1
-                if weather.duplicate and chance.random() < weather.duplicate:
-                    self.world.struck("duplication")
-                    copies = chance.randint(2, 3)
-                for _ in range(copies):
-                    self._keep(reader, mailbox, data)
+                late_ms = self.chance.choice((0, 0, 0, 3_000)) if self.weather.reorder else 0
+                self.world.after(at_ms + late_ms, partial(self._arrive, sender, data))
 
-    def _keep(self, reader: str, mailbox: Mailbox, data: bytes) -> None:
-        delay_ms = self.weather.relay_delay_ms + self.chance.randint(0, 100)
-        if self.weather.reorder and self.chance.random() < self.weather.reorder:
-            self.world.struck("reordering")
-            delay_ms += self.chance.choice((300, 3_000, 30_000))
-        self.kept[reader].append(Deposited(mailbox, data, self.world.ms + delay_ms))
-        self.world.after(delay_ms, lambda: self.poll(reader))
-
-    def poll(self, reader: str) -> None:
-        """Give this end what waits for it in the mailboxes it takes from."""
-        end = self.ends[reader]
-        if not end.alive or self.shut[reader] or self.asleep[reader] or self.silent:
-            return
-        if not self.kept[reader] or self.world.ms < self._pause_ms[reader]:
-            return
-        waiting = [kept for kept in self.kept[reader] if kept.ready_ms <= self.world.ms]
-        polled = set(end.mailboxes()[0]) if waiting else set()
-        ready = [kept for kept in waiting if kept.mailbox in polled][: 4 * _DELIVERY_DATAGRAMS_MAX]
-        if not ready:
-            return
-        if end.deliver(self.name, [kept.data for kept in ready]):
-            taken = {id(kept) for kept in ready}
-            self.kept[reader] = [k for k in self.kept[reader] if id(k) not in taken]
-            self.world.after(1, lambda: self.poll(reader))
-        else:
-            self._pause_ms[reader] = self.world.ms + _PAUSE_MS
-            self.world.after(_PAUSE_MS, lambda: self.poll(reader))
+    def _arrive(self, sender: str, data: bytes) -> None:
+        reader = self.other(sender)
+        if self.ends[reader].alive and not self.shut[reader] and not self.silent:
+            self.ends[reader].deliver(self.name, [data])

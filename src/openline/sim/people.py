@@ -17,11 +17,16 @@ from ..core.transcript import THEIRS
 from ..errors import LocalError
 from ..inputs import ClearAlarm, Compare, Receive, Release
 from .chance import stream
-from .world import LINE, NAMES, World, serial_of
+from .station import LINE
+from .world import NAMES, World, serial_of
 
 _TRY_AGAIN_MS = 5_000
 _SIZES = (12, 40, 200, 200, 900, 3_900, 4_200)
 _LONG_SIZES = (9_000, 20_000, 60_000)
+_BURSTS = (1, 1, 1, 1, 2, 5, 10)
+_MANY = 300
+_LONG_BURSTS = (1, 20, 100, 300)
+"""Texts released at once, in worlds of up to so many and in those of more."""
 
 
 class People:
@@ -39,12 +44,13 @@ class People:
     def _plan(self) -> None:
         world, chance, plan = self.world, self.chance, self.world.plan
         left = plan.messages
+        bursts = _LONG_BURSTS if left > _MANY else _BURSTS
         while left:
             name = chance.choice(NAMES)
             at_ms = plan.place(chance.randint(1_000, plan.span_ms))
             if plan.outage_ms[1] and chance.random() < 0.1:
                 at_ms = plan.outage_ms[0] + chance.randrange(plan.outage_ms[1])
-            burst = min(left, chance.choice((1, 1, 1, 1, 2, 5, 10)))
+            burst = min(left, chance.choice(bursts))
             left -= burst
             for _ in range(burst):
                 world.after(at_ms - world.ms, partial(self.write, name))
@@ -112,6 +118,7 @@ class People:
         if not station.alive:
             return
         rows = station.store.arrivals(LINE, 0, 6, side=THEIRS, kinds=[receipts.TEXT], newest=True)
+        rows = [row for row in rows if not row.variant]
         if not rows:
             return
         row = self.chance.choice(rows)

@@ -1,16 +1,19 @@
-"""The plan of a world: which faults, wires and parties a seed brings together.
+"""The plan of a world: which faults, bearers and parties a seed brings together.
 
 Theory of operation: swarm testing. Not every fault in every world: each seed draws a mix, because
-some errors show only where a certain fault is absent. A plan also fixes the stretch of virtual
-time in which faults may strike, and a long outage inside it: what is planned after the outage
-moves behind it. A plan is drawn from the seed alone.
+some errors show only where a certain fault is absent. A plan also fixes which bearers the line
+has, the stretch of virtual time in which faults may strike, and a long outage inside it: what is
+planned after the outage moves behind it. A plan is drawn from the seed alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .chance import stream
+from ..bearers.base import BearerProfile
+from ..bearers.relay import PROFILE as RELAY
+from ..bearers.tcp import PROFILE as TCP
+from .chance import Chance, stream
 
 KINDS = (
     "loss",
@@ -20,6 +23,9 @@ KINDS = (
     "blackhole",
     "corruption",
     "replay",
+    "hundredfold replay",
+    "withholding",
+    "mixed lines",
     "crash",
     "crash before commit",
     "crash after commit",
@@ -29,15 +35,56 @@ KINDS = (
     "clock forward",
     "clock back",
     "restore",
+    "rollback",
+    "both sides",
+    "tape burned",
     "long outage",
 )
 """Every kind of fault; each must strike in at least a fifth of all seeds."""
 
-_SHARES = {"restore": 0.3, "long outage": 0.3, "crash in take": 0.55, "partition": 0.45}
+RELAYED = frozenset({"duplication", "reordering", "hundredfold replay", "withholding"})
+"""Kinds that only a relay can commit."""
+SET_BACK = frozenset({"restore", "rollback", "both sides"})
+"""Kinds that put a post back to an earlier state."""
+
+_SHARES = {
+    "restore": 0.28,
+    "rollback": 0.28,
+    "both sides": 0.26,
+    "tape burned": 0.3,
+    "long outage": 0.28,
+    "crash in take": 0.55,
+    "partition": 0.45,
+    "hundredfold replay": 0.3,
+    "withholding": 0.32,
+    "mixed lines": 0.36,
+}
 _SHARE = 0.42
-_HOSTILE_SHARE = 0.12
+_HOSTILE_SHARE = 0.1
+_TAPED_PAGES_MIN = 3
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
+
+_BEARERS = (
+    ("tcp",),
+    ("relay",),
+    ("tcp", "relay"),
+    ("tcp", "relay"),
+    ("tcp", "relay"),
+    ("tcp", "tcp2"),
+    ("tcp", "tcp2", "relay"),
+    ("relay", "relay2"),
+    ("relay", "radio"),
+    ("tcp", "relay", "radio"),
+    ("tcp", "courier"),
+    ("relay", "courier"),
+    ("tcp", "tcp2", "relay", "radio", "courier"),
+)
+"""Mixes of bearers, drawn evenly: two connections, two relays, a slow narrow radio, a courier."""
+_OUTAGE_DAYS = (2, 2, 3, 3, 9, 17)
+"""Receiving runs, keys and roots that were superseded are let go after eight."""
+_MESSAGES = ((0.975, 50, 58), (0.997, 80, 250), (1.0, 1_000, 3_000))
+"""(share up to here, fewest, most): a few worlds have thousands of messages."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +97,10 @@ class Plan:
     """The station whose post is driven by a mutant, or ""."""
     tape_pages: int
     """0: paired by cards alone."""
-    bearers: tuple[str, ...]
-    costs: dict[str, int]
-    padded: bool
+    bearers: tuple[BearerProfile, ...]
+    """What each says of itself; a name's letters say what it is."""
+    courier: str
+    """The station that a courier sets out from."""
     messages: int
     span_ms: int
     """Virtual time in which people write and faults strike, the long outage apart."""
@@ -70,32 +118,76 @@ class Plan:
         return self.place(self.span_ms)
 
 
+def kind_of(bearer: str) -> str:
+    """What a bearer of this name is: "tcp", "relay", "radio" or "courier"."""
+    return bearer.rstrip("0123456789")
+
+
+def _profile(name: str, chance: Chance, *, padded: bool, taped: bool) -> BearerProfile:
+    """A bearer's declaration: of production where there is such a bearer."""
+    kind = kind_of(name)
+    if kind == "tcp":
+        return replace(TCP, name=name, cost=chance.choice((10, 10, 15)), padded=padded)
+    if kind == "relay":
+        return replace(RELAY, name=name, cost=chance.choice((5, 10, 20, 20)), padded=padded)
+    if kind == "radio":
+        return BearerProfile(
+            name=name,
+            latency_ms=2_000,
+            rate_bytes_s=1_000,
+            # An opening by cards alone is 1,714 bytes long.
+            mtu_bytes=chance.choice((256, 512)) if taped else 2_048,
+            retry_ms_min=8_000,
+            retry_ms_max=120_000,
+            cost=50,
+            padded=False,
+        )
+    return BearerProfile(
+        name=name,
+        # It promises minutes and takes days.
+        latency_ms=MINUTE_MS,
+        mtu_bytes=4_096,
+        retry_ms_min=2 * MINUTE_MS,
+        retry_ms_max=4 * MINUTE_MS,
+        cost=100,
+        padded=padded,
+        two_way=False,
+    )
+
+
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
     chance = stream(seed, "plan")
     kinds = frozenset(kind for kind in KINDS if chance.random() < _SHARES.get(kind, _SHARE))
-    span_ms = chance.randint(2 * MINUTE_MS, 8 * MINUTE_MS)
+    span_ms = chance.randint(2 * MINUTE_MS, 5 * MINUTE_MS)
     hostile = chance.choice("ab") if chance.random() < _HOSTILE_SHARE else ""
     if hostile:
-        kinds -= {"restore"}
+        kinds -= SET_BACK
     outage = (0, 0)
     if "long outage" in kinds:
-        outage = (chance.randint(span_ms // 4, span_ms * 3 // 4), chance.randint(2, 24) * DAY_MS)
-    bearers: tuple[str, ...] = chance.choice(
-        (("tcp",), ("relay",), ("tcp", "relay"), ("tcp", "relay"))
-    )
-    relayed = kinds & {"loss", "duplication", "reordering"}
-    if relayed and "relay" not in bearers:
-        bearers = ("tcp", "relay")
+        begin_ms = chance.randint(span_ms // 4, span_ms * 3 // 4)
+        outage = (begin_ms, chance.choice(_OUTAGE_DAYS) * DAY_MS)
+    names: tuple[str, ...] = chance.choice(_BEARERS)
+    if kinds & RELAYED and "relay" not in names:
+        names = (*names, "relay")
+    if "loss" in kinds and not {"relay", "radio"} & set(names):
+        names = (*names, "relay")
+    tape_pages = chance.choice((0, 2, 3, 8))
+    if "tape burned" in kinds:
+        tape_pages = max(tape_pages, _TAPED_PAGES_MIN)
+    padded = chance.random() < 0.7
+    size = chance.random()
+    low, high = next((low, high) for share, low, high in _MESSAGES if size < share)
     return Plan(
         seed=seed,
         kinds=kinds,
         hostile=hostile,
-        tape_pages=chance.choice((0, 2, 3, 8)),
-        bearers=bearers,
-        costs={"tcp": 10, "relay": chance.choice((5, 10, 20, 20))},
-        padded=chance.random() < 0.7,
-        messages=chance.randint(52, 80),
+        tape_pages=tape_pages,
+        bearers=tuple(
+            _profile(name, chance, padded=padded, taped=bool(tape_pages)) for name in names
+        ),
+        courier=chance.choice("ab"),
+        messages=chance.randint(low, high),
         span_ms=span_ms,
         outage_ms=outage,
     )

@@ -20,11 +20,13 @@ from ..core.inbound import Reception
 from ..core.line import Line
 from ..core.states import Event
 from ..core.transcript import CHAINED, THEIRS, serial_at
+from ..delivery.dispatch import Dispatch
 from ..delivery.outbox import Outbox
+from ..errors import SealError
 from ..inputs import Arrived, Input, Release
 from ..ledger import LineLedger
 from ..post import Post
-from ..sealing.seal import Seal
+from ..sealing.seal import Opened, Seal, Unreadable
 from ..store.base import Batch
 
 Sabotage = Callable[[], Any]
@@ -244,6 +246,64 @@ def ahead_not_kept() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def replays_answered() -> Iterator[None]:
+    """A datagram that was opened before is confirmed each time it comes."""
+    open_new = Seal.open
+
+    def polite(self: Seal, datagram: bytes, now: Now) -> Opened:
+        opened = open_new(self, datagram, now)
+        return opened or Opened(b"", self._header(datagram)[1][:4])
+
+    with patch.object(Seal, "open", polite):
+        yield
+
+
+@contextmanager
+def death_unreported() -> Iterator[None]:
+    """A bearer's report of its own death goes unheard."""
+    with patch.object(Dispatch, "bearer_down", lambda self, *_: None):
+        yield
+
+
+@contextmanager
+def salt_fixed() -> Iterator[None]:
+    """The salt of a datagram is not random: a machine put back repeats key and nonce."""
+    seal = Seal.seal
+
+    def unsalted(self: Seal, *args: Any, **named: Any) -> bytes:
+        entropy, self.entropy = self.entropy, bytes
+        try:
+            return seal(self, *args, **named)
+        finally:
+            self.entropy = entropy
+
+    with patch.object(Seal, "seal", unsalted):
+        yield
+
+
+@contextmanager
+def page_kept() -> Iterator[None]:
+    """The page of the tape that went into a root stays on the disk."""
+    with patch.object(Seal, "_renewed", lambda self, page: setattr(self, "_dirty", True)):
+        yield
+
+
+@contextmanager
+def foreign_answered() -> Iterator[None]:
+    """What authenticates under no key of ours is answered like a run that was lost."""
+    header = Seal._header
+
+    def trusting(self: Seal, datagram: bytes) -> tuple[int, bytes, int]:
+        try:
+            return header(self, datagram)
+        except SealError:
+            raise Unreadable(datagram[:4]) from None
+
+    with patch.object(Seal, "_header", trusting):
+        yield
+
+
 SABOTAGES: dict[str, Sabotage] = {
     "ack-before-commit": ack_before_commit,
     "send-before-commit": send_before_commit,
@@ -259,5 +319,10 @@ SABOTAGES: dict[str, Sabotage] = {
     "never-repeated": never_repeated,
     "restore-unnoticed": restore_unnoticed,
     "ahead-not-kept": ahead_not_kept,
+    "replays-answered": replays_answered,
+    "death-unreported": death_unreported,
+    "salt-fixed": salt_fixed,
+    "page-kept": page_kept,
+    "foreign-answered": foreign_answered,
 }
 """Every sabotage by the name `--sabotage` takes."""

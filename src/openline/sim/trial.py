@@ -1,0 +1,150 @@
+"""What a world must show once its faults have ended: it settles, lives, agrees, and keeps quiet.
+
+Theory of operation: the line must be settled within `SETTLE_MS_MAX` of virtual time; then a fresh
+FLASH goes each way and both sides ask whether the records agree. Where a relay floods, old
+datagrams come again a hundredfold and must hardly be answered. What was withheld for a week or
+travels with a courier then arrives, and all of it must hold once more. Last, the checker judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..core.precedence import Precedence
+from ..core.transcript import THEIRS
+from ..inputs import Compare
+from .carriers import Courier, Stored
+from .people import People
+from .plan import DAY_MS, MINUTE_MS
+from .station import LINE
+from .world import NAMES, World
+
+SETTLE_MS_MAX = 15 * MINUTE_MS
+FLASH_MS_MAX = 2 * MINUTE_MS
+QUIET_DATAGRAMS = 4
+"""Old datagrams that are repeated to each side a hundred times when all is quiet."""
+EXTRA_TRAFFIC_MAX = 0.01
+"""Of what a relay repeats, how much may be answered."""
+_CALM_MS = 3 * MINUTE_MS
+"""How long what is still on slow wires, and receipts that people have in mind, may take."""
+_QUIET_MS = 30_000
+_LOOK_MS = 2_000
+_ASK_MS = 20_000
+
+
+def stand(world: World, people: People) -> int:
+    """Let a healed world stand trial; the virtual time it took to settle. Raises Violation."""
+    settled_ms = _wait(world, "not settled", lambda: _settled(world, people), SETTLE_MS_MAX)
+    _live(world, people)
+    _keep_quiet(world)
+    late_ms = max(
+        (wire.due_ms for wire in world.wires.values() if isinstance(wire, Stored | Courier)),
+        default=0,
+    )
+    if late_ms > world.ms:
+        world.run_until(late_ms + DAY_MS // 4)
+        _wait(world, "not settled days later", lambda: _settled(world, people), SETTLE_MS_MAX)
+        _live(world, people)
+    digests = {name: world.status(name).digest for name in NAMES}
+    world.checker.judge({name: world.stations[name].store for name in NAMES}, digests)
+    return settled_ms
+
+
+def _wait(world: World, what: str, done: Callable[[], bool], most_ms: int) -> int:
+    """Let time pass until `done`; the virtual time it took. Raises Violation."""
+    begin_ms = world.ms
+    while not done():
+        if world.ms - begin_ms >= most_ms:
+            world.checker.fail(
+                f"{what} within {most_ms // 1000} s of virtual time: {_state(world)}"
+            )
+        world.run_until(world.ms + _LOOK_MS)
+    return world.ms - begin_ms
+
+
+def _state(world: World) -> str:
+    shown = []
+    for name in NAMES:
+        s = world.status(name)
+        shown.append(
+            f"{name}: {s.state} own {s.own_number} acked {s.acked_number} outbox {s.outbox}"
+            f" peer {s.peer_number}/{s.peer_highest} gaps {s.gaps} lost {s.lost} faults {s.faults}"
+        )
+    return "; ".join(shown)
+
+
+def _settled(world: World, people: People) -> bool:
+    if not people.idle or not all(station.alive for station in world.stations.values()):
+        return False
+    if world.plan.hostile:
+        return _newest_arrived(world)
+    for name in NAMES:
+        own, other = world.status(name), world.status(world.checker.other(name))
+        # One who was put back, and has had nothing to say since, does not know what it has said.
+        behind = own.own_number < other.peer_number and name in world.checker.unaware
+        level = own.own_number == other.peer_number == other.peer_highest
+        if own.outbox or own.gaps or not (level or behind):
+            return False
+    return True
+
+
+def _newest_arrived(world: World) -> bool:
+    """Against a hostile peer: whether what each released last is on the other's disk."""
+    for name in NAMES:
+        store = world.stations[world.checker.other(name)].store
+        for number, incarnation in ((s.number, s.incarnation) for s in world.newest[name]):
+            if store.row(LINE, THEIRS, number, incarnation) is None:
+                return False
+    return True
+
+
+def _live(world: World, people: People) -> None:
+    """A fresh FLASH each way is held soon, and both are told whether the records agree."""
+    for name in NAMES:
+        people.write(name, Precedence.FLASH)
+        world.newest[name] = world.checker.released[name][-1:]
+    _wait(world, "FLASH not held", lambda: _settled(world, people), FLASH_MS_MAX)
+    if not world.plan.hostile:
+        _compare(world)
+        _wait(world, "not settled", lambda: _settled(world, people), FLASH_MS_MAX)
+
+
+def _compare(world: World) -> None:
+    """Both ask until they are told, and are told the truth."""
+    asked_ms: dict[str, int] = {}
+    begun_s = {name: world.stations[name].now().wall_s for name in NAMES}
+
+    def compared() -> bool:
+        done = True
+        for name in NAMES:
+            said = world.status(name).comparison
+            fresh = said is not None and said.asked_s >= begun_s[name]
+            if said is None or not fresh or said.answered_s is None:
+                done = False
+                if world.ms - asked_ms.get(name, -_ASK_MS) >= _ASK_MS:
+                    asked_ms[name] = world.ms
+                    world.stations[name].step(Compare(LINE, "sim"))
+            elif said.agree is not True and not world.checker.apart(stores):
+                world.checker.fail(f"{name} finds that the records differ: {said}")
+        return done
+
+    stores = {name: world.stations[name].store for name in NAMES}
+    _wait(world, "no answer to Compare", compared, FLASH_MS_MAX)
+
+
+def _keep_quiet(world: World) -> None:
+    """Old datagrams and those of another line come again and again; nobody must mind."""
+    relays = [wire for wire in world.wires.values() if isinstance(wire, Stored)]
+    if world.plan.hostile or "hundredfold replay" not in world.plan.kinds:
+        return
+    world.run_until(world.ms + _CALM_MS)
+    before, copies = world.checker.sealings, 0
+    for name in NAMES:
+        taken = list(dict.fromkeys(world.stations[name].taken))
+        copies += relays[0].flood(name, taken[-QUIET_DATAGRAMS:])
+        relays[0].hand(name, world.strangers)
+        copies += len(world.strangers)
+    world.run_until(world.ms + _QUIET_MS)
+    answers = world.checker.sealings - before
+    if answers > EXTRA_TRAFFIC_MAX * copies:
+        world.checker.fail(f"{answers} datagrams in answer to {copies} old and foreign ones")
