@@ -80,8 +80,11 @@ def _settled(world: World, people: People) -> bool:
         return _newest_arrived(world)
     for name in NAMES:
         own, other = world.status(name), world.status(world.checker.other(name))
-        # One who was put back, and has had nothing to say since, does not know what it has said.
-        behind = own.own_number < other.peer_number and name in world.checker.unaware
+        # One who was put back, and has had nothing to say since, knows neither what it has said
+        # nor what it has held; nor does the other side know.
+        unaware = world.checker.unaware
+        behind = own.own_number < other.peer_number and name in unaware
+        behind |= own.own_number > other.peer_number and world.checker.other(name) in unaware
         level = own.own_number == other.peer_number == other.peer_highest
         if own.outbox or own.gaps or not (level or behind):
             return False
