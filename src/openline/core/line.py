@@ -61,7 +61,7 @@ class Delivery(Protocol):
         """The other side did not take a record; whether it was on its way."""
 
     def forget(self) -> None:
-        """The other side lost what it held beyond the acknowledged number."""
+        """The other side may have lost what it held beyond the acknowledged number."""
 
     def piece(self, payload: bytes, now_ms: int) -> bytes | None:
         """A PIECE of a record of theirs; the record when it is whole. Raises RemoteError."""
@@ -260,8 +260,8 @@ class Line:
             self.impersonated = True
             return
         end = segment_end(self.branch, at, self.number) if at is not None else 0
+        self.delivery.forget()  # what was held beyond that, an ACK says anew
         if min(begin.reader_contiguous, end) < self.acked:
-            self.delivery.forget()
             fresh = self._floor != self.acked or self.number == self.acked
             (self._begin if fresh else self._ask_begin)(now)
 
