@@ -41,7 +41,7 @@ def stand(world: World, people: People) -> int:
         (wire.due_ms for wire in world.wires.values() if isinstance(wire, Stored | Courier)),
         default=0,
     )
-    if late_ms > world.ms:
+    if late_ms > world.ms and not world.plan.hostile:
         world.run_until(late_ms + DAY_MS // 4)
         _wait(world, "not settled days later", lambda: _settled(world, people), SETTLE_MS_MAX)
         _live(world, people)
