@@ -96,7 +96,9 @@ def copy(tmp_path: Path) -> Copy:
     (tmp_path / "bin").mkdir()
     for name in ("cat", "cp", "mkdir", "rm", "sh"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
-    for path, script in (("fake-python", PYTHON), ("bin/apt-get", APT), ("bin/strace", PYTHON)):
+    fakes = {"fake-python": PYTHON, "bin/apt-get": APT}
+    fakes |= {f"bin/{program}": PYTHON for program in ("strace", "spin", "cc")}
+    for path, script in fakes.items():
         (tmp_path / path).write_text(script)
         (tmp_path / path).chmod(0o755)
     return Copy(tmp_path)
@@ -190,6 +192,18 @@ def test_a_system_package_it_cannot_add_is_named(copy: Copy) -> None:
     tried = [line for line in copy.log() if line.startswith("apt-get")]
     install = "apt-get install -qq strace"
     assert tried == ([install, "apt-get update -qq", install] if os.geteuid() == 0 else [])
+
+
+def test_the_model_needs_spin_and_no_environment(copy: Copy) -> None:
+    (copy.root / "docs" / "models").mkdir(parents=True)
+    (copy.root / "docs" / "models" / "verify.py").write_text("import sys\nsys.exit(sys.argv[1])\n")
+    ended = copy.run("model", "--quick")
+    assert (ended.returncode, ended.stderr) == (1, "--quick\n")
+    assert copy.log() == []
+    (copy.root / "bin" / "spin").unlink()
+    ended = copy.run("model")
+    assert ended.returncode == 2
+    assert "sudo apt-get install spin" in ended.stderr
 
 
 def test_what_it_does_not_know_is_answered_by_what_it_knows(copy: Copy) -> None:

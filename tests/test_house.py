@@ -222,7 +222,7 @@ def unknown_words(words: list[str], dev: ModuleType) -> list[str]:
     if words[0] == "./dev":
         known = set(dev.COMMANDS)
         code = [ROOT / "dev", ROOT / "tests" / "conftest.py"]
-        code += python_files("bench", "demo", "src/openline/sim")
+        code += python_files("bench", "demo", "docs", "src/openline/sim")
         text = "".join(path.read_text(encoding="utf-8") for path in code)
         named = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)][:1]
         options = {word for word in words[1:] if word.startswith("--") and f'"{word}"' not in text}
