@@ -243,6 +243,20 @@ def test_no_key_and_no_serial_is_used_twice(
     assert sum(map(len, used)) == len(set().union(*used))
 
 
+def test_a_text_sent_before_the_loss_was_known_is_sent_again_at_once(
+    kept: Callable[[World, str], GiveBack],
+) -> None:
+    world = World()
+    give_back = kept(world, "a")
+    world.month()
+    world.cut(*"ab")
+    give_back(world, "a")
+    world.rise("a")
+    world.say("b", "sealed to keys that are lost")
+    world.flow()
+    assert "sealed to keys that are lost" in world.texts("a"), "no timer was waited for"
+
+
 def serials(store: MemoryStore, side: int) -> set[str]:
     """The serials of one side that a store holds."""
     rows = store.arrivals(1, 0, 10_000, side=side)

@@ -176,6 +176,7 @@ class Lane:
     def arrived(self, bearer: str, datagrams: Sequence[bytes], now: Now) -> None:
         """Take datagrams that a bearer handed in."""
         for datagram in datagrams:
+            told = len(self.seal.events)
             try:
                 opened = self.seal.open(datagram, now)
             except Unreadable as unreadable:
@@ -186,6 +187,9 @@ class Lane:
                 continue
             if opened is None:
                 continue
+            if ("alarm", {}) in self.seal.events[told:]:
+                # What is on the wire was sealed to keys that are lost.
+                self.dispatch.requeue()
             if self._reopened is not None:
                 self._reopened = (self._reopened[0], 0)
             self.heard_s = now.wall_s
