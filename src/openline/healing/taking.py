@@ -166,6 +166,8 @@ class Taker:
             # They went back behind it: read the new branch from where we asked.
             question.cursor = serial_at(branch, question.start.number)
             question.proof, self.dirty = None, True
+        if question.cursor.number >= self._line.reception.contiguous:
+            return False
         rows = size = 0
         for number, found in self._copies(question.cursor.number):
             if found is not None:
