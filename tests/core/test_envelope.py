@@ -223,9 +223,10 @@ def test_every_language_code_reads_as_one_tag_or_none() -> None:
 def begins(draw: st.DrawFn) -> tuple[Serial, Begin]:
     """A BEGIN as an honest author might write it, and its serial."""
     made = draw(st.lists(INCARNATIONS, min_size=1, max_size=20, unique=True))
-    firsts = sorted(draw(st.sets(NUMBERS, min_size=len(made) - 1, max_size=len(made) - 1)) | {1})
-    number = 1 if len(made) == 1 else firsts[-1] + draw(st.integers(1, 1 << 40))
+    later = draw(st.sets(st.integers(2, 1 << 61), min_size=len(made), max_size=len(made)))
+    firsts = [1, *sorted(later)]
     path = tuple(Segment(*pair) for pair in zip(made[1:], firsts, strict=False))
+    number = firsts[len(path)]
     floor = draw(st.integers(0, number - 1))
     head = draw(st.binary(min_size=32, max_size=32))
     return Serial(made[0], number), Begin(floor, head, draw(INCARNATIONS), draw(VALUES), path)
