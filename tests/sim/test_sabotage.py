@@ -25,7 +25,7 @@ CATCHING: dict[str, Sequence[int]] = {
     "restore-unnoticed": (3,),
     "ahead-not-kept": (1,),
     "replays-answered": (7,),
-    "death-unreported": (1,),
+    "death-unreported": (2,),
     "salt-fixed": (3,),
     "page-kept": (2,),
     "foreign-answered": (7,),

@@ -50,18 +50,20 @@ SET_BACK = frozenset({"restore", "rollback", "both sides"})
 _SHARES = {
     "restore": 0.28,
     "rollback": 0.28,
-    "both sides": 0.26,
-    "tape burned": 0.3,
-    "long outage": 0.28,
+    "both sides": 0.32,
+    "tape burned": 0.36,
+    "long outage": 0.33,
     "crash in take": 0.55,
     "partition": 0.45,
     "hundredfold replay": 0.3,
-    "withholding": 0.32,
+    "withholding": 0.38,
     "mixed lines": 0.36,
+    "disk full": 0.52,
+    "corruption": 0.46,
 }
 _SHARE = 0.42
 _HOSTILE_SHARE = 0.1
-_TAPED_PAGES_MIN = 3
+_TAPED_PAGES_MIN = 6
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 
