@@ -208,3 +208,15 @@ def test_a_bearer_that_is_gone_keeps_nothing() -> None:
     outbox.hearing = "relay"
     assert outbox.acknowledge(Ack(7, 2), 2, 10) == [1, 2]
     assert outbox.deadline() is None
+
+
+def test_what_went_with_a_courier_goes_over_a_wire_that_comes_back() -> None:
+    outbox = Outbox()
+    days_ms = 2 * 86_400_000
+    courier = BearerProfile("courier", days_ms, 4096, days_ms, 4 * days_ms, 50, two_way=False)
+    outbox.bearer_up("courier", courier, 0)
+    outbox.add(Serial(7, 1), raw_record(7, 1))
+    assert taken(outbox, "courier") == [1]
+    bring_up(outbox, "tcp", 10)
+    assert taken(outbox, "tcp") == [1]
+    assert taken(outbox, "courier") == []

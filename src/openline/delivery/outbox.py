@@ -134,7 +134,11 @@ class Outbox:
         channel.backoff = 0
         channel.asked(now_ms, given=True)
         for number in sorted(self._sent):
-            self._note_spread(self.entries[number])
+            entry = self.entries[number]
+            due_ms = min((f.due_ms for f in entry.flights.values() if f.live), default=now_ms)
+            # What went into a bag of days is not waited for when a wire comes back.
+            entry.repeated = entry.repeated or due_ms - now_ms > 4 * channel.timeout_ms()
+            self._note_spread(entry)
 
     def bearer_down(self, bearer: str, code: str, actor: str, now_ms: int) -> bool:
         """A bearer cannot carry: what was on it alone goes elsewhere at once. Whether that is

@@ -70,7 +70,7 @@ class ReceivingRun:
 
 @dataclass(slots=True)
 class SendingRun:
-    """A run of ours, in memory only."""
+    """A run of ours, in memory only (R6)."""
 
     run_id: bytes
     chain_key: bytes

@@ -208,7 +208,7 @@ class Seal:
         """A new run has shown itself genuine: keep it, and what its opening announces."""
         running_s = self.running_s(now)
         self.runs[run_id] = run
-        while len(self.runs) > limits.RUNS_MAX:
+        while len(self.runs) > limits.RUNS_MAX:  # R9
             self._retire(
                 min(self.runs, key=lambda r: self.runs[r].used_s if r != run_id else 1 << 62)
             )
