@@ -14,6 +14,7 @@ FAILED_ONCE = {
     54: "a post that was rolled back stayed behind the numbers it had used before",
     56: "two posts answered each other at the speed of the wire while one's disk was full",
     96: "what a post said after a rollback passed for held, and never came",
+    254: "a BEGIN that came days late led a silent reader astray, and its author was not told",
     2022: "an author whose newest BEGIN was held on a branch left never began again",
 }
 """Seeds that found something when the code was younger, and what it was. (Those of the simulator's

@@ -257,7 +257,8 @@ class Line:
             self.tell("lost", ranges=list(self.reception.lost))
         at = find_segment(self.branch, begin.reader_incarnation)
         if at is None and begin.reader_incarnation:
-            self.impersonated = True
+            self.impersonated, self._unheard = True, 0
+            self._ask_begin(now)
             return
         end = segment_end(self.branch, at, self.number) if at is not None else 0
         self.delivery.forget()  # what was held beyond that, an ACK says anew
@@ -275,8 +276,7 @@ class Line:
         at = find_segment(self.branch, ack.incarnation)
         if at is None:
             if ack.incarnation:
-                self.impersonated = True
-                self._unheard = 0
+                self.impersonated, self._unheard = True, 0
                 self._ask_begin(now)
             return
         end = segment_end(self.branch, at, self.number)
