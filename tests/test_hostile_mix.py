@@ -64,7 +64,7 @@ class Chaos:
             case FrameType.PIECE:
                 whole = self.record()
                 at = self.chance.randrange(len(whole))
-                return Frame(kind, Piece(self.serial(), len(whole), at, whole[at:]).encode())
+                return Frame(kind, Piece.cut(self.serial(), whole, at, len(whole)).encode())
             case FrameType.ACK:
                 number = self.number()
                 held = ((number + 2, number + 2 + self.chance.randrange(50)),)

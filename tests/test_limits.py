@@ -130,7 +130,7 @@ def test_ack_storm_cannot_drive_retransmission(pair: LinePair, mutant: Mutant, g
 
 
 def piece(serial: Serial, total: int = limits.RECORD_BYTES_MAX, offset: int = 0) -> Frame:
-    return Frame(FrameType.PIECE, Piece(serial, total, offset, b"x").encode())
+    return Frame(FrameType.PIECE, Piece(serial, total, bytes(4), offset, b"x").encode())
 
 
 def test_open_pieces(pair: LinePair, mutant: Mutant) -> None:
@@ -153,8 +153,8 @@ def test_open_pieces(pair: LinePair, mutant: Mutant) -> None:
 def test_pieces_of_one_byte_cost_no_more_than_the_record(pair: LinePair, mutant: Mutant) -> None:
     incarnation, number = mutant.last
     serial = Serial(incarnation, number + 1)
-    for start in range(0, 6000, 600):
-        mutant.send(*(piece(serial, 66_000, offset) for offset in range(start, start + 600, 2)))
+    for start in range(0, 6000, 400):
+        mutant.send(*(piece(serial, 66_000, offset) for offset in range(start, start + 400, 2)))
     (opened,) = lane(pair).outbox._assembly._open.values()
     assert len(opened.data) == 66_000
     assert len(opened.have) == 3000
@@ -184,7 +184,7 @@ def test_decompression_bomb(pair: LinePair, mutant: Mutant) -> None:
     whole = mutant.ahead(1, flags=2, body=bomb)
     serial = Serial(*mutant.last)._replace(number=mutant.last.number + 1)
     for at in range(0, len(whole), 3000):
-        part = Piece(serial, len(whole), at, whole[at : at + 3000])
+        part = Piece.cut(serial, whole, at, at + 3000)
         mutant.send(Frame(FrameType.PIECE, part.encode()))
     assert mutant.refusals() == [Refusal.MALFORMED]
     still_carries(pair)

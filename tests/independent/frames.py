@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
-from .wire import VARINT_MAX, Cursor, RefusedError, need
+from .wire import VARINT_MAX, Cursor, RefusedError, need, sha256
 
 TIMES_MAX = 3_162_240_000
 BODY_MAX = 65_536
@@ -70,13 +70,15 @@ class Inner:
 
 
 def _piece(at: Cursor) -> dict[str, object]:
-    incarnation, number, total, offset = at.number(3), at.varint(), at.varint(), at.varint()
+    incarnation, number, total = at.number(3), at.varint(), at.varint()
+    check, offset = at.take(4), at.varint()
     part = at.rest()
     need(0 < len(part) <= total - offset and total <= RECORD_MAX, "malformed")
     return {
         "incarnation": incarnation,
         "number": number,
         "total": total,
+        "check": check,
         "offset": offset,
         "bytes": part,
     }
@@ -342,6 +344,7 @@ class Assembly:
     def __init__(self) -> None:
         """Begin with nothing."""
         self.total: int | None = None
+        self.check: object = None
         self.parts: dict[int, int] = {}
 
     def add(self, frame: Frame) -> bytes | None:
@@ -349,8 +352,9 @@ class Assembly:
         total, offset, part = (frame.fields[name] for name in ("total", "offset", "bytes"))
         if not (isinstance(total, int) and isinstance(offset, int) and isinstance(part, bytes)):
             raise TypeError("not a PIECE")
-        need(self.total in (None, total), "pieces-differ")
-        self.total = total
+        check = frame.fields["check"]
+        need(self.total in (None, total) and self.check in (None, check), "pieces-differ")
+        self.total, self.check = total, check
         self.parts.update(enumerate(part, offset))
         if len(self.parts) < total:
             return None
@@ -358,4 +362,5 @@ class Assembly:
         at = Cursor(record)
         serial = (at.number(3), at.varint())
         need(serial == (frame.fields["incarnation"], frame.fields["number"]), "pieces-differ")
+        need(sha256(record)[:4] == check, "pieces-differ")
         return record

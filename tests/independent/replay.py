@@ -190,8 +190,8 @@ class Reader:
     def _outcome(self, found: Frame) -> str | None:
         try:
             if found.type == Type.PIECE:
-                serial = (found.fields["incarnation"], found.fields["number"])
-                whole = self.pieces.setdefault(serial, Assembly()).add(found)
+                of = tuple(found.fields[name] for name in ("incarnation", "number", "check"))
+                whole = self.pieces.setdefault(of, Assembly()).add(found)
             else:
                 whole = bytes.fromhex(plain(found.fields["record"]))
             return None if whole is None else self.chain.take(whole)

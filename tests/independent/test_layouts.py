@@ -196,10 +196,11 @@ def test_path_may_start_right_above_the_floor() -> None:
 
 def test_pieces_make_a_record_in_any_order() -> None:
     whole = record(7, 3, b"long" * 100)
+    check = hashlib.sha256(whole).digest()[:4]
     frames: list[Frame] = []
     for offset in range(0, len(whole), 100):
         part = whole[offset : offset + 100]
-        payload = b"\0\0\x07\x03" + varint(len(whole)) + varint(offset) + part
+        payload = b"\0\0\x07\x03" + varint(len(whole)) + check + varint(offset) + part
         frames += read_inner(b"\x82" + payload).frames
     pieces = Assembly()
     found = [pieces.add(frame) for frame in reversed(frames)]

@@ -110,7 +110,7 @@ def lines() -> list[Json]:
 def inners() -> list[Json]:
     """Frames one by one: what ends the reading, and what does not."""
     run = Frame(4, b"abcd")
-    piece = b"\0\0\7\3" + varint(100) + varint(90) + b"0123456789"
+    piece = b"\0\0\7\3" + varint(100) + bytes(4) + varint(90) + b"0123456789"
     broken = {
         "truncated": (b"\x04\x09abc", "truncated"),
         "no-length": (b"\x04", "truncated"),
@@ -119,8 +119,8 @@ def inners() -> list[Json]:
         "ack-of-nothing": (b"\x83\0\0\7\x09\0\1", "malformed"),
         "ack-of-too-much": (b"\x83\0\0\7\x09" + b"\1\1" * 33, "malformed"),
         "piece-beyond-its-end": (b"\x82" + piece + b"!", "malformed"),
-        "piece-of-nothing": (b"\x82\0\0\7\3\x05\5", "malformed"),
-        "piece-too-long": (b"\x82\0\0\7\3" + varint(66_305) + b"\0x", "malformed"),
+        "piece-of-nothing": (b"\x82\0\0\7\3\x05" + bytes(4) + b"\5", "malformed"),
+        "piece-too-long": (b"\x82\0\0\7\3" + varint(66_305) + bytes(5) + b"x", "malformed"),
     }
     made = []
     for name, (data, fault) in broken.items():

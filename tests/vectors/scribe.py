@@ -113,7 +113,7 @@ class Scribe:
         """A record as PIECE frames of `size` bytes each."""
         serial = Serial(int.from_bytes(data[:3], "big"), data[3])
         return [
-            Frame(FrameType.PIECE, Piece(serial, len(data), at, data[at : at + size]).encode())
+            Frame(FrameType.PIECE, Piece.cut(serial, data, at, at + size).encode())
             for at in range(0, len(data), size)
         ]
 

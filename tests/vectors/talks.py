@@ -15,6 +15,7 @@ from openline.core import receipts
 from openline.core.envelope import Frame, FrameType, varint
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
+from openline.delivery.assembly import Piece, check_of
 from openline.inputs import Compare, Receive, Release
 from openline.sealing.keys import Kit
 from openline.sealing.roots import Root
@@ -312,10 +313,15 @@ def pieces() -> Json:
     parts = scribe.pieces(scribe.record(7, 2, b"in pieces " * 60), 200)
     for part in reversed(parts):
         talk.give(scribe.datagram(run, part))
-    parts = scribe.pieces(scribe.record(7, 3, b"shorter " * 30), 150)
-    longer = scribe.pieces(raw_record(7, 3, body=bytes(400)), 150)
+    whole = scribe.record(7, 3, b"shorter " * 30)
+    parts = scribe.pieces(whole, 150)
+    longer = Piece(Serial(7, 3), 999, check_of(whole), 0, b"x")
+    other = scribe.pieces(raw_record(7, 3, body=b"another " * 30), 150)
     talk.give(scribe.datagram(run, parts[0]))
-    talk.give(scribe.datagram(run, longer[1]), outcomes=["pieces-differ"])
+    talk.give(scribe.datagram(run, other[1]))
+    talk.give(
+        scribe.datagram(run, Frame(FrameType.PIECE, longer.encode())), outcomes=["pieces-differ"]
+    )
     talk.give(scribe.datagram(run, parts[1]))
     return talk.done()
 

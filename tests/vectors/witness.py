@@ -185,6 +185,7 @@ def _fields(frame: Frame) -> Json:
             "incarnation": piece.serial.incarnation,
             "number": piece.serial.number,
             "total": piece.total,
+            "check": piece.check.hex(),
             "offset": piece.offset,
             "bytes": piece.data.hex(),
         }

@@ -157,7 +157,7 @@ class Dispatch:
         self._tests[channel.name], channel.acked_ms = now.mono_ms, None
         if frame_bytes(len(data)) <= room:
             return [Frame(FrameType.RECORD, data)]
-        return [Frame(FrameType.PIECE, Piece(serial, len(data), 0, data[:1]).encode())]
+        return [Frame(FrameType.PIECE, Piece.cut(serial, data, 0, 1).encode())]
 
     def _answers_for(self, bearer: str) -> deque[Frame]:
         """What is to be said on a bearer: every answer goes over each bearer that is up, once.
@@ -226,10 +226,11 @@ class Dispatch:
     @staticmethod
     def _piece(cut: _Cut, room: int) -> list[Frame]:
         """The next piece of a record that is being cut, if any of it fits."""
-        head = len(Piece(cut.entry.serial, len(cut.data), cut.sent, b"").encode())
+        serial = cut.entry.serial
+        head = len(Piece(serial, len(cut.data), bytes(4), cut.sent, b"").encode())
         end = min(len(cut.data), cut.sent + room - head - 4)
         if end <= cut.sent:
             return []
-        piece = Piece(cut.entry.serial, len(cut.data), cut.sent, cut.data[cut.sent : end])
+        piece = Piece.cut(serial, cut.data, cut.sent, end)
         cut.sent = end
         return [Frame(FrameType.PIECE, piece.encode())]
