@@ -6,7 +6,7 @@ from openline import views
 from openline.core import receipts
 from openline.core.events import Serial
 from openline.inputs import ClearAlarm, Compare, HealAsk, HealGive, Receive
-from openline.sim.disk import MemoryStore
+from openline.sim.disk import MemoryStore, Snapshot
 from openline.status import HealingStatus, LineStatus
 from openline.store.base import OURS, THEIRS, Batch
 from tests.pair import LinePair
@@ -33,9 +33,9 @@ def talk(pair: LinePair, *numbers: int) -> None:
         pair.flow()
 
 
-def restore(pair: LinePair, name: str, saved: object) -> None:
+def restore(pair: LinePair, name: str, saved: Snapshot) -> None:
     """Put back an old disk."""
-    pair.stores[name].restore(saved)  # type: ignore[arg-type]
+    pair.stores[name].restore(saved)
     pair.restart(name)
     settle(pair)
 

@@ -9,6 +9,7 @@ from openline.core.events import Serial
 from openline.core.precedence import Precedence
 from openline.errors import LocalError, StoreError
 from openline.inputs import BearerDown, Compare, Receive
+from openline.sim.disk import Snapshot
 from tests.pair import LinePair
 
 
@@ -96,8 +97,8 @@ def test_every_process_that_releases_has_an_incarnation_of_its_own(pair: LinePai
     assert second.number > first.number
 
 
-def restore(pair: LinePair, name: str, saved: object) -> None:
-    pair.stores[name].restore(saved)  # type: ignore[arg-type]
+def restore(pair: LinePair, name: str, saved: Snapshot) -> None:
+    pair.stores[name].restore(saved)
     pair.restart(name)
 
 

@@ -72,6 +72,10 @@ class Reader:
         return sorted((row.incarnation, row.number) for row in rows if row.standing == ABANDONED)
 
 
+Saved = tuple[int, int, list[tuple[int, int]], dict[int, bytes], dict[int, bytes]]
+"""Number, floor, branch, heads, records by number."""
+
+
 class Author:
     """An honest author whose disk may be put back to any former state."""
 
@@ -84,13 +88,13 @@ class Author:
         self.used: set[int] = set()
         self.alive = False
 
-    def saved(self) -> tuple[object, ...]:
+    def saved(self) -> Saved:
         """What a backup holds."""
         return self.number, self.floor, list(self.branch), dict(self.heads), dict(self.sent)
 
-    def restore(self, saved: tuple[object, ...]) -> None:
+    def restore(self, saved: Saved) -> None:
         """A process begins on old state."""
-        self.number, self.floor, self.branch, self.heads, self.sent = saved  # type: ignore[assignment]
+        self.number, self.floor, self.branch, self.heads, self.sent = saved
         self.branch, self.heads, self.sent = list(self.branch), dict(self.heads), dict(self.sent)
         self.alive = False
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from openline.delivery.choice import Standing, Why, expected_ms, rank
 
 
-def at(name: str, **differing: object) -> Standing:
+def at(name: str, **differing: Any) -> Standing:
     """A bearer that is quick and cheap, apart from what is said."""
-    plain: dict[str, object] = {
-        **{"cost": 10, "delay_ms": 40, "timeout_ms": 1000, "loss_permille": 0},
-        **{"rate_bytes_s": None, "queue_bytes": 0, "room": True, "stuck": False},
-    }
-    return Standing(name=name, **{**plain, **differing})  # type: ignore[arg-type]
+    plain = Standing(name, 10, 40, 1000, 0, None, queue_bytes=0, room=True, stuck=False)
+    return plain._replace(**differing)
 
 
 @pytest.mark.parametrize(

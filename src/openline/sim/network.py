@@ -10,6 +10,7 @@ how bad it is; `calm` ends all of it. Nothing here knows what a datagram means.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -86,7 +87,7 @@ def _both() -> dict[str, bool]:
 
 
 @dataclass
-class Wire:
+class Wire(ABC):
     """What all wires have in common: two ends, the weather, and memory of what passed."""
 
     world: Clockwork
@@ -108,26 +109,27 @@ class Wire:
         """The bearer's name."""
         return self.profile.name
 
+    @abstractmethod
     def reach(self) -> None:
         """Let the ends use this wire as far as they can; called whenever that may have changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def send(self, sender: str, outgoing: Sequence[Outgoing]) -> None:
         """Carry datagrams, or lose them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def part(self, names: Sequence[str], code: str) -> None:
         """These ends lose their way to the network, and notice in their own time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ended(self, name: str) -> None:
         """The process at this end is gone, and with it what it knew of the wire."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rolled_back(self, name: str, *, up: bool) -> None:
         """The process at this end was put back to an instant at which it took the wire for `up`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def poll(self, reader: str) -> None:
         """Let this end take what waits for it, if anything can wait on this wire."""
 
@@ -177,6 +179,9 @@ class Direct(Wire):
     connected: bool = False
     _number: int = 0
     _last_ms: dict[str, int] = field(default_factory=lambda: {"a": 0, "b": 0})
+
+    def poll(self, reader: str) -> None:
+        """Nothing waits on this wire: what is on it comes of itself."""
 
     def reach(self) -> None:
         """Connect if both ends can; called whenever that may have changed."""
@@ -267,6 +272,9 @@ class Attached(Wire):
     def users(self) -> Sequence[str]:
         """The ends that send over it."""
         return ("a", "b")
+
+    def poll(self, reader: str) -> None:
+        """Nothing waits on this wire: what is on it comes of itself."""
 
     def reach(self) -> None:
         """Tell each end that can reach it, and let it take what waits."""
