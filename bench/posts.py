@@ -42,6 +42,18 @@ POLL_S = 0.005
 STOP_S = 10.0
 
 
+def end(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
+    """End a process by a signal, or by SIGKILL if it does not obey; returns when it is gone."""
+    process.send_signal(sign)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
 class Places(NamedTuple):
     """The directories of two paired posts."""
 
@@ -137,16 +149,8 @@ class Process:
 
     def _end(self, sign: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(sign)
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        if process is not None:
+            end(process, sign)
 
     def ask(self) -> Client:
         """A connection to its control socket."""

@@ -25,7 +25,7 @@ from openline.config import CONFIG_FILE
 from openline.errors import OpenlineError
 
 from .emulated import Network, Wire
-from .posts import LINE, Process, line_of, make_pair, until
+from .posts import LINE, Process, end, line_of, make_pair, until
 
 POST_PORT = 7100
 RELAY_PORT = 8440
@@ -34,8 +34,6 @@ TOKENS = 64
 
 START_S = 300.0
 """Many posts start together on few processors."""
-
-STOP_S = 20.0
 
 
 class RelayServer:
@@ -66,16 +64,8 @@ class RelayServer:
     def end(self, sign: signal.Signals = signal.SIGTERM) -> None:
         """End it by a signal; returns when it is gone."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(sign)
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        if process is not None:
+            end(process, sign)
 
     def tokens(self, out: Path) -> None:
         """Have admission tokens issued into a new file."""
