@@ -125,6 +125,16 @@ def rows(pair: LinePair, name: str = VICTIM, side: int = 1) -> list[Any]:
     return list(pair.stores[name].arrivals(1, 0, 100_000, side=side))
 
 
+def faults(pair: LinePair) -> dict[str, int]:
+    """What the victim's status counts of the attacker's doings."""
+    return pair.posts[VICTIM].status(1, pair.now).faults
+
+
+def kinds(pair: LinePair, kind: int, name: str = VICTIM, side: int = 0) -> int:
+    """How many records of one kind a post holds of one side."""
+    return sum(row.kind == kind for row in rows(pair, name, side))
+
+
 def still_carries(pair: LinePair) -> None:
     """The attacker's honest successor and the victim exchange a FLASH both ways."""
     pair.restart(ATTACKER)

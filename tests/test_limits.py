@@ -15,7 +15,7 @@ from openline.core.precedence import Precedence
 from openline.delivery.assembly import Piece
 from openline.display import safe
 from openline.inputs import Compare, Receive
-from tests.hostile import Mutant, disk_bytes, lane, rows, settled, still_carries
+from tests.hostile import Mutant, disk_bytes, faults, kinds, lane, rows, settled, still_carries
 from tests.pair import LinePair
 from tests.vectors.make import deflate
 from tests.vectors.scribe import raw_record
@@ -29,14 +29,6 @@ def pair() -> LinePair:
 @pytest.fixture
 def mutant(pair: LinePair) -> Mutant:
     return Mutant(pair)
-
-
-def faults(pair: LinePair) -> dict[str, int]:
-    return pair.posts["a"].status(1, pair.now).faults
-
-
-def kinds(pair: LinePair, kind: int, name: str = "a", side: int = 0) -> int:
-    return sum(row.kind == kind for row in rows(pair, name, side))
 
 
 # -- numbers ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from openline.core.transcript import Segment
 from openline.inputs import Release
 from openline.sealing.roots import OFFER_BYTES
 from openline.sealing.seal import Seal
-from tests.hostile import Mutant, disk_bytes, lane, rows, settled, still_carries
+from tests.hostile import Mutant, disk_bytes, faults, kinds, lane, rows, settled, still_carries
 from tests.pair import LinePair
 from tests.vectors.scribe import raw_record
 
@@ -30,14 +30,6 @@ def pair() -> LinePair:
 @pytest.fixture
 def mutant(pair: LinePair) -> Mutant:
     return Mutant(pair)
-
-
-def faults(pair: LinePair) -> dict[str, int]:
-    return pair.posts["a"].status(1, pair.now).faults
-
-
-def kinds(pair: LinePair, kind: int, name: str = "a", side: int = 0) -> int:
-    return sum(row.kind == kind for row in rows(pair, name, side))
 
 
 # -- incarnations, forks ----------------------------------------------------------------------
