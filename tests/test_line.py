@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openline.core import receipts
+from openline.core import limits, receipts
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
 from openline.errors import LocalError, StoreError
@@ -289,3 +289,27 @@ def test_two_restarts_under_traffic_make_no_storm_of_incarnations(pair: LinePair
     begins = len(pair.stores["a"].arrivals(1, 0, 10_000, kinds=[receipts.BEGIN]))
     assert begins <= 8
     agree(pair)
+
+
+def test_a_run_that_the_reader_dropped_is_not_used_for_ever(
+    pair: LinePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A relay hands in openings of long ago: so many newer runs make the reader drop the one in use
+    # (R9), whose datagrams it ignores from then on, while the author hears it as before.
+    monkeypatch.setattr(limits, "RATCHET_DATAGRAMS", limits.RUN_DATAGRAMS_MAX)
+    withheld: list[bytes] = []
+    for _ in range(limits.RUNS_MAX):
+        pair.restart("a")
+        withheld += pair.take("a")
+    pair.restart("a")
+    pair.flow()
+    pair.wait(60)
+    for datagram in withheld:
+        pair.give("b", [datagram])
+    pair.say("a", "heard")
+    for second in range(60):
+        pair.say("b", f"at {second} s")
+        pair.flow()
+        pair.wait(1)
+    assert pair.texts("a")[-1] == "at 59 s"
+    assert pair.texts("b") == ["heard"]

@@ -96,10 +96,12 @@ class Outbox:
         self.channels: dict[str, Channel] = {}
         self.hearing: str | None = None
         """The bearer over which came what is being heard."""
-        self._heard_ms: int | None = None
-        """When the other side was last heard, or the first record of this process was sent."""
         self.unanswered = 0
-        """Repeats by timer since the other side was last heard (R11)."""
+        """Times that timers ran out since something of ours was last answered (R11)."""
+        self._unanswered_ms: int | None = None
+        """When the first that was sent since then was sent."""
+        self._silent = False
+        """Whether a timer has run out since the other side was last heard."""
         self.refused: dict[int, int] = {}
         self._assembly = Assembly()
         self._held = RangeSet()
@@ -242,6 +244,8 @@ class Outbox:
         if flight is None:
             flight = entry.flights[channel.name] = Flight(number, entry.size)
         channel.depart(flight, now_ms)
+        if self._unanswered_ms is None:
+            self._unanswered_ms = now_ms
         entry.state = OUTBOUND.next(entry.state, Event.SEND)
         self._sent.add(number)
         self._note_spread(entry)
@@ -278,7 +282,9 @@ class Outbox:
                 if not flight.held:
                     self._lose(self.entries[flight.number])
                     count += 1
-        self.unanswered += bool(count)
+        if count:
+            self.unanswered += 1
+            self._silent = True
         for channel in self.channels.values():
             at_ms = channel.stuck_ms()
             channel.stuck = channel.stuck or (at_ms is not None and at_ms <= now_ms)
@@ -303,21 +309,19 @@ class Outbox:
         return min(waits, default=None)
 
     def patience_ms(self, now_ms: int) -> int:
-        """How long to wait between tries when the other side has long been silent.
+        """How long to wait between tries when what we send has long gone unanswered.
 
-        An eighth of the silence, at most a quarter of an hour: a peer that is away for weeks must
+        An eighth of that time, at most a quarter of an hour: a peer that is away for weeks must
         not find ten thousand repeats in its mailbox.
         """
-        if self._heard_ms is None:
-            self._heard_ms = now_ms
-        return min((now_ms - self._heard_ms) // 8, _PATIENCE_MS_MAX)
+        since_ms = now_ms if self._unanswered_ms is None else self._unanswered_ms
+        return min((now_ms - since_ms) // 8, _PATIENCE_MS_MAX)
 
     def revive(self, now_ms: int) -> None:
         """The other side is heard; after a silence, long timers are not waited for."""
-        self._heard_ms = now_ms
-        if not self.unanswered:
+        if not self._silent:
             return
-        self.unanswered = 0
+        self._silent = False
         for number in sorted(self._sent):
             entry = self.entries[number]
             if not entry.repeated:
@@ -378,7 +382,13 @@ class Outbox:
         self._held.take_following(contiguous)
         if (heard := self.channels.get(self.hearing or "")) is not None:
             heard.answer(now_ms)
+        if news:
+            self._answered()
         return news
+
+    def _answered(self) -> None:
+        """The other side has read something in the run that we use: the run lives (R11)."""
+        self.unanswered, self._unanswered_ms = 0, None
 
     def _settle(self, entry: Entry, news: list[int], now_ms: int) -> None:
         bearers = entry.bearers()
@@ -408,6 +418,7 @@ class Outbox:
         if entry.state in (Outbound.HELD, Outbound.REFUSED):
             return False
         self.refused[serial.number] = code
+        self._answered()
         if code not in _TEMPORARY and entry.rank != _BEGIN:
             for bearer in entry.bearers():
                 self.channels[bearer].drop(entry.flights[bearer])
