@@ -72,7 +72,7 @@ def test_a_card_is_rotated_while_both_posts_run_are_killed_and_write(
     assert openline(near, *pairing) == 0
     near.call("send", line="other", text="while one side has it")
     until(lambda: texts(far) == ["before", "while one side has it"])
-    assert states(near) == {1: "open", 2: "successor"}
+    until(lambda: states(near) == {1: "open", 2: "successor"})
     near.end(signal.SIGKILL)
     heard = " ".join(words(new.read_bytes()))
     pairing = ("pair", new, "--replaces", "other", "--tape", tape, "--words", heard)
