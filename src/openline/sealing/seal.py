@@ -209,12 +209,13 @@ class Seal:
         running_s = self.running_s(now)
         self.runs[run_id] = run
         while len(self.runs) > limits.RUNS_MAX:  # R9
-            others = (other for other in self.runs if other != run_id)
-            self._retire(min(others, key=lambda other: self.runs[other].used_s))
+            self._retire(
+                min(self.runs, key=lambda r: self.runs[r].used_s if r != run_id else 1 << 62)
+            )
         root = self.roots.find(opening.root_id)
         if root is not None:
             if self.roots.confirm(root, running_s):
-                self._rekeyed()
+                self.events.append(("rekeyed", {}))
         elif payload.key.hex() not in self.state.announced and not self.roots.continues(
             payload.continuity, opening.ephemeral
         ):
@@ -244,10 +245,13 @@ class Seal:
     def _age(self, running_s: int) -> None:
         """R13, R8: let go what was superseded long ago."""
         self.roots.age(running_s)
-        keys = self.state.receive_keys
-        old = [k for k, (_, s) in keys.items() if s is not None and running_s - s >= limits.KEEP_S]
-        for key_id in old + list(keys)[: -limits.RECEIVE_KEYS_MAX]:
-            keys.pop(key_id, None)
+        old = [
+            key_id
+            for key_id, (_, since) in self.state.receive_keys.items()
+            if since is not None and running_s - since >= limits.KEEP_S
+        ]
+        for key_id in old + list(self.state.receive_keys)[: -limits.RECEIVE_KEYS_MAX]:
+            self.state.receive_keys.pop(key_id, None)
         newest = max(self.runs, key=lambda r: self.runs[r].used_s)
         for run_id in [r for r in self.runs if r != newest]:
             if running_s - self.runs[run_id].used_s >= limits.KEEP_S:
@@ -286,8 +290,10 @@ class Seal:
         root = None if to_card else self.roots.usable
         root_id = bytes.fromhex(root.id) if root else PERMANENT
         root_key = bytes.fromhex(root.key) if root else self.kit.root
-        announced = bytes.fromhex(self.state.peer_key_id), bytes.fromhex(self.state.peer_key)
-        key_id, key = (CARD_KEY, self.kit.peer.identity) if to_card else announced
+        key_id, key = CARD_KEY, self.kit.peer.identity
+        if not to_card:
+            key_id = bytes.fromhex(self.state.peer_key_id)
+            key = bytes.fromhex(self.state.peer_key)
         shared = ciphertext = b""
         if root is None and not self.kit.tape:
             recipient = MLKEM1024PublicKey.from_public_bytes(self.kit.peer.kem)
@@ -331,9 +337,10 @@ class Seal:
                 newest = self.entropy(2).hex()
             self.state.receive_keys[newest] = (self.entropy(32).hex(), None)
             self._dirty = True
-        private = bytes.fromhex(self.state.receive_keys[newest][0])
-        public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
-        return bytes.fromhex(newest), public
+        private = X25519PrivateKey.from_private_bytes(
+            bytes.fromhex(self.state.receive_keys[newest][0])
+        )
+        return bytes.fromhex(newest), private.public_key().public_bytes_raw()
 
     def room(self, run: SendingRun, mtu_bytes: int) -> int:
         """Bytes of frames that a datagram of this run can hold."""
@@ -417,19 +424,12 @@ class Seal:
         offer = self.roots.offer
         if self.roots.complete(answer, self.kit.root, self.pages, self.running_s(now)):
             self._renewed(offer.page if offer else 0)
-            self._rekeyed()
+            self.events.append(("rekeyed", {}))
 
     def _renewed(self, page: int) -> None:
         """A root was made: burn the page that went in, and let the mailbox change its name."""
         self.state.epoch_own += self.state.epoch_told == self.state.epoch_own
         self.keep_page(page, None)
-
-    def _rekeyed(self) -> None:
-        """Openings go on another root now: those before it, and what they prove of continuity, are
-        of the past (R14)."""
-        root = self.roots.usable
-        self.candidates = [run for run in self.candidates if root and run.root_id.hex() == root.id]
-        self.events.append(("rekeyed", {}))
 
     def keep_page(self, number: int, page: bytes | None) -> None:
         """Take one more page; None erases one that went into a root or may have been seen."""
