@@ -79,6 +79,7 @@ typedef Datagram {
   byte id;            /* of its run */
   bit opens;          /* carries its opening */
   bit record;         /* asks for an ACK */
+  bit acks;           /* ACK of a record */
   byte confirms;      /* RUN */
   byte reopens;       /* REOPEN */
   byte rekey;         /* an OFFER from post 0, an ANSWER from post 1 */
@@ -98,8 +99,7 @@ byte say_run[2];
 byte say_reopen[2];
 bit say_ack[2];
 bit say_answer[2];
-byte unanswered[2];   /* timers that ran out */
-byte length[2];       /* datagrams since a run was opened, counted where that decides */
+byte unanswered[2];   /* 0: what was said is acknowledged; else 1 and timers that ran out */
 
 /* The world. */
 bit copied_new[2];    /* the copy holds the newest receive key */
@@ -120,7 +120,6 @@ byte fresh, shows, says;
 #define EMPTY(p) (FREE(p, 0) && FREE(p, SLOTS - 1))
 #define ASKED(p) (say_run[p] || say_reopen[p] || say_ack[p] || say_answer[p])
 #define WANTS(p) ((WHO & BIT(p)) || disk[p].offer)
-#define SETTLED (EMPTY(0) && EMPTY(1) && !ASKED(0) && !ASKED(1))
 
 /* R12: the run in use was opened to the card or on an older root, and a better one is possible. */
 #define BETTER(p) (disk[p].usable && TOP(disk[p].usable) != OPENING(p, confirmed[p]).root)
@@ -129,13 +128,12 @@ byte fresh, shows, says;
 
 #include "states.pml"
 
-/* R12: near its end, a run is followed by a new one. Modelled only where it decides. */
-#if DROPS > 0 && !defined(ENDLESS)
-#define COUNTED
-#define ENDED(p) (length[p] >= 2)
-#else
-#define ENDED(p) 0
-#endif
+/* A record of p is under way, or what the other side says of it: timers wait for that once the
+   faults have stopped. */
+#define ANSWERS(q, s) (WAY(q, s).acks || WAY(q, s).confirms || WAY(q, s).reopens)
+#define UNDERWAY(p) \
+  (WAY(p, 0).record || WAY(p, SLOTS - 1).record || say_ack[1 - (p)] || say_run[1 - (p)] || \
+      say_reopen[1 - (p)] || ANSWERS(1 - (p), 0) || ANSWERS(1 - (p), SLOTS - 1))
 
 /* -- sending ------------------------------------------------------------------------------------- */
 
@@ -168,7 +166,7 @@ inline open_run(p, q, to_card) {
   :: to_card -> OPENING(p, r).root = ROOT0; OPENING(p, r).key = CARD          /* R10, R11 */
   :: else -> OPENING(p, r).root = TOP(disk[p].usable); OPENING(p, r).key = disk[p].peer_key /* R12 */
   fi;
-  candidate[p] = r; carried[p] = 0; length[p] = 0;
+  candidate[p] = r; carried[p] = 0;
   printf("post %d opens a run on root %d to key %d\n", p, OPENING(p, r).root, OPENING(p, r).key)
 }
 
@@ -203,7 +201,7 @@ inline send(p, q, anew) {
     s = (FREE(p, 0) -> 0 : SLOTS - 1);
     WAY(p, s).id = r; WAY(p, s).opens = (r == candidate[p]);
     WAY(p, s).confirms = say_run[p]; WAY(p, s).reopens = say_reopen[p]; WAY(p, s).seen = 0;
-    WAY(p, s).record = (says && !shows);
+    WAY(p, s).record = (says && !shows); WAY(p, s).acks = say_ack[p];
     if
     :: shows
     :: else ->
@@ -216,9 +214,6 @@ inline send(p, q, anew) {
     fi;
     say_run[p] = 0; say_reopen[p] = 0; say_ack[p] = 0;
     heard[q] = 0;
-#ifdef COUNTED
-    if :: quiet && length[p] < 2 -> length[p]++ :: else fi;
-#endif
     printf("post %d sends in run %d, opening %d, record %d, RUN %d, REOPEN %d, rekey %d\n", p, r,
            WAY(p, s).opens, WAY(p, s).record, WAY(p, s).confirms, WAY(p, s).reopens, WAY(p, s).rekey);
 #ifdef INDEXES
@@ -238,7 +233,7 @@ inline silence(p) {
 #ifdef SILENCE_DOUBTS
   doubt(p, 0);
 #endif
-  confirmed[p] = 0; candidate[p] = 0; carried[p] = 0;
+  confirmed[p] = 0; candidate[p] = 0; carried[p] = 0; unanswered[p] = 0;
   printf("post %d: silence\n", p)
 }
 
@@ -253,7 +248,7 @@ active [2] proctype sender() {
   :: d_step {
       ROOM(p) && (ASKED(p) || SAYS(p)) ->
       says = SAYS(p);
-      send(p, q, ENDED(p));
+      send(p, q, 0);
       tidy()
     }
   :: d_step {
@@ -263,13 +258,15 @@ active [2] proctype sender() {
       tidy()
     }
   :: d_step {
-      ROOM(p) && WANTS(p) && (!quiet || (unanswered[p] && SETTLED)) ->
+      ROOM(p) && WANTS(p) && !quiet ->
       says = 1;
-      if
-      :: quiet && unanswered[p] <= TIMERS -> unanswered[p]++
-      :: else -> silence(p)
-      fi;
-      send(p, q, ENDED(p));
+      silence(p);
+      send(p, q, 0);
+      tidy()
+    }
+  :: d_step {
+      quiet && unanswered[p] && !UNDERWAY(p) ->
+      if :: unanswered[p] <= TIMERS -> unanswered[p]++ :: else -> silence(p) fi;
       tidy()
     }
   od
@@ -347,7 +344,11 @@ inline unreadable(p) {
 
 inline take_datagram(p, q) {
   printf("post %d reads run %d\n", p, r);
+#ifdef ANYTHING_ANSWERS
   unanswered[p] = 0;
+#else
+  if :: WAY(q, s).acks -> unanswered[p] = 0 :: else fi;                                   /* R11 */
+#endif
   heard[p] = quiet;
   if :: WAY(q, s).opens -> say_run[p] = r :: else fi;                                      /* R7 */
   if :: WAY(q, s).record -> say_ack[p] = 1 :: else fi;                                    /* R25 */
@@ -379,7 +380,7 @@ inline hear(p, q, x, again) {
   says = SAYS(p);
   if
   :: ASKED(p) && !ROOM(p) && !quiet -> forget_answers(p) /* the same as lost on the way */
-  :: ASKED(p) && ROOM(p) -> send(p, q, ENDED(p))
+  :: ASKED(p) && ROOM(p) -> send(p, q, 0)
   :: else
   fi;
   tidy()

@@ -51,11 +51,11 @@ inline forget_run(q, which) {
 }
 
 inline clear_slot(x) {
-  x.id = 0; x.opens = 0; x.record = 0; x.confirms = 0; x.reopens = 0; x.rekey = 0; x.seen = 0
+  x.id = 0; x.opens = 0; x.record = 0; x.acks = 0; x.confirms = 0; x.reopens = 0; x.rekey = 0; x.seen = 0
 }
 inline move_slot(p) {
   WAY(p, 0).id = WAY(p, 1).id; WAY(p, 0).opens = WAY(p, 1).opens;
-  WAY(p, 0).record = WAY(p, 1).record; WAY(p, 0).confirms = WAY(p, 1).confirms;
+  WAY(p, 0).record = WAY(p, 1).record; WAY(p, 0).acks = WAY(p, 1).acks; WAY(p, 0).confirms = WAY(p, 1).confirms;
   WAY(p, 0).reopens = WAY(p, 1).reopens; WAY(p, 0).rekey = WAY(p, 1).rekey;
   WAY(p, 0).seen = WAY(p, 1).seen;
   clear_slot(WAY(p, 1))
