@@ -73,7 +73,7 @@ def test_what_fills_a_gap_is_taken_though_there_are_too_many(
 
 
 def test_ack_ranges(pair: LinePair, mutant: Mutant) -> None:
-    mutant.send(Frame(FrameType.ACK, bytes(4) + b"\1\1" * (limits.ACK_RANGES_MAX + 1)))
+    mutant.send(Frame(FrameType.ACK, bytes(4) + b"\1\1" * (limits.GAPS_MAX + 1)))
     assert faults(pair) == {"wire.malformed": 1}
     still_carries(pair)
 

@@ -7,9 +7,11 @@ import pytest
 from openline.core import limits, receipts
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
+from openline.delivery.outbox import Outbound
 from openline.errors import LocalError, StoreError
 from openline.inputs import BearerDown, Compare, Receive
 from openline.sim.disk import Snapshot
+from tests.hostile import lane
 from tests.pair import LinePair
 
 
@@ -313,3 +315,35 @@ def test_a_run_that_the_reader_dropped_is_not_used_for_ever(
         pair.wait(1)
     assert pair.texts("a")[-1] == "at 59 s"
     assert pair.texts("b") == ["heard"]
+
+
+def test_bearers_that_carry_one_way_each_make_a_whole_line(pair: LinePair) -> None:
+    # What comes over one is acknowledged there first, where nobody hears it.
+    for name in "ab":
+        pair.up(name, "relay")
+    pair.flow()
+    pair.say("a", "over tcp alone")
+    pair.say("b", "over the relay alone")
+    for _ in range(60):
+        tcp, _ = pair.take("a", "tcp"), pair.take("a", "relay")
+        relay, _ = pair.take("b", "relay"), pair.take("b", "tcp")
+        if tcp:
+            pair.give("b", tcp, "tcp")
+        if relay:
+            pair.give("a", relay, "relay")
+        pair.wait(1)
+    assert pair.texts("a") == ["over the relay alone"]
+    assert pair.texts("b") == ["over tcp alone"]
+    assert [pair.posts[name].status(1, pair.now).outbox for name in "ab"] == [0, 0]
+
+
+def test_an_ack_names_all_that_is_held_between_many_gaps(pair: LinePair) -> None:
+    count = 120
+    for number in range(count):
+        pair.say("a", str(number), Precedence.FLASH if number % 2 else Precedence.ROUTINE)
+    pair.give("b", [data for _ in range(count // 2) for data in pair.take("a")[:1]])
+    held = pair.posts["b"].status(1, pair.now).gaps
+    assert len(held) > 32
+    pair.give("a", pair.take("b"))
+    sent = lane(pair, "a").outbox.entries.values()
+    assert sum(entry.state is Outbound.HELD for entry in sent) == count // 2

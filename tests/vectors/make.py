@@ -117,7 +117,7 @@ def inners() -> list[Json]:
         "surplus": (b"\x04\x05abcde", "surplus"),
         "length-not-shortest": (b"\x04\x40\x04abcd", "varint-not-shortest"),
         "ack-of-nothing": (b"\x83\0\0\7\x09\0\1", "malformed"),
-        "ack-of-too-much": (b"\x83\0\0\7\x09" + b"\1\1" * 33, "malformed"),
+        "ack-of-too-much": (b"\x83\0\0\7\x09" + b"\1\1" * 513, "malformed"),
         "piece-beyond-its-end": (b"\x82" + piece + b"!", "malformed"),
         "piece-of-nothing": (b"\x82\0\0\7\3\x05" + bytes(4) + b"\5", "malformed"),
         "piece-too-long": (b"\x82\0\0\7\3" + varint(66_305) + bytes(5) + b"x", "malformed"),

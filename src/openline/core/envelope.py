@@ -334,7 +334,7 @@ class Ack(NamedTuple):
         before = contiguous
         while reader.more():
             missing, count = reader.varint(), reader.varint()
-            if not missing or not count or len(held) == limits.ACK_RANGES_MAX:
+            if not missing or not count or len(held) == limits.GAPS_MAX:
                 raise malformed("ack")
             first = before + missing + 1
             before = first + count - 1

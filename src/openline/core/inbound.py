@@ -137,8 +137,7 @@ class Reception:
 
     def ack(self) -> Ack:
         """What we hold, as an ACK says it."""
-        held = tuple(self.waiting)[: limits.ACK_RANGES_MAX]
-        return Ack(self.incarnation, self.contiguous, held)
+        return Ack(self.incarnation, self.contiguous, tuple(self.waiting)[: limits.GAPS_MAX])
 
     def arrive(self, data: bytes, now_ms: int) -> Iterable[Taken]:
         """Judge a record; what is new or rejoined. Raises Refused, RemoteError."""

@@ -21,9 +21,7 @@ RECORD_BYTES_MAX = BODY_BYTES_MAX + SUBJECT_BYTES_MAX + 256
 SERIAL_JUMP_MAX = 1 << 20
 """R26: how far above the contiguous number a record may be."""
 GAPS_MAX = 512
-"""R26: gaps tracked for one line."""
-ACK_RANGES_MAX = 32
-"""Pairs in one ACK; more gaps are told when the first are mended."""
+"""R26: gaps tracked for one line, and pairs in one ACK, which can so name all that is held."""
 HEADS_PER_LOOK_MAX = 16
 """Numbers in one LOOK."""
 OPEN_PIECES_MAX = 8

@@ -51,6 +51,8 @@ class Dispatch:
         self.outbox = outbox
         self._ack_due: set[str] = set()
         """Bearers that owe the other side an ACK."""
+        self._held = (0, 0, 0)
+        """Contiguous number, ranges beyond and highest number when an ACK was owed last."""
         self._answers: dict[str, deque[Frame]] = {}
         self._cuts: dict[str, dict[int, _Cut]] = {}
         """By bearer and number. A slow bearer goes on where it was when the timer has run out
@@ -79,6 +81,13 @@ class Dispatch:
         if self.line.owes_ack:
             self.line.owes_ack = False
             self._ack_due.add(bearer)
+            reception = self.line.reception
+            held = (reception.contiguous, len(reception.waiting), reception.highest)
+            if held == self._held:
+                # It says again what we hold: our ACK was not heard where we said it.
+                channels = self.outbox.channels
+                self._ack_due.update(name for name, each in channels.items() if each.up)
+            self._held = held
 
     def bearer_up(self, up: BearerUp, now: Now) -> None:
         """A bearer can carry: what was lost with its last connection is due again."""
@@ -133,7 +142,7 @@ class Dispatch:
             frames.append(answers.popleft())
         acks: list[Frame] = []
         if self._owes_ack(bearer):
-            payload = self.line.reception.ack().encode()
+            payload = self._ack(room)
             if frame_bytes(len(payload)) <= room:
                 room -= frame_bytes(len(payload))
                 self._ack_due.discard(bearer)
@@ -182,6 +191,15 @@ class Dispatch:
         dead = {b for b in self._ack_due if b not in channels or not channels[b].up}
         self._ack_due -= dead
         return bearer in self._ack_due or bool(dead)
+
+    def _ack(self, room: int) -> bytes:
+        """An ACK that names as much as there is room for: what it does not name comes again."""
+        ack = self.line.reception.ack()
+        payload = ack.encode()
+        while frame_bytes(len(payload)) > room and ack.held:
+            ack = ack._replace(held=ack.held[: len(ack.held) // 2])
+            payload = ack.encode()
+        return payload
 
     def _fill(self, frames: list[Frame], channel: Channel, room: int, now: Now) -> None:
         """Records, most urgent first; one too long for a datagram goes in pieces.
