@@ -16,6 +16,8 @@ FAILED_ONCE = {
     96: "what a post said after a rollback passed for held, and never came",
     254: "a BEGIN that came days late led a silent reader astray, and its author was not told",
     531: "pieces of two texts of one serial were put together into one that nobody wrote",
+    697: "of two bearers each carried one way; ACKs went back where nobody heard them",
+    929: "FLASH held behind many gaps went unnamed, and came again for ever before all else",
     2022: "an author whose newest BEGIN was held on a branch left never began again",
 }
 """Seeds that found something when the code was younger, and what it was. (Those of the simulator's

@@ -144,7 +144,7 @@ class Seal:
             if kind == PLAIN:
                 raise Unreadable(run_id)
             opening = Opening.decode(plain[6:])
-            if run_id_of(opening.ephemeral) != run_id:
+            if run_id_of(opening.ephemeral) != run_id:  # R5
                 raise SealError
             payload, chain_key = self._read(opening, run_id)
             run = ReceivingRun(chain_key)
