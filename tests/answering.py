@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from openline import verbs
+from openline.arguments import Args
 from openline.errors import OpenlineError
 from tests.pair import LinePair
 
@@ -64,7 +65,7 @@ class Answering:
         except OpenlineError as error:
             return {"id": request["id"], "error": {"code": error.code, "details": error.details}}
 
-    def _do(self, verb: str, args: verbs.Args) -> Any:
+    def _do(self, verb: str, args: Args) -> Any:
         post, store, now = self.pair.posts[self.name], self.pair.stores[self.name], self.pair.now
         if verb in verbs.READINGS:
             return verbs.read(store, post, verb, args, now)

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from . import config, verbs, views
+from .arguments import Args
 from .clock import Now
 from .core import receipts
 from .core.events import Serial
@@ -143,7 +144,7 @@ class _Conversation:
         self._room = asyncio.Event()
         self._unwritten: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slow: dict[str, Callable[[verbs.Args], Awaitable[Any]]] = {
+        self._slow: dict[str, Callable[[Args], Awaitable[Any]]] = {
             "bearer_test": self._bearer_test,
             **{verb: partial(self._bearer_changed, verb) for verb in config.CHANGES},
         }
@@ -199,7 +200,7 @@ class _Conversation:
         except Exception as error:  # the edge of one request: our mistake in it ends nothing else
             self._fail(number, error)
 
-    def _ask(self, number: int | str, verb: object, args: verbs.Args) -> None:
+    def _ask(self, number: int | str, verb: object, args: Args) -> None:
         """Check the right, here and nowhere else, then do it."""
         if not isinstance(verb, str) or verb not in RIGHTS:
             raise LocalError("control.verb")
@@ -272,7 +273,7 @@ class _Conversation:
         await self._running.switchboard.apply()
         return verbs.acted(result)
 
-    async def _bearer_changed(self, verb: str, args: verbs.Args) -> Any:
+    async def _bearer_changed(self, verb: str, args: Args) -> Any:
         """Change the configuration: worked out, entered in the audit log, written, brought about,
         and no two at a time.
         """
@@ -288,7 +289,7 @@ class _Conversation:
             await board.apply(change.make())
         return {"name": change.entry.name}
 
-    async def _bearer_test(self, args: verbs.Args) -> Any:
+    async def _bearer_test(self, args: Args) -> Any:
         """Send something over one bearer alone; how long its answer took, or that none came."""
         line = views.find_line(self._running.post, str(args.get("line", "")))
         name, wait_s = str(args.get("name", "")), args.get("wait_s", TEST_S)
@@ -307,7 +308,7 @@ class _Conversation:
         finally:
             watching.close()
 
-    def _marks(self, verb: str, args: verbs.Args, found: Any) -> list[Receive]:
+    def _marks(self, verb: str, args: Args, found: Any) -> list[Receive]:
         """The receipts that this reading is, if it says so: what a duty desk lists stands before a
         person on watch.
         """

@@ -33,10 +33,14 @@ and receipt.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from . import dtg, inputs, reading, tapes, views
+from .arguments import Args
+from .arguments import count as _count
+from .arguments import get as _get
+from .arguments import octets as _bytes
 from .backup import KEY_BYTES, WRAPPING_BYTES
 from .clock import Now
 from .core import receipts
@@ -49,27 +53,8 @@ from .sealing.keys import Identity
 from .status import KIND_NAMES
 from .store.base import OURS, THEIRS, Store
 
-Args = Mapping[str, Any]
-"""Arguments of a verb, as read from JSON."""
-
 LIMIT_MAX = 10_000
 """Most entries of one answer; listings are read on from where they ended."""
-
-
-def _get(args: Args, name: str, kind: type, default: Any = ...) -> Any:
-    value = args.get(name)
-    if value is None and default is not ...:
-        return default
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise LocalError("control.argument", name=name)
-    return value
-
-
-def _count(args: Args, name: str, default: int) -> int:
-    value: int = _get(args, name, int, default)
-    if not 0 <= value <= 1 << 62:
-        raise LocalError("control.argument", name=name)
-    return value
 
 
 def _line(post: views.PostFace, args: Args) -> int:
@@ -99,14 +84,6 @@ def _place(store: Store, post: views.PostFace, side: int, args: Args) -> tuple[i
             if error.code != "message.unknown" or each == (former or [line])[0]:
                 raise
     raise LocalError("message.unknown")
-
-
-def _bytes(args: Args, name: str, default: Any = ...) -> Any:
-    said = _get(args, name, str, default)
-    try:
-        return bytes.fromhex(said) if isinstance(said, str) else said
-    except ValueError:
-        raise LocalError("control.argument", name=name) from None
 
 
 # -- acts ---------------------------------------------------------------------------------------

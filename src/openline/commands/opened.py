@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import clock, config, verbs, views
+from ..arguments import Args
 from ..backup import Backup
 from ..delivery.explain import BearerStatus, bearer_view
 from ..errors import LocalError
@@ -49,7 +50,7 @@ class OpenedPost:
             self._store.close()
             raise
 
-    def call(self, verb: str, args: verbs.Args) -> Any:
+    def call(self, verb: str, args: Args) -> Any:
         """What the daemon would answer; raises LocalError, StoreError."""
         if verb in verbs.READINGS:
             return verbs.read(self._store, self._post, verb, args, clock.now())
@@ -61,7 +62,7 @@ class OpenedPost:
             return self._bearer_changed(verb, args)
         raise LocalError("post.not_running", directory=str(self._directory))
 
-    def _bearer_changed(self, verb: str, args: verbs.Args) -> Any:
+    def _bearer_changed(self, verb: str, args: Args) -> Any:
         """Change post.toml; what is done stands in the audit log before it is."""
         lines = {self._post.label(line): line for line in self._post.lines()}
         line = lines.get(str(args["line"]), 0)
