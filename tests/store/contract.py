@@ -212,6 +212,23 @@ class StoreContract:
         assert store.marks(1, OURS, 1, 7) == [first, second, third]
         assert store.marks(1, OURS, 2, 7) == [first._replace(number=2)]
 
+    def test_what_bears_none_of_some_marks_is_found_in_order_of_arrival(self, store: Store) -> None:
+        texts = [record_row(n, side=THEIRS) for n in range(1, 6)]
+        aside = record_row(6, side=THEIRS, standing=ABANDONED)
+        others = [record_row(7), record_row(8, side=THEIRS, kind=RECEIPT)]
+        marks = [Mark(1, THEIRS, 1, 7, 17, 50), Mark(1, THEIRS, 2, 7, 16, 50)]
+        marks += [Mark(1, THEIRS, 3, 8, 17, 50), Mark(2, THEIRS, 4, 7, 17, 50)]
+        store.commit(Batch(rows=[*texts, aside, *others], marks=marks))
+
+        def waiting(after: int = 0, limit: int = 10) -> list[int]:
+            rows = store.unmarked(after, limit, side=THEIRS, kind=TEXT, marks=[17, 18])
+            return [row.number for row in rows]
+
+        assert waiting() == [2, 3, 4, 5]
+        assert waiting(limit=2) == [2, 3]
+        second = store.unmarked(0, 1, side=THEIRS, kind=TEXT, marks=[17])[0]
+        assert waiting(second.arrival) == [3, 4, 5]
+
     def test_bytes_used_counts_records_of_line_and_side(self, store: Store) -> None:
         store.commit(Batch(rows=[record_row(1, record=b"1234"), record_row(2, record=b"")]))
         store.commit(Batch(rows=[record_row(3, record=b"12"), record_row(1, side=THEIRS)]))

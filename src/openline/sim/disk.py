@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from openline.errors import InvariantError, StoreError
 from openline.store.audit import START, link
@@ -263,6 +263,20 @@ class MemoryStore:
             ):
                 found.append(self._disk.rows[_key(row)])
         return found[::-1] if newest else found
+
+    def unmarked(
+        self, after: int, limit: int, *, side: int, kind: int, marks: Sequence[int]
+    ) -> list[Row]:
+        """Up to `limit` CHAINED rows with arrival > after that bear none of these marks."""
+        self._check_open()
+        rows = (self._disk.rows[_key(row)] for row in self._disk.arrivals if row.arrival > after)
+        found = (
+            row
+            for row in rows
+            if (row.side, row.kind, row.standing) == (side, kind, CHAINED)
+            if not any(mark.kind in marks for mark in self._disk.marks.get(_key(row)[:4], []))
+        )
+        return list(islice(found, limit))
 
     def marks(self, line: int, side: int, number: int, incarnation: int) -> list[Mark]:
         """Marks on one record in the order they came."""

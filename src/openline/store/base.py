@@ -158,6 +158,14 @@ class Store(Protocol):
         (still ascending), `aside` only those that are not CHAINED, without reading the others.
         """
 
+    def unmarked(
+        self, after: int, limit: int, *, side: int, kind: int, marks: Sequence[int]
+    ) -> list[Row]:
+        """Up to `limit` CHAINED rows with arrival > after, in arrival order, that bear none of
+        these marks: what still waits for somebody. Its cost is that of the rows passed over, so
+        `after` should be where the last answer began.
+        """
+
     def marks(self, line: int, side: int, number: int, incarnation: int) -> list[Mark]:
         """Marks on one record in the order they came."""
 

@@ -296,6 +296,16 @@ class SqlStore:
         )
         return found[::-1] if newest else found
 
+    def unmarked(
+        self, after: int, limit: int, *, side: int, kind: int, marks: Sequence[int]
+    ) -> list[Row]:
+        """Up to `limit` CHAINED rows with arrival > after that bear none of these marks."""
+        values = {f"mark_{place}": mark for place, mark in enumerate(marks)}
+        statement = tables.unmarked(len(marks))
+        return self._rows(
+            statement, after=after, count=limit, the_side=side, the_kind=kind, **values
+        )
+
     def marks(self, line: int, side: int, number: int, incarnation: int) -> list[Mark]:
         """Marks on one record in the order they came."""
         found = self._all(

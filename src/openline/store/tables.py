@@ -221,6 +221,33 @@ def arrivals(
     return Statement(ordered.limit(bindparam("count")))
 
 
+@cache
+def unmarked(marks: int) -> Statement:
+    """At most `count` rows of `the_side` and `the_kind` after arrival `after`, off no chain, that
+    bear no mark of kind `mark_0` …"""
+    place = ("line", "side", "number", "incarnation")
+    marked = (
+        select(MARK.c.position)
+        .where(
+            *(MARK.c[name] == RECORD.c[name] for name in place),
+            or_(false(), *(MARK.c.kind == bindparam(f"mark_{n}") for n in range(marks))),
+        )
+        .exists()
+    )
+    return Statement(
+        select(*_ROW)
+        .where(
+            RECORD.c.arrival > bindparam("after"),
+            RECORD.c.side == bindparam("the_side"),
+            RECORD.c.kind == bindparam("the_kind"),
+            RECORD.c.standing == CHAINED,
+            ~marked,
+        )
+        .order_by(RECORD.c.arrival)
+        .limit(bindparam("count"))
+    )
+
+
 MARKS = Statement(
     select(*(MARK.c[name] for name in Mark._fields))
     .where(
