@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openline import clock
-from openline.bearers.base import BearerProfile
+from openline.bearers.base import Bearer, BearerProfile
 from openline.bearers.tcp import PROFILE
 from openline.config import Address, Config, TcpEntry
 from openline.errors import BearerError
@@ -24,9 +24,15 @@ TOKENS = [bytes([number]) * 32 for number in range(3)]
 
 
 class NotingRunner(Runner):
-    """A runner that keeps the profiles of the ports it gave."""
+    """A runner that keeps the profiles of the ports it gave, and of the bearers it runs."""
 
     profiles: dict[str, BearerProfile]
+    running: dict[str, BearerProfile]
+
+    def start(self, line: int, name: str, bearer: Bearer, profile: BearerProfile) -> None:
+        """Note the bearer's own profile."""
+        self.running = {**getattr(self, "running", {}), name: bearer.profile}
+        super().start(line, name, bearer, profile)
 
     def port(self, line: int, name: str, profile: BearerProfile) -> LinePort:
         """Note the profile."""
@@ -152,6 +158,7 @@ def test_what_the_operator_declares_stands_in_place_of_what_the_bearer_does(tmp_
         for name, value in said.items():
             assert getattr(near.runner.profiles["own"], name) == value
             assert getattr(near.runner.profiles["cable"], name) == getattr(PROFILE, name)
+        assert near.runner.running == near.runner.profiles
 
     play(tmp_path, scene)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .bearers import tcp
-from .bearers.base import Bearer, BearerProfile
+from .bearers.base import Bearer
 from .bearers.framing import LineKey
 from .config import LISTENER, BearerEntry, Config, RelayEntry, TcpEntry
 from .core.events import Now
@@ -179,24 +179,27 @@ class Switchboard:
 
     def _start(self, line: int, name: str, entry: BearerEntry) -> None:
         padded = self.config.padding if entry.padding is None else entry.padding
-        bearer = self._dialer(line, entry) if entry.kind == "tcp" else self._relay(line, entry)
-        profile: BearerProfile = replace(
-            bearer.profile, name=name, padded=padded, **entry.declared()
-        )
-        self._runner.start(line, name, bearer, profile)
+        said = {"name": name, "padded": padded, **entry.declared()}
+        if entry.kind == "tcp":
+            bearer = self._dialer(line, entry, said)
+        else:
+            bearer = self._relay(line, entry, said)
+        self._runner.start(line, name, bearer, bearer.profile)
 
-    def _dialer(self, line: int, entry: TcpEntry) -> Bearer:
-        return tcp.TcpBearer(entry.address, self._key(line), self._entropy)
+    def _dialer(self, line: int, entry: TcpEntry, said: dict[str, Any]) -> Bearer:
+        profile = replace(tcp.PROFILE, **said)
+        return tcp.TcpBearer(entry.address, self._key(line), self._entropy, profile=profile)
 
-    def _relay(self, line: int, entry: RelayEntry) -> Bearer:
+    def _relay(self, line: int, entry: RelayEntry, said: dict[str, Any]) -> Bearer:
         # Imported late: it brings an HTTP client, which a post without a relay need not load.
         from .bearers.mailbox import Relay
-        from .bearers.relay import RelayBearer
+        from .bearers.relay import PROFILE, RelayBearer
 
         ca_file = None if entry.ca_file is None else self.directory / entry.ca_file
         tokens = FileTokens(None if entry.tokens is None else self.directory / entry.tokens)
         where = Relay(entry.url, ca_file, entry.proxy, entry.streams)
-        return RelayBearer(where, lambda: self._post.mailboxes(line), tokens)
+        profile = replace(PROFILE, **said)
+        return RelayBearer(where, lambda: self._post.mailboxes(line), tokens, profile)
 
     def _key(self, line: int) -> LineKey:
         channel = self._post.channel(line)
