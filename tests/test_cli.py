@@ -261,6 +261,29 @@ def test_bearers_are_written_down_and_taken_away(
     assert ours("bearer", "add", "moscow") == cli.EXIT_USAGE
 
 
+def test_the_last_bearer_of_a_line_goes_only_when_its_name_is_typed(
+    ours: Party, theirs: Party, tape: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
+    for name in ("cable", "embassy"):
+        assert ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100", "--name", name) == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO("moscow\n"))
+    assert ours("bearer", "remove", "moscow", "cable") == 0
+    capsys.readouterr()
+    assert ours("bearer", "remove", "moscow", "embassy") == cli.EXIT_LOCAL
+    asked = capsys.readouterr().err
+    assert "embassy is the last bearer of moscow" in asked
+    assert "the bearer stays" in asked
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert ours("bearer", "remove", "moscow", "embassy") == cli.EXIT_USAGE
+    monkeypatch.setattr(sys, "stdin", io.StringIO("embassy\n"))
+    assert ours("bearer", "remove", "moscow", "embassy") == 0
+    assert ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100") == 0
+    capsys.readouterr()
+    assert ours("bearer", "remove", "moscow", "tcp", "--yes") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_zeroise_says_what_it_cannot_erase_and_wants_the_word(
     ours: Party, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

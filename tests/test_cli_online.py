@@ -402,6 +402,31 @@ def test_everything_odd_about_a_line_is_worded(
     assert "{" not in glance + whole
 
 
+@pytest.mark.parametrize("language", i18n.LANGUAGES)
+def test_what_is_on_the_last_bearer_is_said_before_it_goes(
+    language: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who dial us are no bearer that could be added or removed."""
+    words = i18n.catalogue(language)
+    seen = [bearer_view(name, BearerStatus(True, "", 40, None, records=3), 0) for name in "ab"]
+    relay = {**seen[0], "name": "relay", "line": "other", "url": "https://relay.example"}
+    caller = {**seen[1], "name": "tcp-in", "line": "other"}
+    asked: list[str] = []
+
+    def call(_: object, verb: str, **__: object) -> object:
+        asked.append(verb)
+        return [relay, caller]
+
+    monkeypatch.setattr("openline.commands.shell.Shell.call", call)
+    type_in(monkeypatch, b"no\n")
+    capsys.readouterr()
+    assert openline("--lang", language, "bearer", "remove", "other", "relay") == cli.EXIT_LOCAL
+    shown = capsys.readouterr().err
+    for wording in ("bearer.last", "bearer.unacknowledged", "bearer.confirm"):
+        assert words.text(wording, line="other", name="relay", records=3) in shown
+    assert asked == ["bearers"]
+
+
 def test_a_doubtful_and_an_unknown_record_are_marked(pair: LinePair, capsys: Captured) -> None:
     filed_s = pair.now.wall_s + 30 * 86_400
     head = bytes((0xAB, 0xCD, 0xEF, 0x3F, 0xC0, 99, 0, 0)) + filed_s.to_bytes(4, "big")

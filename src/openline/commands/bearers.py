@@ -156,11 +156,30 @@ def resume(shell: Shell, line: str, name: str) -> None:
 @bearer.command("remove")
 @click.argument("line")
 @click.argument("name")
+@click.option("--yes", is_flag=True)
 @pass_shell
-def remove(shell: Shell, line: str, name: str) -> None:
-    """Take a bearer away from a line."""
+def remove(shell: Shell, line: str, name: str, yes: bool) -> None:
+    """Take a bearer away from a line; the last one only if that is meant."""
+    if not yes:
+        _confirm_last(shell, line, name)
     shell.call("bearer_remove", offline=True, line=line, name=name)
     shell.say("bearer.removed", line=line, name=name)
+
+
+def _confirm_last(shell: Shell, line: str, name: str) -> None:
+    """Say what it means if this bearer is the last that the line has in post.toml, and have its
+    name typed. Raises LocalError("bearer.not_confirmed").
+    """
+    listed = [each for each in shell.call("bearers", offline=True) if each["line"] == line]
+    configured = [each for each in listed if _place(each)]
+    if {each["name"] for each in configured} != {name}:
+        return
+    shell.note("bearer.last", line=line, name=name)
+    # A line that is taking the place of another has the same bearer once more.
+    if records := sum(each["records"] for each in configured):
+        shell.note("bearer.unacknowledged", records=records)
+    if shell.ask("bearer.confirm", name=name).strip() != name:
+        raise LocalError("bearer.not_confirmed")
 
 
 @bearer.command("test")
