@@ -103,7 +103,8 @@ class Line:
         """Whether this process has an incarnation of its own."""
         self.impersonated = False
         """Whether the other side holds what we never said: a thief's, or our own and lost (R14)."""
-        self._begun_ms: int | None = None
+        self._begun_ms = -_PATIENCE_MS
+        self._again_ms: int | None = None  # when to begin anew, if that could not be at once
         self._unheard = 0  # the number of our latest BEGIN, until it is known to be held
         self._gap: tuple[int, int] | None = None
         """The number before the gap, and until when to wait for it to be mended (R22)."""
@@ -139,7 +140,7 @@ class Line:
         self.owes_ack = bool(self.reception.branch)
         if before.begun and self.branch and self.branch[-1] in before.branch[-1:]:
             self.begun, self._begun_ms = True, before._begun_ms
-            self._unheard = before._unheard
+            self._unheard, self._again_ms = before._unheard, before._again_ms
 
     def release(self, record: Record, now: Now) -> Serial:
         """Give a record its serial and put it in the chain. Raises LocalError and changes nothing.
@@ -182,6 +183,7 @@ class Line:
         if len(self.branch) > limits.SEGMENTS_KEPT and self.branch[1].first <= self.acked:
             del self.branch[0]
         self.begun, self._begun_ms, self._floor = True, now.mono_ms, self.acked
+        self._again_ms = None
         self._unheard = self._append(self.service(receipts.BEGIN, begin.encode(), now), now).number
         self.tell("begin", number=self.number)
 
@@ -257,8 +259,8 @@ class Line:
             self.tell("lost", ranges=list(self.reception.lost))
         at = find_segment(self.branch, begin.reader_incarnation)
         if at is None and begin.reader_incarnation:
-            self.impersonated, self._unheard = True, 0
-            self._ask_begin(now)
+            self.impersonated = True
+            self._begin_anew(now)
             return
         end = segment_end(self.branch, at, self.number) if at is not None else 0
         self.delivery.forget()  # what was held beyond that, an ACK says anew
@@ -268,24 +270,29 @@ class Line:
 
     def _ask_begin(self, now: Now) -> None:
         """R22: say what we hold, that the author begins anew; unless that is still on its way."""
-        said = self._begun_ms is not None and now.mono_ms - self._begun_ms < _PATIENCE_MS
+        said = now.mono_ms - self._begun_ms < _PATIENCE_MS
         if not said and not self._unheard:
             self._begin(now)
+
+    def _begin_anew(self, now: Now) -> None:
+        """R23: the other side holds what we never said; it may tell us no second time."""
+        self._unheard = 0
+        self._again_ms = max(now.mono_ms, self._begun_ms + _PATIENCE_MS)
+        self.tick(now)
 
     def _acknowledged(self, ack: Ack, now: Now) -> None:
         at = find_segment(self.branch, ack.incarnation)
         if at is None:
             if ack.incarnation:
-                self.impersonated, self._unheard = True, 0
-                self._ask_begin(now)
+                self.impersonated = True
+                self._begin_anew(now)
             return
         end = segment_end(self.branch, at, self.number)
         top = ack.held[-1][1] if ack.held else ack.contiguous
         if top > end and at == len(self.branch) - 1:
             # The other side lies, or we were put back while running: it holds what we said before.
             self.fault(RemoteError("ack.beyond", number=top))
-            self._unheard = 0
-            self._ask_begin(now)
+            self._begin_anew(now)
             return
         if min(ack.contiguous, end) > self.acked:
             self.acked = min(ack.contiguous, end)
@@ -324,10 +331,13 @@ class Line:
             self._gap_wait_ms = min(2 * self._gap_wait_ms, _GAP_WAIT_MS_MAX)
             self._gap = (self._gap[0], now.mono_ms + self._gap_wait_ms)
             self._ask_begin(now)
+        if self._again_ms is not None and now.mono_ms >= self._again_ms:
+            self._begin(now)
 
     def deadline(self) -> int | None:
         """When to call `tick` next, monotonic milliseconds; None if nothing waits."""
-        return self._gap[1] if self._gap else None
+        waits = [self._again_ms, self._gap and self._gap[1]]
+        return min((at_ms for at_ms in waits if at_ms is not None), default=None)
 
     def held_serials(self) -> tuple[Serial, Serial]:
         """Up to where both sides are known to hold everything: (ours, theirs)."""

@@ -102,6 +102,7 @@ class Outbox:
         """When the first that was sent since then was sent."""
         self._silent = False
         """Whether a timer has run out since the other side was last heard."""
+        self._revived_ms = -_PATIENCE_MS_MAX
         self.refused: dict[int, int] = {}
         self._assembly = Assembly()
         self._held = RangeSet()
@@ -318,10 +319,14 @@ class Outbox:
         return min((now_ms - since_ms) // 8, _PATIENCE_MS_MAX)
 
     def revive(self, now_ms: int) -> None:
-        """The other side is heard; after a silence, long timers are not waited for."""
-        if not self._silent:
+        """The other side is heard; after a silence, long timers are not waited for.
+
+        Who is heard again and again and answers nothing is not hurried after: that would never
+        slow down.
+        """
+        if not self._silent or now_ms - self._revived_ms < self.patience_ms(now_ms):
             return
-        self._silent = False
+        self._silent, self._revived_ms = False, now_ms
         for number in sorted(self._sent):
             entry = self.entries[number]
             if not entry.repeated:

@@ -209,9 +209,8 @@ class Seal:
         running_s = self.running_s(now)
         self.runs[run_id] = run
         while len(self.runs) > limits.RUNS_MAX:  # R9
-            self._retire(
-                min(self.runs, key=lambda r: self.runs[r].used_s if r != run_id else 1 << 62)
-            )
+            others = (other for other in self.runs if other != run_id)
+            self._retire(min(others, key=lambda other: self.runs[other].used_s))
         root = self.roots.find(opening.root_id)
         if root is not None:
             if self.roots.confirm(root, running_s):
@@ -245,13 +244,10 @@ class Seal:
     def _age(self, running_s: int) -> None:
         """R13, R8: let go what was superseded long ago."""
         self.roots.age(running_s)
-        old = [
-            key_id
-            for key_id, (_, since) in self.state.receive_keys.items()
-            if since is not None and running_s - since >= limits.KEEP_S
-        ]
-        for key_id in old + list(self.state.receive_keys)[: -limits.RECEIVE_KEYS_MAX]:
-            self.state.receive_keys.pop(key_id, None)
+        keys = self.state.receive_keys
+        old = [k for k, (_, s) in keys.items() if s is not None and running_s - s >= limits.KEEP_S]
+        for key_id in old + list(keys)[: -limits.RECEIVE_KEYS_MAX]:
+            keys.pop(key_id, None)
         newest = max(self.runs, key=lambda r: self.runs[r].used_s)
         for run_id in [r for r in self.runs if r != newest]:
             if running_s - self.runs[run_id].used_s >= limits.KEEP_S:
@@ -290,10 +286,8 @@ class Seal:
         root = None if to_card else self.roots.usable
         root_id = bytes.fromhex(root.id) if root else PERMANENT
         root_key = bytes.fromhex(root.key) if root else self.kit.root
-        key_id, key = CARD_KEY, self.kit.peer.identity
-        if not to_card:
-            key_id = bytes.fromhex(self.state.peer_key_id)
-            key = bytes.fromhex(self.state.peer_key)
+        announced = bytes.fromhex(self.state.peer_key_id), bytes.fromhex(self.state.peer_key)
+        key_id, key = (CARD_KEY, self.kit.peer.identity) if to_card else announced
         shared = ciphertext = b""
         if root is None and not self.kit.tape:
             recipient = MLKEM1024PublicKey.from_public_bytes(self.kit.peer.kem)
@@ -337,10 +331,9 @@ class Seal:
                 newest = self.entropy(2).hex()
             self.state.receive_keys[newest] = (self.entropy(32).hex(), None)
             self._dirty = True
-        private = X25519PrivateKey.from_private_bytes(
-            bytes.fromhex(self.state.receive_keys[newest][0])
-        )
-        return bytes.fromhex(newest), private.public_key().public_bytes_raw()
+        private = bytes.fromhex(self.state.receive_keys[newest][0])
+        public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+        return bytes.fromhex(newest), public
 
     def room(self, run: SendingRun, mtu_bytes: int) -> int:
         """Bytes of frames that a datagram of this run can hold."""
