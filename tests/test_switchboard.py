@@ -13,7 +13,7 @@ from openline.bearers.base import Bearer, BearerProfile
 from openline.bearers.tcp import PROFILE
 from openline.config import Address, Config, TcpEntry
 from openline.errors import BearerError
-from openline.inputs import Revoke
+from openline.inputs import BearerDown, Revoke
 from openline.post import Post
 from openline.runner import LinePort, Runner
 from openline.switchboard import FileTokens, Switchboard
@@ -159,6 +159,19 @@ def test_what_the_operator_declares_stands_in_place_of_what_the_bearer_does(tmp_
             assert getattr(near.runner.profiles["own"], name) == value
             assert getattr(near.runner.profiles["cable"], name) == getattr(PROFILE, name)
         assert near.runner.running == near.runner.profiles
+
+    play(tmp_path, scene)
+
+
+def test_how_often_a_dead_bearer_is_tried_is_shown(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        slow = entry(name="slow").model_copy(update={"rate_bytes_s": 60})
+        paused = entry(name="off").model_copy(update={"paused_by": "uid:7"})
+        await near.apply(Config(bearer=(entry(), slow, paused)))
+        for name in ("cable", "slow"):
+            await near.runner.give(BearerDown(1, name, "bearer.refused"))
+        shown = {each["name"]: each["retry_ms"] for each in near.view(clock.now())}
+        assert shown == {"cable": 1_600, "slow": 20_000, "off": None}
 
     play(tmp_path, scene)
 

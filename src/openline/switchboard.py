@@ -21,6 +21,7 @@ from typing import Any
 from .bearers import tcp
 from .bearers.base import Bearer
 from .bearers.framing import LineKey
+from .bearers.reach import retry_ms
 from .config import LISTENER, BearerEntry, Config, RelayEntry, TcpEntry
 from .core.events import Now
 from .delivery.explain import BearerStatus, bearer_view
@@ -206,12 +207,16 @@ class Switchboard:
         return LineKey(line, channel.bk, channel.direction)
 
     def view(self, now: Now) -> list[dict[str, Any]]:
-        """Every bearer configured, and how it stands; "up" None while its line does not exist."""
+        """Every bearer configured, and how it stands; "up" None while its line does not exist,
+        "retry_ms" how often its address is knocked at while it is down.
+        """
         lines = self._lines()
         found = []
         for entry in self.config.bearer:
             for line in lines.get(entry.line, [None]):
-                found.append({**self._seen(line, entry.name, now), **entry.shown()})
+                seen = self._seen(line, entry.name, now)
+                seen["retry_ms"] = retry_ms(seen["code"], entry.rate_bytes_s)
+                found.append({**seen, **entry.shown()})
         for line in self._callers:
             seen = self._seen(line, LISTENER, now)
             found.append({**seen, "line": self._post.label(line), "kind": "tcp"})

@@ -15,6 +15,7 @@ from openline.bearers import connection as connections
 from openline.bearers.connection import Timing
 from openline.bearers.framing import LineKey
 from openline.bearers.reach import (
+    PACE_S,
     QUICK_S,
     REPEAT_S,
     SILENT_S,
@@ -22,6 +23,7 @@ from openline.bearers.reach import (
     Reach,
     Silence,
     Standing,
+    retry_ms,
     standing,
     swallowed,
 )
@@ -62,6 +64,15 @@ def test_an_answer_begins_the_second_anew() -> None:
     assert silence.look(Standing(2, 200, 0.04), 2.0)
     assert not silence.look(Standing(0, 300, 0.04), 3.0)
     assert not silence.look(Standing(1, 300, 0.04), 9.0)
+
+
+def test_how_often_a_dead_bearer_is_tried_is_told_where_knocking_decides_it() -> None:
+    pace_ms = int(1000 * PACE_S)
+    assert retry_ms("bearer.no_answer", None) == retry_ms("bearer.stalled", 10_000) == pace_ms
+    assert retry_ms("bearer.refused", None) == 2 * pace_ms
+    assert retry_ms("bearer.unreachable", 60) == 10_000
+    for code in ("", "bearer.paused", "bearer.tls", "bearer.relay_full", "bearer.closed"):
+        assert retry_ms(code, None) is None
 
 
 def test_a_long_way_is_given_four_round_trips() -> None:

@@ -49,6 +49,18 @@ yet."""
 REPEAT_S = 1.0
 """At which interval the kernel repeats the first packet of a patient attempt; ours go between."""
 
+REFUSED_PACES = 2
+"""Paces from a refusal to the next knock: the answer is a packet too."""
+
+_KNOCKING = {
+    "bearer.no_address": 1,
+    "bearer.no_answer": 1,
+    "bearer.stalled": 1,
+    "bearer.unreachable": 1,
+    "bearer.refused": REFUSED_PACES,
+}
+"""Why a bearer is down while its address is knocked at → paces between two knocks."""
+
 LOOKUP_S = 60.0
 """Seconds between look-ups of a name while it cannot be reached; addresses once found are kept."""
 
@@ -59,6 +71,19 @@ ROUND_TRIPS = 4
 
 
 _Option = tuple[int, int, int] | tuple[int, int, bytes]
+
+
+def pace_of(rate_bytes_s: int | None, pace_s: float = PACE_S) -> float:
+    """Seconds between two knocks, given the rate of the profile."""
+    return max(pace_s, RATE_PARTS * KNOCK_BYTES / rate_bytes_s) if rate_bytes_s else pace_s
+
+
+def retry_ms(code: str, rate_bytes_s: int | None) -> int | None:
+    """How long after another a connection is tried while a bearer is down for this reason, in
+    milliseconds; None where something else than knocking decides.
+    """
+    paces = _KNOCKING.get(code)
+    return None if paces is None else int(1000 * paces * pace_of(rate_bytes_s))
 
 
 class Door:
@@ -193,9 +218,7 @@ class Reach:
         self, host: str, port: int, profile: BearerProfile, *, pace_s: float = PACE_S
     ) -> None:
         self._host, self._port = host, port
-        self._pace_s = pace_s
-        if profile.rate_bytes_s:
-            self._pace_s = max(pace_s, RATE_PARTS * KNOCK_BYTES / profile.rate_bytes_s)
+        self._pace_s = pace_of(profile.rate_bytes_s, pace_s)
         self.rtt_s = 2 * profile.latency_ms / 1000
         """Measured at the last connection; before the first, what the profile lets expect."""
         self._measured = False
@@ -287,8 +310,7 @@ class Reach:
                     del attempts[each]
                     tell(_code(error))
                     if isinstance(error, ConnectionRefusedError):
-                        # The answer is a packet too.
-                        end_s = max(end_s, loop.time() + 2 * self._pace_s)
+                        end_s = max(end_s, loop.time() + REFUSED_PACES * self._pace_s)
                 else:
                     del attempts[each]
                     return found

@@ -61,11 +61,20 @@ def status(shell: Shell, why: bool, as_json: bool) -> None:
         return
     headings = ("head.line", "head.state", "head.sent", "head.received", "head.heard")
     shell.table(headings, (_row(shell, line) for line in found["lines"]))
-    for line in found["lines"] if why else ():
+    if why:
+        _explain(shell, found["lines"])
+
+
+def _explain(shell: Shell, lines: list[dict[str, Any]]) -> None:
+    """Why each line's bearers are chosen or not, and when those that are down are tried again."""
+    listed = shell.call("bearers")
+    for line in lines:
         if line["state"] != "revoked":
+            own = (each for each in listed if each["line"] == line["label"])
+            retries = {each["name"]: each.get("retry_ms") for each in own}
             shell.line()
             shell.line(line["label"])
-            for said in explain(shell, line):
+            for said in explain(shell, line, retries):
                 shell.line(said)
 
 

@@ -6,7 +6,7 @@ same ranking in its views; here each reason becomes a sentence. Nothing is decid
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import display
@@ -40,8 +40,11 @@ def standing(shell: Shell, bearer: dict[str, Any]) -> str:
     return f"{shell.text('bearer.down')} ({reason(shell, bearer['code'])})"
 
 
-def explain(shell: Shell, view: dict[str, Any]) -> Iterator[str]:
-    """What the next FLASH and the next ROUTINE of a line would take, then each bearer and why."""
+def explain(shell: Shell, view: dict[str, Any], retries: Mapping[str, int | None]) -> Iterator[str]:
+    """What the next FLASH and the next ROUTINE of a line would take, then each bearer and why.
+
+    `retries`: how often a bearer is tried while it is down, in milliseconds by name, if known.
+    """
     up = [each for each in view["bearers"] if each["up"]]
     names = ", ".join(each["name"] for each in up)
     yield shell.text("why.flash", names=names) if up else shell.text("why.flash_waits")
@@ -53,14 +56,16 @@ def explain(shell: Shell, view: dict[str, Any]) -> Iterator[str]:
     else:
         yield shell.text("why.routine_full", name=best["name"], records=best["records"])
     for each in view["bearers"]:
-        yield "  " + "; ".join(_bearer(shell, each))
+        yield "  " + "; ".join(_bearer(shell, each, retries.get(each["name"])))
 
 
-def _bearer(shell: Shell, each: dict[str, Any]) -> Iterator[str]:
+def _bearer(shell: Shell, each: dict[str, Any], retry_ms: int | None) -> Iterator[str]:
     name = display.safe(each["name"])
     if not each["up"]:
         since = "" if each["age_s"] is None else span(shell, 1000 * each["age_s"])
         yield f"{name}: " + shell.text("why.since", what=standing(shell, each), span=since)
+        if retry_ms is not None:
+            yield shell.text("why.retry", span=span(shell, retry_ms))
         return
     why = shell.text(f"why.{each['why']}")
     yield f"{name}: " + shell.text("why.expected", why=why, span=span(shell, each["expected_ms"]))
