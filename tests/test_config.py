@@ -14,9 +14,7 @@ WHOLE = """\
 listen = "[::1]:7100"   # where they dial us
 control_group = "duty"
 padding = false
-
-[roles]
-1000 = ["duty", "releaser"]
+sign_in_idle_min = 20
 
 [[bearer]]
 line = "moscow"         # the cable
@@ -52,13 +50,13 @@ def test_a_post_without_a_file_has_defaults(tmp_path: Path) -> None:
     assert load(tmp_path) == Config()
     assert Config().control == Path("control.sock")
     assert Config().padding
-    assert Config().roles is None
+    assert Config().sign_in_idle_min == 60
 
 
 def test_a_whole_file_is_understood(directory: Path) -> None:
     config = load(directory)
     assert config.listen == Address("::1", 7100)
-    assert config.roles == {1000: ("duty", "releaser")}
+    assert config.sign_in_idle_min == 20
     assert not config.padding
     cable, relay = config.bearer
     assert isinstance(cable, TcpEntry)
@@ -74,8 +72,7 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path: Path) -> None:
         """
         listen = "nowhere"
         colour = "red"
-        [roles]
-        1000 = ["duty", "admiral"]
+        sign_in_idle_min = 0
         [[bearer]]
         line = "moscow"
         kind = "pigeon"
@@ -93,7 +90,7 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path: Path) -> None:
     assert error.code == "config.invalid"
     assert error.details["errors"] == [
         {"at": "listen", "code": "config.address"},
-        {"at": "roles.1000[2]", "code": "config.role"},
+        {"at": "sign_in_idle_min", "code": "config.value"},
         {"at": "bearer[1]", "code": "config.kind"},
         {"at": "bearer[2].address", "code": "config.address"},
         {"at": "bearer[2].name", "code": "config.name_taken"},
@@ -109,8 +106,8 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path: Path) -> None:
     [
         ("listen = ", "config.syntax"),
         ("listen = 7100", "config.invalid"),
-        ('[roles]\nroot = ["duty"]', "config.invalid"),
-        ('[roles]\n-1 = ["duty"]', "config.invalid"),
+        ('[roles]\n1000 = ["duty"]', "config.invalid"),
+        ('sign_in_idle_min = "long"', "config.invalid"),
         ("[[bearer]]", "config.invalid"),
         ("# " + "x" * (1 << 20), "config.too_long"),
     ],

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from openline.core import receipts
 from openline.core.events import Now
 from openline.enrolment import words
 from openline.errors import LocalError
-from openline.inputs import Arrived
-from openline.rights import RIGHTS, ROLES, rights_of
+from openline.inputs import AddPerson, Arrived
+from openline.rights import NARROWER, RIGHTS, ROLES, needed, rights_of
 from openline.runner import Runner
 from openline.switchboard import Switchboard
 from tests.pair import LinePair
@@ -97,19 +97,22 @@ class Desk:
 
 
 def play(
-    directory: Path, scene: Callable[[Desk], Awaitable[None]], config: Config | None = None
+    directory: Path,
+    scene: Callable[[Desk], Awaitable[None]],
+    config: Config | None = None,
+    roles: Sequence[str] = (),
 ) -> None:
-    """Run a scene at a desk of its own."""
+    """Run a scene at a desk of its own; with roles, our own user is a person who has these and
+    another sets people right."""
 
     async def whole() -> None:
-        await Desk(directory, config).play(scene)
+        desk = Desk(directory, config)
+        if roles:
+            desk.pair.do("a", AddPerson("test", "desk-one", roles, os.getuid()))
+            desk.pair.do("a", AddPerson("test", "keeper", ["administrator"], os.getuid() + 1))
+        await desk.play(scene)
 
     asyncio.run(whole())
-
-
-def as_own(*roles: str) -> Config:
-    """Our own user with these roles only."""
-    return Config(roles={os.getuid(): roles})
 
 
 def test_pipelined_sends_are_answered_by_their_ids(tmp_path: Path) -> None:
@@ -209,28 +212,34 @@ def test_a_socket_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_every_verb_needs_a_right_and_every_right_belongs_to_a_role() -> None:
     assert set(RIGHTS) == {*verbs.ACTS, *verbs.READINGS, *OWN_VERBS}
-    assert set(RIGHTS.values()) == set().union(*ROLES.values())
+    assert {*RIGHTS.values(), *NARROWER.values()} <= set().union(*ROLES.values())
 
 
-def test_rights_come_from_the_roles_of_the_user_and_from_nothing_else() -> None:
-    everything = frozenset(RIGHTS.values())
-    assert rights_of(1000, 1000, None) == everything
-    assert rights_of(0, 1000, None) == frozenset()
-    assert rights_of(1000, 1000, {}) == frozenset()
-    assert rights_of(7, 1000, {7: ["auditor", "duty"]}) == ROLES["auditor"] | ROLES["duty"]
+def test_several_roles_give_the_rights_of_each() -> None:
+    assert rights_of(["auditor", "duty"]) == ROLES["auditor"] | ROLES["duty"]
+    assert all(rights_of([role]) == ROLES[role] for role in ROLES)
+
+
+def test_to_say_that_it_was_shown_is_another_right_than_to_say_that_it_was_opened() -> None:
+    assert needed("receipt", {"kind": "shown"}) == "show"
+    assert needed("receipt", {"kind": "opened"}) == needed("receipt", {}) == "receive"
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
 def test_a_role_may_ask_what_its_rights_allow_and_nothing_else(tmp_path: Path, role: str) -> None:
     async def scene(desk: Desk) -> None:
         client = await desk.client()
-        for verb, right in RIGHTS.items():
-            client.ask(verb, verb)
+        asked: list[tuple[str, dict[str, str], str]] = [
+            *((verb, {}, right) for verb, right in RIGHTS.items()),
+            *((verb, {name: value}, right) for (verb, name, value), right in NARROWER.items()),
+        ]
+        for verb, args, right in asked:
+            client.ask(verb, verb, **args)
             answer = await client.hear()
             refused = answer.get("error", {}).get("code") == "control.no_right"
             assert refused == (right not in ROLES[role]), verb
 
-    play(tmp_path, scene, as_own(role))
+    play(tmp_path, scene, roles=[role])
 
 
 def test_what_is_refused_is_not_done(tmp_path: Path) -> None:
@@ -244,7 +253,7 @@ def test_what_is_refused_is_not_done(tmp_path: Path) -> None:
         assert desk.running.post.status(1, desk.now()).own_number == before
         assert not desk.stopped.is_set()
 
-    play(tmp_path, scene, as_own("duty"))
+    play(tmp_path, scene, roles=["duty"])
 
 
 def test_a_watcher_is_told_what_happens(tmp_path: Path) -> None:
@@ -280,7 +289,7 @@ def test_what_a_duty_desk_lists_and_opens_is_receipted_once(tmp_path: Path) -> N
             await client.call("show", line="other", number=serial.number, open=True)
             assert said() == [receipts.DELIVERED, receipts.OPENED]
 
-    play(tmp_path, scene, as_own("duty"))
+    play(tmp_path, scene, roles=["duty"])
 
 
 def test_reading_as_a_releaser_receipts_nothing(tmp_path: Path) -> None:
@@ -290,7 +299,7 @@ def test_reading_as_a_releaser_receipts_nothing(tmp_path: Path) -> None:
         with pytest.raises(LocalError, match=r"control\.no_right"):
             await client.call("inbox", seen=True)
 
-    play(tmp_path, scene, as_own("releaser"))
+    play(tmp_path, scene, roles=["releaser"])
 
 
 def test_bearers_are_added_listed_and_removed(tmp_path: Path) -> None:
@@ -397,4 +406,4 @@ def test_stop_stops(tmp_path: Path) -> None:
         assert await (await desk.client()).call("stop") == {}
         await desk.stopped.wait()
 
-    play(tmp_path, scene, as_own("administrator"))
+    play(tmp_path, scene, roles=["administrator"])

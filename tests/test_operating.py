@@ -33,7 +33,7 @@ def test_the_example_of_the_guide_is_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "post.toml").write_text(example, encoding="utf-8")
     config = load(tmp_path)
     assert [entry.kind for entry in config.bearer] == ["tcp", "relay"]
-    assert config.roles is not None
+    assert config.sign_in_idle_min == 60
 
 
 def test_every_directive_of_the_unit_has_its_reason() -> None:

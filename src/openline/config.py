@@ -4,13 +4,12 @@ Theory of operation: the file is read as a whole and every fault in it is told a
 where it is and a stable code. Everything has a default: a post without the file listens nowhere and
 carries nothing. `planned` changes the text, not a copy of it, so that a person's comments stay; the
 new text must mean exactly what was asked, or nothing is written. No secret stands in the file; what
-a bearer does with its entry, and who may do what, do not live here.
+a bearer does with its entry, and who may do what (people.py), do not live here.
 
     listen = "0.0.0.0:7100"          # where other posts may dial us
     control_group = "duty"           # a Unix group that may reach the control socket
 
-    [roles]                          # Unix user id → roles (rights.py); without it our own has all
-    1000 = ["duty", "releaser"]
+    sign_in_idle_min = 60            # how long a sign-in may stay unused
 
     [[bearer]]
     line = "moscow"                  # label of the line
@@ -42,7 +41,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import LocalError
-from .rights import ROLES
+from .signins import IDLE_S
 
 CONFIG_FILE = "post.toml"
 """Name of the file in the post's directory."""
@@ -92,12 +91,6 @@ def _name(value: object) -> str:
 def _label(value: object) -> str:
     if not isinstance(value, str) or not value or len(value) > 64 or not value.isprintable():
         raise ValueError("config.label")
-    return value
-
-
-def _role(value: object) -> str:
-    if not isinstance(value, str) or value not in ROLES:
-        raise ValueError("config.role")
     return value
 
 
@@ -157,8 +150,6 @@ class RelayEntry(_Entry):
 BearerEntry = TcpEntry | RelayEntry
 """One [[bearer]]."""
 
-UserId = Annotated[int, Field(ge=0, le=2**32 - 2)]
-
 
 class Config(_Strict):
     """The whole file."""
@@ -169,8 +160,8 @@ class Config(_Strict):
     control_group: str | None = None
     padding: bool = True
     """Whether datagrams are brought to buckets (R15) where a bearer does not say otherwise."""
-    roles: dict[UserId, tuple[Annotated[str, BeforeValidator(_role)], ...]] | None = None
-    """None: the user the post runs as has every role."""
+    sign_in_idle_min: Annotated[int, Field(ge=1, le=720)] = IDLE_S // 60
+    """Minutes after which a sign-in that nobody uses ends."""
     bearer: Annotated[
         tuple[Annotated[BearerEntry, Field(discriminator="kind")], ...],
         Field(max_length=BEARERS_MAX),

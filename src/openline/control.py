@@ -1,11 +1,12 @@
 """The control socket: how our own people's programs ask the running post.
 
 Theory of operation: a local Unix socket whose mode lets in its owner (and one group, if
-configured); the kernel names the user at the other end, `rights` says what that user may ask, and
-`_Conversation._ask` checks it at one place before anything is done. One JSON object per line each
-way, many requests under way at a time, answers matched by id:
+configured). For each request `_Conversation._ask` finds out who asks (whose sign-in is shown in
+"as", else which Unix user the kernel names at the other end) and checks, there and nowhere else,
+that they may. One JSON object per line each way, many requests under way at a time, answers matched
+by id:
 
-    {"id": 7, "verb": "send", "args": {...}}
+    {"id": 7, "verb": "send", "args": {...}}    and, if somebody is signed in, "as": token
     {"id": 7, "ok": {...}}    or    {"id": 7, "error": {"code": "line.unknown", "details": {...}}}
 
 `watch` answers {"id": 7, "ok": {}} and from then on {"id": 7, "event": {"name", "line", "label",
@@ -43,8 +44,9 @@ from .core.events import Serial
 from .errors import InvariantError, LocalError, OpenlineError
 from .inputs import Operate, Receive, TryBearer
 from .logs import log
+from .people import Caller
 from .post import Post
-from .rights import RIGHTS, rights_of
+from .rights import RIGHTS, needed
 from .runner import Runner, Watching
 from .store.base import Store
 from .switchboard import Switchboard
@@ -137,14 +139,12 @@ class _Conversation:
     def __init__(self, running: Running, writer: asyncio.StreamWriter) -> None:
         self._running = running
         self._writer = writer
-        uid = _user_of(writer)
-        self._actor = f"uid:{uid}"
-        self._rights = rights_of(uid, os.getuid(), running.switchboard.config.roles)
+        self._uid = _user_of(writer)
         self._outstanding = 0
         self._room = asyncio.Event()
         self._unwritten: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slow: dict[str, Callable[[Args], Awaitable[Any]]] = {
+        self._slow: dict[str, Callable[[Caller, Args], Awaitable[Any]]] = {
             "bearer_test": self._bearer_test,
             **{verb: partial(self._bearer_changed, verb) for verb in config.CHANGES},
         }
@@ -196,23 +196,27 @@ class _Conversation:
             number, verb, args = request.get("id"), request.get("verb"), request.get("args", {})
             if not isinstance(number, int | str) or not isinstance(args, dict):
                 raise LocalError("control.malformed")
-            self._ask(number, verb, args)
+            self._ask(number, verb, args, request.get("as", ""))
         except Exception as error:  # the edge of one request: our mistake in it ends nothing else
             self._fail(number, error)
 
-    def _ask(self, number: int | str, verb: object, args: Args) -> None:
+    def _ask(self, number: int | str, verb: object, args: Args, token: object) -> None:
         """Check the right, here and nowhere else, then do it."""
         if not isinstance(verb, str) or verb not in RIGHTS:
             raise LocalError("control.verb")
-        self._need(RIGHTS[verb], verb)
+        if not isinstance(token, str):
+            raise LocalError("control.malformed")
         running = self._running
+        people = running.post.people
+        caller = people.caller(self._uid, os.getuid(), running.now(), token)
+        _need(caller, needed(verb, args), verb)
         if verb in verbs.ACTS:
-            given = verbs.act(running.store, running.post, self._actor, verb, args)
+            given = verbs.act(running.store, running.post, caller.actor, verb, args)
             self._outstanding += 1
             running.runner.give(given).add_done_callback(partial(self._acted, number, verb))
         elif verb in verbs.READINGS:
             found = verbs.read(running.store, running.post, verb, args, running.now())
-            marks = self._marks(verb, args, found)
+            marks = _marks(caller, verb, args, found)
             if marks:
                 self._background(number, self._marked(found, marks))
             else:
@@ -221,14 +225,9 @@ class _Conversation:
             self._answer(number, {})
             self._beside(self._watch(number, running.runner.watch()))
         elif verb in self._slow:
-            self._background(number, self._slow[verb](args))
+            self._background(number, self._slow[verb](caller, args))
         else:
             self._answer(number, self._at_once(verb))
-
-    def _need(self, right: str, verb: str) -> None:
-        if right not in self._rights:
-            log().warning("control.refused", verb=verb, right=right)
-            raise LocalError("control.no_right", verb=verb, right=right)
 
     def _acted(self, number: int | str, verb: str, future: asyncio.Future[object]) -> None:
         self._answered()
@@ -273,7 +272,7 @@ class _Conversation:
         await self._running.switchboard.apply()
         return verbs.acted(result)
 
-    async def _bearer_changed(self, verb: str, args: Args) -> Any:
+    async def _bearer_changed(self, verb: str, caller: Caller, args: Args) -> Any:
         """Change the configuration: worked out, entered in the audit log, written, brought about,
         and no two at a time.
         """
@@ -283,13 +282,13 @@ class _Conversation:
         if verb == "bearer_add" and not line:
             raise LocalError("line.unknown", label=str(args.get("line", "")))
         async with board.changing:
-            change = config.planned(board.directory, verb, args, self._actor)
+            change = config.planned(board.directory, verb, args, caller.actor)
             details = {"line": line, "kind": change.entry.kind, "name": change.entry.name}
-            await self._running.runner.give(Operate(self._actor, verb, details))
+            await self._running.runner.give(Operate(caller.actor, verb, details))
             await board.apply(change.make())
         return {"name": change.entry.name}
 
-    async def _bearer_test(self, args: Args) -> Any:
+    async def _bearer_test(self, caller: Caller, args: Args) -> Any:
         """Send something over one bearer alone; how long its answer took, or that none came."""
         line = views.find_line(self._running.post, str(args.get("line", "")))
         name, wait_s = str(args.get("name", "")), args.get("wait_s", TEST_S)
@@ -297,7 +296,7 @@ class _Conversation:
             raise LocalError("control.argument", name="wait_s")
         watching = self._running.runner.watch()
         try:
-            await self._running.runner.give(TryBearer(line, self._actor, name))
+            await self._running.runner.give(TryBearer(line, caller.actor, name))
             async with asyncio.timeout(wait_s):
                 while True:
                     for event, at, values in await watching.more():
@@ -307,26 +306,6 @@ class _Conversation:
             return {"answered": False, "took_ms": None}
         finally:
             watching.close()
-
-    def _marks(self, verb: str, args: Args, found: Any) -> list[Receive]:
-        """The receipts that this reading is, if it says so: what a duty desk lists stands before a
-        person on watch.
-        """
-        kind, states = receipts.DELIVERED, {"arrived"}
-        if verb == "inbox" and args.get("seen") is True:
-            listed = found
-        elif verb == "show" and args.get("open") is True:
-            states = {"arrived", "delivered", "restored"}
-            kind, listed = receipts.OPENED, [found]
-        else:
-            return []
-        self._need("receive", verb)
-        return [
-            Receive(view["line"], self._actor, kind, Serial(view["incarnation"], view["number"]))
-            for view in listed
-            if view["type"] == "message" and view["side"] == "theirs" and not view["service"]
-            if view["state"] in states and not view["variant"]
-        ]
 
     async def _marked(self, found: Any, marks: list[Receive]) -> Any:
         """The reading, once its receipts are on disk; one that cannot be written does not hide the
@@ -374,6 +353,33 @@ class _Conversation:
         if self._unwritten and not self._writer.is_closing():
             self._writer.write("\n".join([*self._unwritten, ""]).encode())
         self._unwritten.clear()
+
+
+def _need(caller: Caller, right: str, verb: str) -> None:
+    if right not in caller.rights:
+        log().warning("control.refused", verb=verb, right=right)
+        raise LocalError("control.no_right", verb=verb, right=right)
+
+
+def _marks(caller: Caller, verb: str, args: Args, found: Any) -> list[Receive]:
+    """The receipts that this reading is, if it says so: what a duty desk lists stands before a
+    person on watch.
+    """
+    kind, states = receipts.DELIVERED, {"arrived"}
+    if verb == "inbox" and args.get("seen") is True:
+        listed = found
+    elif verb == "show" and args.get("open") is True:
+        states = {"arrived", "delivered", "restored"}
+        kind, listed = receipts.OPENED, [found]
+    else:
+        return []
+    _need(caller, "receive", verb)
+    return [
+        Receive(view["line"], caller.actor, kind, Serial(view["incarnation"], view["number"]))
+        for view in listed
+        if view["type"] == "message" and view["side"] == "theirs" and not view["service"]
+        if view["state"] in states and not view["variant"]
+    ]
 
 
 def _user_of(writer: asyncio.StreamWriter) -> int:

@@ -197,6 +197,94 @@ class BackUp(NamedTuple):
     config: str
 
 
+class AddPerson(NamedTuple):
+    """A person begins to work at this post. Result: None.
+
+    `name` is what messages and the audit log will say of them: 1 to 32 of a-z, 0-9 and -.
+    """
+
+    actor: str
+    name: str
+    roles: Sequence[str]
+    uid: int | None = None
+    """The Unix user that acts as this person, if one does."""
+
+
+class ChangePerson(NamedTuple):
+    """A person gets other roles or another Unix user; None leaves what is. Result: None."""
+
+    actor: str
+    name: str
+    roles: Sequence[str] | None = None
+    uid: int | None = None
+    unbind: bool = False
+    """No Unix user acts as this person any more."""
+
+
+class EndPerson(NamedTuple):
+    """A person works here no more: signed out, credentials erased, the name kept for the audit log
+    and not given again. Result: None."""
+
+    actor: str
+    name: str
+
+
+class MakeLink(NamedTuple):
+    """A link with which a person may sign in once, or set a passphrase; it takes the place of one
+    made before. Result: signins.Token."""
+
+    actor: str
+    name: str
+
+
+class SetPassphrase(NamedTuple):
+    """A person sets their passphrase, by a link or as who they are already; all their sign-ins end.
+    Result: None.
+
+    `key` is what signins.stretched makes of it with `salt` and `cost`, so that no passphrase comes
+    near the post.
+    """
+
+    actor: str
+    salt: bytes
+    cost: Sequence[int]
+    key: bytes
+    link: str = ""
+
+
+class SignIn(NamedTuple):
+    """Somebody shows who they are: by `name` and the `key` of the passphrase (with what
+    People.salt gives), or by a `link`. Result: signins.Token.
+
+    `actor` is from where it was asked, for who asks is not known yet.
+    """
+
+    actor: str
+    name: str = ""
+    key: bytes = b""
+    link: str = ""
+
+
+class SignOut(NamedTuple):
+    """End the sign-ins of a person, or the one that `which` begins. Result: SignedOut."""
+
+    actor: str
+    name: str
+    which: str = ""
+
+
+class SignOutAll(NamedTuple):
+    """End every sign-in, at shift change or in doubt. Result: SignedOut."""
+
+    actor: str
+
+
+class SignedOut(NamedTuple):
+    """How many sign-ins were ended."""
+
+    number: int
+
+
 class Tick(NamedTuple):
     """Time has passed. Result: None."""
 
@@ -221,5 +309,13 @@ Input = (
     | Rotate
     | BurnPages
     | AddTape
+    | AddPerson
+    | ChangePerson
+    | EndPerson
+    | MakeLink
+    | SetPassphrase
+    | SignIn
+    | SignOut
+    | SignOutAll
     | Tick
 )

@@ -46,6 +46,7 @@ from .inputs import (
     TryBearer,
 )
 from .lane import Lane
+from .people import People
 from .sealing.keys import Entropy, Identity
 from .status import Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Audit, Batch, Store
@@ -76,6 +77,8 @@ class Post:
         self._ended: dict[int, LineStatus] = {}
         """Lines revoked or retired."""
         self._passages = handover.Passages()
+        self.people = People(entropy)
+        self.people.load(store.state(0), now)
         for number in store.lines():
             self._load(number, now)
         self._follow()
@@ -135,6 +138,7 @@ class Post:
 
     def _begin(self, now: Now) -> None:
         self._batch = Batch()
+        self.people.begin(self._batch)
         for lane in self._lanes.values():
             lane.begin(self._batch, now)
 
@@ -144,6 +148,7 @@ class Post:
         for lane in self._lanes.values():
             lane.finish(self._batch, now)
         self._passages.save(self._batch)
+        self.people.finish(now)
         self._batch.urgent = all(
             row.precedence == Precedence.FLASH or is_machinery(row.kind) for row in self._batch.rows
         )
@@ -159,8 +164,9 @@ class Post:
         """Nothing of the step is on disk: make every lane anew from what is."""
         before, self._lanes, self._ended = self._lanes, {}, {}
         self._passages = handover.Passages()
-        saved = self.store.state(0).get("identity")
-        self.identity = Identity.decode(saved) if saved else None
+        state = self.store.state(0)
+        self.identity = Identity.decode(state["identity"]) if "identity" in state else None
+        self.people.load(state, now)
         for number in self.store.lines():
             self._load(number, now)
             if number in self._lanes and number in before:
@@ -188,6 +194,7 @@ class Post:
             Rotate: self._rotate,
             BurnPages: self._burn_pages,
             AddTape: self._add_tape,
+            **self.people.takers,
         }
         taker = takers.get(type(given))
         return taker(given, now) if taker else None

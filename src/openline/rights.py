@@ -1,14 +1,14 @@
-"""Who may ask what of a running post: verbs need rights, roles give rights, Unix users have roles.
+"""Who may ask what of a post: verbs need rights, roles give rights.
 
-Theory of operation: three tables and one question. Every verb of the control socket stands in
-RIGHTS with the right it needs; a verb that does not stand there cannot be asked. A later role binds
-the socket by standing in ROLES. The control socket asks `rights_of` once for each connection and
-checks every request in one place.
+Theory of operation: tables and two questions. Every verb of the control socket stands in RIGHTS
+with the right it needs; a verb that does not stand there cannot be asked. Some verbs need another
+right where an argument says so: NARROWER. Who has which role is a matter of people.py; every way to
+the post (socket, command on an opened post) asks `needed` for each request in one place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 RIGHTS = {
     "ping": "observe",
@@ -44,25 +44,58 @@ RIGHTS = {
     "bearer_pause": "administer",
     "bearer_resume": "administer",
     "bearer_remove": "administer",
-    "stop": "administer",
+    "stop": "stop",
     "audit": "audit",
+    "people": "observe",
+    "person_add": "people",
+    "person_change": "people",
+    "person_end": "people",
+    "person_link": "people",
+    "passphrase": "sign_in",
+    "sign_in_salt": "sign_in",
+    "sign_in": "sign_in",
+    "signed_in": "observe",
+    "sign_out": "people",
+    "sign_out_all": "relieve",
+    "sign_out_own": "sign_in",
 }
 """Verb → the right it needs. Marking what is read as delivered or opened needs "receive" besides.
 """
 
+NARROWER = {("receipt", "kind", "shown"): "show"}
+"""(verb, argument, value) → the right needed in place of the verb's."""
+
+_ANYBODY = frozenset({"sign_in"})
+"""What everybody may who reaches the post at all: show who they are, and end that again."""
+
 ROLES = {
-    "duty": frozenset({"observe", "read", "receive", "compare"}),
-    "releaser": frozenset({"observe", "read", "release"}),
-    "administrator": frozenset({"observe", "administer"}),
-    "auditor": frozenset({"observe", "audit"}),
+    "administrator": _ANYBODY | {"observe", "administer", "people", "relieve", "stop"},
+    "duty": _ANYBODY | {"observe", "read", "receive", "show", "compare", "relieve"},
+    "drafter": _ANYBODY | {"observe", "read", "draft"},
+    "releaser": _ANYBODY | {"observe", "read", "draft", "release"},
+    "translator": _ANYBODY | {"observe", "read", "draft"},
+    "principal": _ANYBODY | {"observe", "read", "show"},
+    "auditor": _ANYBODY | {"observe", "audit"},
 }
-"""Role → the rights it gives."""
+"""Role → the rights it gives. "relieve" ends all sign-ins at shift change; "show" says that the
+principal has seen a message; "draft" writes, hands over and comments drafts."""
+
+EVERYTHING = frozenset[str]().union(*ROLES.values())
+"""Every right there is: what the post's own Unix user has while there are no people."""
+
+KEEPER = _ANYBODY | {"observe", "people", "stop"}
+"""What the post's own Unix user keeps once there are people: enough to set people right, and to
+stop a process that it could kill anyway."""
 
 
-def rights_of(uid: int, own_uid: int, roles: Mapping[int, Sequence[str]] | None) -> frozenset[str]:
-    """The rights of a Unix user; without a mapping, the user the post runs as has every right and
-    others have none.
-    """
-    if roles is None:
-        return frozenset(RIGHTS.values()) if uid == own_uid else frozenset()
-    return frozenset[str]().union(*(ROLES[role] for role in roles.get(uid, ())))
+def needed(verb: str, args: Mapping[str, object]) -> str:
+    """The right that a request needs; the verb stands in RIGHTS."""
+    for (narrowed, name, value), right in NARROWER.items():
+        if verb == narrowed and args.get(name) == value:
+            return right
+    return RIGHTS[verb]
+
+
+def rights_of(roles: Iterable[str]) -> frozenset[str]:
+    """The rights of somebody with these roles."""
+    return _ANYBODY.union(*(ROLES[role] for role in roles))

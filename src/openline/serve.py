@@ -43,6 +43,7 @@ async def serve(
     store = open_store(directory, secret)
     try:
         post = Post(store, clock.entropy, clock.now())
+        post.people.sign_ins.idle_s = 60 * config.sign_in_idle_min
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):

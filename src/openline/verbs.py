@@ -25,6 +25,8 @@ be left out where unique):
     anchors     line            audit [after] [limit]           voice line
     records     line            tape line
 
+Those about people stand in people_verbs.py.
+
 Several lines bear one label after a card was rotated or a peer enrolled again: `line` means the one
 in charge; `record`, the number of one of them, may be given beside it to all but send, inbox, show
 and receipt.
@@ -36,7 +38,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from . import dtg, inputs, reading, tapes, views
+from . import dtg, inputs, people_verbs, reading, tapes, views
 from .arguments import Args
 from .arguments import count as _count
 from .arguments import get as _get
@@ -50,6 +52,7 @@ from .core.precedence import Precedence
 from .enrolment import words
 from .errors import LocalError, OpenlineError
 from .sealing.keys import Identity
+from .signins import Token
 from .status import KIND_NAMES
 from .store.base import OURS, THEIRS, Store
 
@@ -195,6 +198,7 @@ ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "rotate": _rotate,
     "tape_burn": _tape_burn,
     "tape_add": _tape_add,
+    **people_verbs.ACTS,
 }
 """Verbs that change the record: each makes one input for `Post.step`."""
 
@@ -214,6 +218,8 @@ def acted(result: object) -> views.View:
         return {"sealed": result.hex()}
     if isinstance(result, inputs.Pages):
         return {"count": result.number}
+    if isinstance(result, inputs.SignedOut | Token):
+        return people_verbs.acted(result)
     return {"line": result} if isinstance(result, int) else {}
 
 
@@ -329,6 +335,7 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "voice": _voice,
     "records": _records,
     "tape": _tape,
+    **people_verbs.READINGS,
 }
 """Verbs that only read."""
 

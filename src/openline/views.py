@@ -24,6 +24,7 @@ from .core.events import Serial
 from .delivery.explain import bearer_view
 from .errors import LocalError
 from .healing import shown
+from .people import People
 from .reading import PAGE, reading_order
 from .sealing.openings import VERSION
 from .status import KIND_NAMES, Comparison, LineStatus
@@ -63,6 +64,10 @@ class PostFace(Protocol):
 
     def card(self) -> bytes | None:
         """Our card; None before the post has an identity."""
+
+    @property
+    def people(self) -> People:
+        """Its people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 bearers.
 
 Theory of operation: the store's lock keeps the daemon and a second command out meanwhile. An act is
-one step of the post with its commit and its entry in the audit log, exactly as in the daemon.
+one step of the post with its commit and its entry in the audit log, by somebody who may, exactly
+as in the daemon; whoever can open the record counts as the post's own Unix user.
 Nothing is sent from here.
 """
 
@@ -19,6 +20,7 @@ from ..delivery.explain import BearerStatus, bearer_view
 from ..errors import LocalError
 from ..inputs import Initialise, Input, Operate
 from ..post import Post
+from ..rights import needed
 from ..store.base import Store
 from ..store.keys import Secret
 from ..store.opening import create, open_store, zeroise
@@ -41,8 +43,9 @@ def bearers(found: config.Config) -> list[views.View]:
 class OpenedPost:
     """Store and post in this process. Raises StoreError when it cannot be opened."""
 
-    def __init__(self, directory: Path, secret: Secret) -> None:
+    def __init__(self, directory: Path, secret: Secret, token: str = "") -> None:
         self._directory = directory
+        self._token = token
         self._store: Store = open_store(directory, secret)
         try:
             self._post = Post(self._store, clock.entropy, clock.now())
@@ -52,25 +55,30 @@ class OpenedPost:
 
     def call(self, verb: str, args: Args) -> Any:
         """What the daemon would answer; raises LocalError, StoreError."""
+        uid = os.getuid()
+        caller = self._post.people.caller(uid, uid, clock.now(), self._token)
+        right = needed(verb, args)
+        if right not in caller.rights:
+            raise LocalError("control.no_right", verb=verb, right=right)
         if verb in verbs.READINGS:
             return verbs.read(self._store, self._post, verb, args, clock.now())
         if verb in verbs.ACTS:
-            return self._step(verbs.act(self._store, self._post, actor(), verb, args))
+            return self._step(verbs.act(self._store, self._post, caller.actor, verb, args))
         if verb == "bearers":
             return bearers(config.load(self._directory))
         if verb in config.CHANGES:
-            return self._bearer_changed(verb, args)
+            return self._bearer_changed(caller.actor, verb, args)
         raise LocalError("post.not_running", directory=str(self._directory))
 
-    def _bearer_changed(self, verb: str, args: Args) -> Any:
+    def _bearer_changed(self, actor: str, verb: str, args: Args) -> Any:
         """Change post.toml; what is done stands in the audit log before it is."""
         lines = {self._post.label(line): line for line in self._post.lines()}
         line = lines.get(str(args["line"]), 0)
         if verb == "bearer_add" and not line:
             raise LocalError("line.unknown", label=str(args["line"]))
-        change = config.planned(self._directory, verb, args, actor())
+        change = config.planned(self._directory, verb, args, actor)
         details = {"line": line, "kind": change.entry.kind, "name": change.entry.name}
-        self._step(Operate(actor(), verb, details))
+        self._step(Operate(actor, verb, details))
         change.make()
         return {"name": change.entry.name}
 

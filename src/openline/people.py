@@ -1,0 +1,362 @@
+"""The people of a post: who they are, what they may, and how they show it.
+
+Theory of operation: a person is a name, roles, perhaps a Unix user that acts as them, and
+credentials; each is a named blob in the state of line 0 ("person/NAME"). Every act on people is an
+input of the post's step, so that the act, its entry in the audit log and its effect are one commit.
+`caller` is the one place that says who asks and what they may: by a sign-in, else by the Unix user.
+A post without people is its own Unix user's alone, who may do everything; from the first person on,
+Unix users act as the person they are bound to, and the post's own user, if bound to nobody, keeps
+what is needed to set people right. Names are never given twice, for the audit log speaks of them.
+People are not part of a backup: a restored post begins without. What roles mean lives in rights.py,
+how sign-ins end in signins.py, wording and sockets elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any, NamedTuple, Self
+
+from . import dtg
+from .core.events import Now
+from .errors import LocalError
+from .inputs import (
+    AddPerson,
+    ChangePerson,
+    EndPerson,
+    MakeLink,
+    SetPassphrase,
+    SignedOut,
+    SignIn,
+    SignOut,
+    SignOutAll,
+)
+from .rights import EVERYTHING, KEEPER, ROLES, rights_of
+from .signins import COST, SALT_BYTES, TOKEN_BYTES, Age, Lock, SignIns, Token, Tries, digest
+from .store.base import Audit, Batch
+from .store.keys import Cost
+
+PEOPLE_MAX = 1000
+"""People of a post, those who have left included."""
+
+LINK_S = 24 * 3600
+"""How long a link may be used."""
+
+UID_MAX = 2**32 - 2
+
+_STATE = "person/"
+_DECOY = "people"
+"""Makes the salts of names of nobody."""
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_OWN_NAME = "post"
+"""No person's: what the post itself might be called in its own log."""
+
+_STRANGER = rights_of(())
+
+
+class Passkey(NamedTuple):
+    """A public key that a person's device signs challenges with (WebAuthn)."""
+
+    ident: bytes
+    public_key: bytes
+    signed: int
+    """Signatures the device said it had made; a number that falls shows a copy."""
+    label: str
+
+
+class Link(NamedTuple):
+    """A way in that works once."""
+
+    hash: str
+    age: Age
+
+    def open(self, token: str, now: Now) -> bool:
+        """Whether this token fits and is not too old."""
+        return compare_digest(self.hash, digest(token)) and self.age.ms(now) < 1000 * LINK_S
+
+
+@dataclass(frozen=True)
+class Person:
+    """One of ours."""
+
+    name: str
+    roles: tuple[str, ...]
+    uid: int | None = None
+    """The Unix user that acts as this person."""
+    ended_s: int | None = None
+    """When the person left, by the clock on the wall."""
+    lock: Lock | None = None
+    passkeys: tuple[Passkey, ...] = ()
+    link: Link | None = None
+
+    def saved(self, now: Now) -> bytes:
+        """As kept in the store."""
+        told = {
+            "roles": self.roles,
+            "uid": self.uid,
+            "ended_s": self.ended_s,
+            "lock": self.lock and self.lock.saved(),
+            "passkeys": [[k.ident.hex(), k.public_key.hex(), *k[2:]] for k in self.passkeys],
+            "link": self.link and [self.link.hash, self.link.age.saved(now)],
+        }
+        return json.dumps(told).encode()
+
+    @classmethod
+    def load(cls, name: str, saved: bytes, now: Now) -> Self:
+        """The reverse of `saved`."""
+        told = json.loads(saved)
+        keys = told["passkeys"]
+        return cls(
+            name,
+            tuple(told["roles"]),
+            told["uid"],
+            told["ended_s"],
+            Lock.load(told["lock"]) if told["lock"] else None,
+            tuple(Passkey(bytes.fromhex(i), bytes.fromhex(k), *rest) for i, k, *rest in keys),
+            Link(told["link"][0], Age.load(told["link"][1], now)) if told["link"] else None,
+        )
+
+    def view(self, now: Now) -> dict[str, Any]:
+        """The person as JSON, without anything that opens."""
+        return {
+            "name": self.name,
+            "roles": list(self.roles),
+            "uid": self.uid,
+            "ended_s": self.ended_s,
+            "ended_group": None if self.ended_s is None else dtg.group(self.ended_s),
+            "passphrase": self.lock is not None,
+            "passkeys": [key.label for key in self.passkeys],
+            "link": self.link is not None and self.link.age.ms(now) < 1000 * LINK_S,
+        }
+
+
+class Caller(NamedTuple):
+    """Who asks something of the post."""
+
+    actor: str
+    """The person's name, or "uid:N", as it stands in the audit log."""
+    rights: frozenset[str]
+
+
+class People:
+    """The people of one post and their sign-ins."""
+
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self.sign_ins = SignIns(entropy)
+        self._entropy = entropy
+        self._tries = Tries()
+        self._people: dict[str, Person] = {}
+        self._batch = Batch()
+        self._decoy = b""
+        self.takers: dict[type, Callable[[Any, Now], object]] = {
+            AddPerson: self._add,
+            ChangePerson: self._change,
+            EndPerson: self._end,
+            MakeLink: self._make_link,
+            SetPassphrase: self._set_passphrase,
+            SignIn: self._sign_in,
+            SignOut: self._sign_out,
+            SignOutAll: self._sign_out_all,
+        }
+        """Input → what takes it."""
+
+    def load(self, state: Mapping[str, bytes], now: Now) -> None:
+        """Know what the state of line 0 holds, and nothing else."""
+        names = [name.removeprefix(_STATE) for name in state if name.startswith(_STATE)]
+        self._people = {name: Person.load(name, state[_STATE + name], now) for name in names}
+        self._decoy = state.get(_DECOY, b"")
+        self.sign_ins.load(state, now)
+
+    def begin(self, batch: Batch) -> None:
+        """A step begins: changes go into its batch."""
+        self._batch = batch
+        self.sign_ins.begin(batch)
+
+    def finish(self, now: Now) -> None:
+        """Before the commit of a step."""
+        self.sign_ins.finish(now)
+
+    # -- questions ----------------------------------------------------------------------------
+
+    def caller(self, uid: int, own_uid: int, now: Now, token: str = "") -> Caller:
+        """Who asks: by a sign-in if a token is shown, else by Unix user; `own_uid` is the user
+        that the post runs as. Raises LocalError("people.signed_out").
+        """
+        if token:
+            person = self._people[self.sign_ins.use(token, now)]
+            return Caller(person.name, rights_of(person.roles))
+        if not self._people:
+            return Caller(f"uid:{uid}", EVERYTHING if uid == own_uid else frozenset())
+        bound = next((each for each in self._living() if each.uid == uid), None)
+        own = KEEPER if uid == own_uid and (bound is None or not self._kept()) else _STRANGER
+        if bound is None:
+            return Caller(f"uid:{uid}", own)
+        return Caller(bound.name, rights_of(bound.roles) | own)
+
+    def salt(self, name: str, now: Now) -> tuple[bytes, Cost]:
+        """What to stretch a passphrase with; the same look for names of nobody. Raises
+        LocalError("people.wait", seconds=…) while no try is allowed.
+        """
+        self._tries.check(name, now)
+        person = self._people.get(name)
+        if person is None or person.lock is None:
+            return sha256(self._decoy + name.encode()).digest()[:SALT_BYTES], COST
+        return person.lock.salt, person.lock.cost
+
+    def views(self, now: Now) -> list[dict[str, Any]]:
+        """Everybody, those who have left last."""
+        order = sorted(self._people.values(), key=lambda p: (p.ended_s is not None, p.name))
+        return [person.view(now) for person in order]
+
+    def _living(self) -> list[Person]:
+        return [each for each in self._people.values() if each.ended_s is None]
+
+    def _kept(self) -> bool:
+        """Whether somebody who can get in may set people right."""
+        return any(
+            "people" in rights_of(each.roles)
+            and (each.uid is not None or each.lock is not None or each.passkeys)
+            for each in self._living()
+        )
+
+    def _person(self, name: str) -> Person:
+        person = self._people.get(name)
+        if person is None:
+            raise LocalError("people.unknown")
+        if person.ended_s is not None:
+            raise LocalError("people.ended")
+        return person
+
+    # -- acts ---------------------------------------------------------------------------------
+
+    def _add(self, given: AddPerson, now: Now) -> None:
+        if not _NAME.fullmatch(given.name) or given.name == _OWN_NAME:
+            raise LocalError("people.name")
+        if given.name in self._people:
+            raise LocalError("people.name_taken")
+        if len(self._people) >= PEOPLE_MAX:
+            raise LocalError("people.too_many", most=PEOPLE_MAX)
+        person = Person(given.name, _roles(given.roles), self._uid(given.uid))
+        if not self._decoy:
+            self._decoy = self._batch.state[0, _DECOY] = self._entropy(SALT_BYTES)
+        self._put(person, now)
+        self._audit(now, given.actor, "person_add", person, roles=person.roles, uid=person.uid)
+
+    def _change(self, given: ChangePerson, now: Now) -> None:
+        person = self._person(given.name)
+        if given.roles is not None:
+            person = replace(person, roles=_roles(given.roles))
+        if given.unbind:
+            person = replace(person, uid=None)
+        elif given.uid is not None and given.uid != person.uid:
+            person = replace(person, uid=self._uid(given.uid))
+        self._put(person, now)
+        self._audit(now, given.actor, "person_change", person, roles=person.roles, uid=person.uid)
+
+    def _end(self, given: EndPerson, now: Now) -> None:
+        person = self._person(given.name)
+        # Without credentials, a Unix user, a link: nothing is left that could act as them.
+        person = Person(person.name, person.roles, ended_s=now.wall_s)
+        self._put(person, now)
+        count = self.sign_ins.end(person.name)
+        self._audit(now, given.actor, "person_end", person, signed_out=count)
+
+    def _make_link(self, given: MakeLink, now: Now) -> Token:
+        person = self._person(given.name)
+        token = self._entropy(TOKEN_BYTES).hex()
+        self._put(replace(person, link=Link(digest(token), Age(now))), now)
+        self._tries.forget(person.name)
+        self._audit(now, given.actor, "person_link", person)
+        return Token(token, LINK_S)
+
+    def _set_passphrase(self, given: SetPassphrase, now: Now) -> object:
+        found = self._by_link(given, now) if given.link else self._people.get(given.actor)
+        if found is None:
+            raise LocalError("people.nobody")
+        if isinstance(found, LocalError):
+            return found
+        lock = Lock.of(given.salt, Cost(*given.cost), given.key)
+        link = None if given.link else found.link
+        self._put(replace(found, lock=lock, link=link), now)
+        count = self.sign_ins.end(found.name)
+        actor, by = (found.name, "link") if given.link else (given.actor, "self")
+        self._audit(now, actor, "passphrase", found, by=by, signed_out=count)
+        return None
+
+    def _sign_in(self, given: SignIn, now: Now) -> object:
+        found = self._by_link(given, now) if given.link else self._by_key(given, now)
+        if not isinstance(found, Person):
+            return found
+        how = "link" if given.link else "passphrase"
+        if given.link:
+            self._put(replace(found, link=None), now)
+        token = self.sign_ins.new(found.name, how, now)
+        self._audit(now, found.name, "sign_in", found, how=how, asked=given.actor)
+        return token
+
+    def _by_key(self, given: SignIn, now: Now) -> Person | LocalError:
+        self._tries.check(given.name, now)
+        person = self._people.get(given.name)
+        if person is not None and person.lock is not None and person.lock.fits(given.key):
+            self._tries.forget(person.name)
+            return person
+        self._tries.missed(given.name, now)
+        return self._refused(given.actor, "passphrase", person, now)
+
+    def _by_link(self, given: SignIn | SetPassphrase, now: Now) -> Person | LocalError:
+        self._tries.check("", now)
+        for person in self._living():
+            if person.link is not None and person.link.open(given.link, now):
+                return person
+        self._tries.missed("", now)
+        return self._refused(given.actor, "link", None, now)
+
+    def _refused(self, actor: str, how: str, person: Person | None, now: Now) -> LocalError:
+        """A wrong try is given back, not raised, for that it was made is to be committed. A name
+        of nobody is not written: it may be a passphrase typed in the wrong place.
+        """
+        self._audit(now, actor, "sign_in_refused", person, how=how)
+        return LocalError("people.link_void" if how == "link" else "people.wrong")
+
+    def _sign_out(self, given: SignOut, now: Now) -> SignedOut:
+        person = self._people.get(given.name)
+        if person is None:
+            raise LocalError("people.unknown" if given.name != given.actor else "people.nobody")
+        count = self.sign_ins.end(given.name, given.which)
+        self._audit(now, given.actor, "sign_out", person, count=count)
+        return SignedOut(count)
+
+    def _sign_out_all(self, given: SignOutAll, now: Now) -> SignedOut:
+        count = self.sign_ins.end()
+        self._audit(now, given.actor, "sign_out_all", None, count=count)
+        return SignedOut(count)
+
+    def _uid(self, uid: int | None) -> int | None:
+        """A Unix user who is nobody else."""
+        if uid is not None and not 0 <= uid <= UID_MAX:
+            raise LocalError("people.uid")
+        if uid is not None and any(each.uid == uid for each in self._living()):
+            raise LocalError("people.uid_taken", uid=uid)
+        return uid
+
+    def _put(self, person: Person, now: Now) -> None:
+        self._people[person.name] = person
+        self._batch.state[0, _STATE + person.name] = person.saved(now)
+
+    def _audit(
+        self, now: Now, actor: str, act: str, person: Person | None, **details: object
+    ) -> None:
+        named = {} if person is None else {"name": person.name}
+        self._batch.audit.append(Audit(now.wall_s, actor, act, json.dumps(named | details)))
+
+
+def _roles(said: Sequence[str]) -> tuple[str, ...]:
+    """Roles that there are, each once, in the order of the table."""
+    unknown = [role for role in said if role not in ROLES]
+    if unknown or not said:
+        raise LocalError("people.role", known=" ".join(ROLES))
+    return tuple(role for role in ROLES if role in said)

@@ -1,0 +1,463 @@
+"""People of a post, as inputs of its step: who may, who is who, what ends, what is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from openline import inputs
+from openline.backup import collect
+from openline.core.events import Now
+from openline.errors import LocalError
+from openline.inputs import (
+    AddPerson,
+    ChangePerson,
+    EndPerson,
+    MakeLink,
+    SetPassphrase,
+    SignedOut,
+    SignIn,
+    SignOut,
+    SignOutAll,
+    Tick,
+)
+from openline.people import LINK_S, PEOPLE_MAX, Caller, People
+from openline.post import Post
+from openline.rights import EVERYTHING, KEEPER, ROLES, rights_of
+from openline.signins import AGE_S, IDLE_S, PER_PERSON_MAX, Age, Token, Tries, stretched
+from openline.store.base import Batch
+from openline.store.keys import Cost
+from tests.pair import LinePair
+
+CHEAP = Cost(64, 1, 1)
+SALT = bytes(16)
+OWN = 1000
+"""The Unix user that the post runs as."""
+ME = "uid:1000"
+
+
+class Staff:
+    """The people of post "a", on a clock in the test's hand."""
+
+    def __init__(self) -> None:
+        self.pair = LinePair()
+
+    @property
+    def post(self) -> Post:
+        """The post as it is after any restart."""
+        return self.pair.posts["a"]
+
+    @property
+    def now(self) -> Now:
+        """The present."""
+        return self.pair.now
+
+    def do(self, given: inputs.Input) -> Any:
+        """One step; its result, raised if it is an error."""
+        return self.pair.do("a", given)
+
+    def add(self, name: str, *roles: str, uid: int | None = None) -> None:
+        """A new person."""
+        self.do(AddPerson(ME, name, roles or ("duty",), uid))
+
+    def link(self, name: str) -> str:
+        """A link for a person."""
+        token = self.do(MakeLink(ME, name))
+        assert isinstance(token, Token)
+        return token.text
+
+    def give_passphrase(self, name: str, passphrase: str) -> None:
+        """A person sets a passphrase."""
+        key = stretched(passphrase, SALT, CHEAP)
+        self.do(SetPassphrase(ME, SALT, CHEAP, key, self.link(name)))
+
+    def sign_in(self, name: str, passphrase: str) -> str:
+        """The token that a passphrase gives."""
+        salt, cost = self.post.people.salt(name, self.now)
+        token = self.do(SignIn("page", name, stretched(passphrase, salt, cost)))
+        assert isinstance(token, Token)
+        return token.text
+
+    def caller(self, uid: int = OWN, token: str = "") -> Caller:
+        """Who this is to the post."""
+        return self.post.people.caller(uid, OWN, self.now, token)
+
+    def acts(self, *which: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """(actor, act, details) of the audit log for these acts."""
+        log = (each.entry for each in self.pair.stores["a"].audit())
+        return [(e.actor, e.act, json.loads(e.details)) for e in log if e.act in which]
+
+
+@pytest.fixture
+def staff() -> Staff:
+    """A post without people."""
+    return Staff()
+
+
+def code(staff: Staff, given: inputs.Input) -> str:
+    """The code of the error that an input ends in."""
+    with pytest.raises(LocalError) as caught:
+        staff.do(given)
+    return caught.value.code
+
+
+def wait_s(staff: Staff, name: str) -> int:
+    """How long a try under this name has to wait."""
+    try:
+        staff.post.people.salt(name, staff.now)
+    except LocalError as error:
+        return int(str(error.details["seconds"]))
+    return 0
+
+
+# -- who asks -----------------------------------------------------------------------------------
+
+
+def test_without_people_the_posts_own_user_may_do_everything_and_others_nothing(
+    staff: Staff,
+) -> None:
+    assert staff.caller(OWN) == Caller(ME, EVERYTHING)
+    assert staff.caller(0) == Caller("uid:0", frozenset())
+
+
+def test_once_there_is_a_person_unix_users_act_as_the_person_they_are_bound_to(
+    staff: Staff,
+) -> None:
+    staff.add("desk-one", "administrator", uid=7)
+    staff.add("desk-two", "duty", "releaser", uid=8)
+    assert staff.caller(7) == Caller("desk-one", ROLES["administrator"])
+    assert staff.caller(8) == Caller("desk-two", ROLES["duty"] | ROLES["releaser"])
+    assert staff.caller(OWN) == Caller(ME, KEEPER)
+    assert staff.caller(9) == Caller("uid:9", frozenset({"sign_in"}))
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_the_posts_own_user_never_gets_more_than_a_role_but_to_set_people_right(
+    staff: Staff, role: str
+) -> None:
+    staff.add("desk-one", role, uid=OWN)
+    kept = role == "administrator"
+    assert staff.caller().rights == ROLES[role] | (frozenset() if kept else KEEPER)
+    staff.add("desk-two", "administrator", uid=7)
+    assert staff.caller().rights == ROLES[role]
+    staff.do(EndPerson(ME, "desk-two"))
+    assert "people" in staff.caller().rights
+
+
+def test_roles_change_what_may_be_asked_at_once(staff: Staff) -> None:
+    staff.add("desk-one", "drafter", uid=7)
+    staff.give_passphrase("desk-one", "correct horse battery")
+    token = staff.sign_in("desk-one", "correct horse battery")
+    staff.do(ChangePerson(ME, "desk-one", roles=("auditor",)))
+    assert staff.caller(7).rights == staff.caller(3, token).rights == ROLES["auditor"]
+    staff.do(ChangePerson(ME, "desk-one", unbind=True))
+    assert staff.caller(7).rights == rights_of(())
+    staff.do(ChangePerson(ME, "desk-one", uid=9))
+    assert staff.caller(9) == Caller("desk-one", ROLES["auditor"])
+
+
+def test_who_has_left_can_do_nothing_and_the_name_is_not_given_again(staff: Staff) -> None:
+    staff.add("desk-one", "duty", uid=7)
+    staff.give_passphrase("desk-one", "correct horse battery")
+    token, link = staff.sign_in("desk-one", "correct horse battery"), staff.link("desk-one")
+    staff.do(EndPerson(ME, "desk-one"))
+    assert staff.caller(7) == Caller("uid:7", frozenset({"sign_in"}))
+    with pytest.raises(LocalError, match=r"people\.signed_out"):
+        staff.caller(7, token)
+    assert code(staff, SignIn("page", link=link)) == "people.link_void"
+    with pytest.raises(LocalError, match=r"people\.wrong"):
+        staff.sign_in("desk-one", "correct horse battery")
+    assert code(staff, AddPerson(ME, "desk-one", ("duty",))) == "people.name_taken"
+    assert code(staff, ChangePerson(ME, "desk-one", ("duty",))) == "people.ended"
+    staff.add("desk-two", "duty", uid=7)
+    assert staff.caller(7).actor == "desk-two"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (AddPerson(ME, "Desk", ("duty",)), "people.name"),
+        (AddPerson(ME, "", ("duty",)), "people.name"),
+        (AddPerson(ME, "-desk", ("duty",)), "people.name"),
+        (AddPerson(ME, "d" * 33, ("duty",)), "people.name"),
+        (AddPerson(ME, "uid:7", ("duty",)), "people.name"),
+        (AddPerson(ME, "post", ("duty",)), "people.name"),
+        (AddPerson(ME, "desk", ()), "people.role"),
+        (AddPerson(ME, "desk", ("admiral",)), "people.role"),
+        (AddPerson(ME, "desk", ("duty",), 2**32), "people.uid"),
+        (AddPerson(ME, "desk", ("duty",), 7), "people.uid_taken"),
+        (AddPerson(ME, "desk-one", ("duty",)), "people.name_taken"),
+        (ChangePerson(ME, "nobody", ("duty",)), "people.unknown"),
+        (EndPerson(ME, "nobody"), "people.unknown"),
+        (MakeLink(ME, "nobody"), "people.unknown"),
+        (SignOut(ME, "nobody"), "people.unknown"),
+        (SetPassphrase(ME, SALT, CHEAP, bytes(32)), "people.nobody"),
+        (SetPassphrase("desk-one", SALT, Cost(7, 1, 1), bytes(32)), "control.argument"),
+        (SetPassphrase("desk-one", SALT, Cost(1 << 30, 1, 1), bytes(32)), "control.argument"),
+        (SetPassphrase("desk-one", b"", CHEAP, bytes(32)), "control.argument"),
+        (SetPassphrase("desk-one", SALT, CHEAP, b""), "control.argument"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    staff: Staff, given: inputs.Input, expected: str
+) -> None:
+    staff.add("desk-one", "duty", uid=7)
+    before = staff.post.people.views(staff.now)
+    assert code(staff, given) == expected
+    assert staff.post.people.views(staff.now) == before
+
+
+def test_there_is_a_most_of_people(staff: Staff) -> None:
+    people = People(staff.pair.random.randbytes)
+    people.begin(Batch())
+    add = people.takers[AddPerson]
+    for number in range(PEOPLE_MAX):
+        add(AddPerson(ME, f"desk-{number}", ("duty",)), staff.now)
+    with pytest.raises(LocalError, match=r"people\.too_many"):
+        add(AddPerson(ME, "one-more", ("duty",)), staff.now)
+
+
+# -- passphrases and links ----------------------------------------------------------------------
+
+
+def test_a_link_works_once_and_not_for_ever(staff: Staff) -> None:
+    staff.add("desk-one")
+    link = staff.link("desk-one")
+    token = staff.do(SignIn("page", link=f" {link}\n"))
+    assert staff.caller(3, token.text).actor == "desk-one"
+    assert code(staff, SignIn("page", link=link)) == "people.link_void"
+    former, late = staff.link("desk-one"), staff.link("desk-one")
+    assert code(staff, SignIn("page", link=former)) == "people.link_void"
+    staff.pair.wait(LINK_S)
+    assert code(staff, SignIn("page", link=late)) == "people.link_void"
+
+
+def test_a_passphrase_opens_and_no_other_does(staff: Staff) -> None:
+    staff.add("desk-one")
+    staff.give_passphrase("desk-one", "ame\u0301lie a vingt chats")
+    token = staff.sign_in("desk-one", "am\u00e9lie a vingt chats")
+    assert staff.caller(3, token).actor == "desk-one"
+    for name, said in (("desk-one", "amelie"), ("nobody", "amelie"), ("nobody", "")):
+        with pytest.raises(LocalError, match=r"people\.wrong"):
+            staff.sign_in(name, said)
+
+
+def test_a_new_passphrase_ends_the_sign_ins_that_the_old_one_gave(staff: Staff) -> None:
+    staff.add("desk-one")
+    staff.give_passphrase("desk-one", "the old passphrase")
+    token = staff.sign_in("desk-one", "the old passphrase")
+    key = stretched("the new passphrase", SALT, CHEAP)
+    staff.do(SetPassphrase("desk-one", SALT, CHEAP, key))
+    with pytest.raises(LocalError, match=r"people\.signed_out"):
+        staff.caller(3, token)
+    assert staff.sign_in("desk-one", "the new passphrase")
+
+
+def test_salts_do_not_tell_who_exists(staff: Staff) -> None:
+    staff.add("desk-one")
+    salts = [staff.post.people.salt(name, staff.now)[0] for name in ("desk-one", "x", "x", "y")]
+    staff.pair.restart("a")
+    assert staff.post.people.salt("x", staff.now)[0] == salts[1] == salts[2]
+    assert len(set(salts)) == 3
+
+
+def test_wrong_passphrases_wait_longer_and_longer_up_to_a_minute(staff: Staff) -> None:
+    staff.add("desk-one")
+    staff.give_passphrase("desk-one", "the right passphrase")
+    waits = []
+    for _ in range(12):
+        (result,) = staff.post.step([SignIn("page", "desk-one", bytes(32))], staff.now)
+        assert isinstance(result, LocalError)
+        assert result.code == "people.wrong"
+        waits.append(wait_s(staff, "desk-one"))
+        staff.pair.wait(waits[-1])
+    assert waits == [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert staff.sign_in("desk-one", "the right passphrase")
+
+
+def test_while_a_name_waits_even_the_right_passphrase_is_not_tried(staff: Staff) -> None:
+    staff.add("desk-one")
+    staff.give_passphrase("desk-one", "the right passphrase")
+    key = stretched("the right passphrase", SALT, CHEAP)
+    wrong = SignIn("page", "desk-one", bytes(32))
+    results = staff.post.step([wrong] * 6 + [SignIn("page", "desk-one", key)], staff.now)
+    codes = [each.code for each in results if isinstance(each, LocalError)]
+    assert codes == ["people.wrong"] * 4 + ["people.wait"] * 3
+    assert len(staff.acts("sign_in_refused")) == 4
+
+
+def test_a_link_ends_the_waiting_of_its_person(staff: Staff) -> None:
+    staff.add("desk-one")
+    staff.give_passphrase("desk-one", "the right passphrase")
+    staff.post.step([SignIn("page", "desk-one", bytes(32))] * 4, staff.now)
+    assert code(staff, SignIn("page", "desk-one", bytes(32))) == "people.wait"
+    staff.link("desk-one")
+    assert staff.sign_in("desk-one", "the right passphrase")
+
+
+def test_guessing_over_many_names_slows_all_down_but_for_seconds_only() -> None:
+    tries, now = Tries(), Now(0, 0)
+    for number in range(3000):
+        tries.missed(f"desk-{number}", now)
+    with pytest.raises(LocalError) as caught:
+        tries.check("duty", now)
+    assert caught.value.details["seconds"] == 8
+    tries.check("duty", Now(8_000, 0))
+
+
+# -- sign-ins -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desk(staff: Staff) -> Staff:
+    """One person with a passphrase."""
+    staff.add("desk-one")
+    staff.give_passphrase("desk-one", "correct horse battery")
+    return staff
+
+
+def signed_in(staff: Staff, token: str) -> bool:
+    """Whether a token still says who somebody is."""
+    try:
+        return staff.caller(3, token).actor == "desk-one"
+    except LocalError:
+        return False
+
+
+def test_a_sign_in_ends_by_idleness_and_by_age(desk: Staff) -> None:
+    idle = desk.sign_in("desk-one", "correct horse battery")
+    used = desk.sign_in("desk-one", "correct horse battery")
+    for _ in range(AGE_S // (IDLE_S // 2) - 1):
+        desk.pair.wait(IDLE_S / 2)
+        assert signed_in(desk, used)
+    assert not signed_in(desk, idle)
+    desk.pair.wait(IDLE_S / 2)
+    assert not signed_in(desk, used)
+    ended = [(actor, details["why"]) for actor, _, details in desk.acts("signed_out")]
+    assert ended == [("desk-one", "idle"), ("desk-one", "age")]
+    assert not [name for name in desk.pair.stores["a"].state(0) if name.startswith("signin/")]
+
+
+def test_the_operator_may_want_another_idleness(desk: Staff) -> None:
+    desk.post.people.sign_ins.idle_s = 300
+    token = desk.sign_in("desk-one", "correct horse battery")
+    desk.pair.wait(299)
+    assert signed_in(desk, token)
+    desk.pair.wait(300)
+    assert not signed_in(desk, token)
+
+
+def test_a_clock_put_back_makes_no_sign_in_younger(desk: Staff) -> None:
+    token = desk.sign_in("desk-one", "correct horse battery")
+    desk.pair.wait(IDLE_S - 1)
+    desk.pair.now = Now(desk.now.mono_ms + 2_000, 0)
+    assert not signed_in(desk, token)
+
+
+def test_a_sign_in_outlives_a_restart_and_no_more_than_its_time(desk: Staff) -> None:
+    token = desk.sign_in("desk-one", "correct horse battery")
+    desk.pair.wait(IDLE_S / 2)
+    assert signed_in(desk, token)
+    desk.do(Tick())
+    desk.pair.now = Now(5_000, desk.now.wall_s + IDLE_S // 2)
+    desk.pair.restart("a")
+    assert signed_in(desk, token)
+    desk.do(Tick())
+    desk.pair.now = Now(5_000, desk.now.wall_s + IDLE_S)
+    desk.pair.restart("a")
+    assert not signed_in(desk, token)
+
+
+def test_an_age_goes_on_by_the_wall_clock_only_where_no_process_ran() -> None:
+    age = Age(Now(0, 100))
+    assert age.ms(Now(7_000, 0)) == 7_000
+    saved = age.saved(Now(7_000, 200))
+    assert Age.load(saved, Now(50, 230)).ms(Now(60, 0)) == 37_010
+    assert Age.load(saved, Now(50, 10)).ms(Now(50, 10)) == 7_000
+
+
+def test_sign_ins_end_one_by_one_by_person_and_all_at_once(desk: Staff) -> None:
+    desk.add("desk-two", "duty")
+    desk.give_passphrase("desk-two", "correct horse battery")
+    tokens = [desk.sign_in("desk-one", "correct horse battery") for _ in range(3)]
+    other = desk.sign_in("desk-two", "correct horse battery")
+    shown = desk.post.people.sign_ins.views(desk.now)
+    assert [each["name"] for each in shown] == ["desk-one"] * 3 + ["desk-two"]
+    assert desk.do(SignOut(ME, "desk-one", shown[0]["sign_in"])) == SignedOut(1)
+    assert sorted(signed_in(desk, token) for token in tokens) == [False, True, True]
+    assert desk.do(SignOut(ME, "desk-one")) == SignedOut(2)
+    assert desk.caller(3, other).actor == "desk-two"
+    assert desk.do(SignOutAll(ME)) == SignedOut(1)
+    assert desk.post.people.sign_ins.views(desk.now) == []
+
+
+def test_one_person_has_so_many_sign_ins_and_the_oldest_goes(desk: Staff) -> None:
+    tokens = []
+    for _ in range(PER_PERSON_MAX + 1):
+        tokens.append(desk.sign_in("desk-one", "correct horse battery"))
+        desk.pair.wait(1)
+    assert [signed_in(desk, token) for token in tokens] == [False] + [True] * PER_PERSON_MAX
+
+
+# -- what is kept -------------------------------------------------------------------------------
+
+
+def test_people_and_sign_ins_are_there_after_a_restart(desk: Staff) -> None:
+    link = desk.link("desk-one")
+    token = desk.sign_in("desk-one", "correct horse battery")
+    before = desk.post.people.views(desk.now), desk.post.people.sign_ins.views(desk.now)
+    desk.pair.restart("a")
+    after = desk.post.people.views(desk.now), desk.post.people.sign_ins.views(desk.now)
+    assert after == before
+    assert signed_in(desk, token)
+    assert desk.do(SignIn("page", link=link))
+
+
+def test_what_could_not_be_committed_did_not_happen(desk: Staff) -> None:
+    store = desk.pair.stores["a"]
+    given: list[inputs.Input] = [AddPerson(ME, "desk-two", ("duty",), 8), EndPerson(ME, "desk-one")]
+    before = desk.post.people.views(desk.now)
+    store.full = True
+    results = desk.post.step(given, desk.now)
+    store.full = False
+    assert [getattr(each, "code", "") for each in results] == ["store.disk_full"] * 2
+    assert desk.post.people.views(desk.now) == before
+    assert desk.caller(8).actor == "uid:8"
+
+
+def test_the_store_holds_nothing_that_opens(desk: Staff) -> None:
+    link = desk.link("desk-one")
+    token = desk.sign_in("desk-one", "correct horse battery")
+    key = stretched("correct horse battery", SALT, CHEAP)
+    held = b"".join(desk.pair.stores["a"].state(0).values())
+    log = "".join(each.entry.details for each in desk.pair.stores["a"].audit())
+    for secret in (link, token, key.hex(), "correct horse battery"):
+        assert secret.encode() not in held
+        assert secret not in log
+
+
+def test_every_act_on_people_is_in_the_audit_log_with_who_did_it(desk: Staff) -> None:
+    token = desk.sign_in("desk-one", "correct horse battery")
+    assert token
+    desk.do(ChangePerson("desk-two", "desk-one", ("auditor",)))
+    desk.do(SignOut("desk-one", "desk-one"))
+    desk.do(EndPerson("desk-two", "desk-one"))
+    assert code(desk, SignIn("uid:9", "my passphrase", bytes(32))) == "people.wrong"
+    names = ["person_add", "person_link", "passphrase", "sign_in", "person_change"]
+    assert desk.acts(*names, "sign_out", "person_end", "sign_in_refused") == [
+        (ME, "person_add", {"name": "desk-one", "roles": ["duty"], "uid": None}),
+        (ME, "person_link", {"name": "desk-one"}),
+        ("desk-one", "passphrase", {"name": "desk-one", "by": "link", "signed_out": 0}),
+        ("desk-one", "sign_in", {"name": "desk-one", "how": "passphrase", "asked": "page"}),
+        ("desk-two", "person_change", {"name": "desk-one", "roles": ["auditor"], "uid": None}),
+        ("desk-one", "sign_out", {"name": "desk-one", "count": 1}),
+        ("desk-two", "person_end", {"name": "desk-one", "signed_out": 0}),
+        ("uid:9", "sign_in_refused", {"how": "passphrase"}),
+    ]
+
+
+def test_a_backup_takes_the_kit_and_no_people(desk: Staff) -> None:
+    batch = collect(desk.pair.stores["a"]).batch("test", desk.now)
+    assert not [name for line, name in batch.state if line == 0 and name != "identity"]
