@@ -305,7 +305,7 @@ class Theft:
 def forgo_rekeys(post: Post) -> None:
     """A thief who makes no root with us, so that we have none that the true party lacks."""
     lane = post._lanes[1]
-    lane._rekey_due = lambda now: False  # type: ignore[method-assign]
+    lane._rekeying.work = lambda now: None  # type: ignore[method-assign]
     lane.seal.answer = lambda offer, now: None  # type: ignore[method-assign]
 
 

@@ -27,8 +27,8 @@ from .healing.exchange import Healing
 from .inputs import Receive, Release
 from .ledger import LineLedger
 from .quota import Quota
+from .rekeying import Rekeying
 from .sealing.keys import Card, Entropy, Identity, Kit, label
-from .sealing.openings import CARD_KEY
 from .sealing.seal import Seal, Unreadable
 from .status import KIND_NAMES, Channel, LineStatus, Mailboxes, PostEvent, missing
 from .store.base import Batch, Store
@@ -37,7 +37,6 @@ _RENEW_AFTER = 3
 _RENEW_MS = 30_000
 _REOPEN_MS = 5_000
 _REOPEN_MS_MAX = 300_000
-_ANSWER_MS = 60_000
 _ASIDE = ("abandoned", "fork")
 
 
@@ -81,10 +80,7 @@ class Lane:
         """When REOPEN was last said, and how long to wait before saying it again (R10)."""
         self._obeyed_ms = now.mono_ms - _REOPEN_MS
         """When REOPEN was last obeyed (R11)."""
-        self._offered = 0
-        """The number of our latest OFFER: another waits until the other side holds it (§9)."""
-        self._answered_ms = now.mono_ms - _ANSWER_MS
-        """When an OFFER was last answered (§9)."""
+        self._rekeying = Rekeying(self.line, self.seal, now)
         self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
         self.peer_version = int(saved.get("peer_version", b"0")) or None
         self.former: tuple[int, ...] = ()
@@ -117,9 +113,7 @@ class Lane:
         question = self.comparer.again(now)
         if question is not None:
             self.line.answer(question)
-        if self._rekey_due(now):
-            offer = Line.service(receipts.OFFER, self.seal.offer(now), now)
-            self._offered = self.line.release(offer, now).number
+        self._rekeying.work(now)
         for receipt in self.healing.work(now):
             self._mark_again(receipt)
         for name, value in self.healing.changes(now).items():
@@ -131,19 +125,6 @@ class Lane:
                 self.peer_version = int(str(top))
                 batch.state[self.number, "peer_version"] = str(top).encode()
         self.save_seal(batch, now)
-
-    def _rekey_due(self, now: Now) -> bool:
-        """Whether we, as the first party, should offer a rekey now (§9)."""
-        seal, roots = self.seal, self.seal.roots
-        if not self.kit.first or seal.confirmed is None or seal.state.peer_key_id == CARD_KEY.hex():
-            return False
-        if self._offered > self.line.acked:
-            return False
-        running_s = seal.running_s(now)
-        if roots.offer is not None and running_s - roots.offer.made_s < limits.REKEY_RETRY_S:
-            return False
-        made_s = roots.made_s
-        return roots.usable is None or made_s is None or running_s - made_s >= limits.REKEY_S
 
     def _reopen(self, run_id: bytes, now: Now) -> None:
         """Answer what we cannot read with REOPEN, at a pace that replays cannot drive."""
@@ -160,7 +141,7 @@ class Lane:
 
     def deadline(self) -> int | None:
         """When something is due next, monotonic milliseconds; None if nothing waits."""
-        parts = (self.line, self.outbox, self.comparer, self.healing)
+        parts = (self.line, self.outbox, self.comparer, self.healing, self._rekeying)
         waits = (part.deadline() for part in parts)
         return min((at for at in waits if at is not None), default=None)
 
@@ -176,7 +157,7 @@ class Lane:
     def arrived(self, bearer: str, datagrams: Sequence[bytes], now: Now) -> None:
         """Take datagrams that a bearer handed in."""
         for datagram in datagrams:
-            told = len(self.seal.events)
+            running = self.seal.confirmed or self.seal.candidates
             try:
                 opened = self.seal.open(datagram, now)
             except Unreadable as unreadable:
@@ -187,8 +168,8 @@ class Lane:
                 continue
             if opened is None:
                 continue
-            if ("alarm", {}) in self.seal.events[told:]:
-                # What is on the wire was sealed to keys that are lost.
+            if running and not (self.seal.confirmed or self.seal.candidates):
+                # The alarm gave up our runs: what is on the wire was sealed to keys that are lost.
                 self.dispatch.requeue()
             if self._reopened is not None:
                 self._reopened = (self._reopened[0], 0)
@@ -263,22 +244,8 @@ class Lane:
             return
         elif record.kind in (receipts.HEAL, receipts.COPY):
             self.healing.take(record, now)
-        elif record.kind == receipts.OFFER and now.mono_ms - self._answered_ms >= _ANSWER_MS:
-            body = self.seal.answer(record.body, now)
-            if body is not None:
-                self._answered_ms = now.mono_ms
-                reference = Reference(False, record.serial)
-                self.line.release(Line.service(receipts.ANSWER, body, now, [reference]), now)
-        elif record.kind == receipts.ANSWER and self._awaited(record):
-            self.seal.complete(record.body, now)
-
-    def _awaited(self, answer: Record) -> bool:
-        """Whether an ANSWER refers to the OFFER that awaits one, not to one given up."""
-        offer = self.seal.roots.offer
-        if offer is None or len(answer.references) != 1 or answer.references[0].ours:
-            return False
-        data = self.ledger.get(OURS, answer.references[0].serial)
-        return data is not None and sha256(decode_record(data).body).hexdigest() == offer.digest
+        elif record.kind in (receipts.OFFER, receipts.ANSWER):
+            self._rekeying.take(record, now)
 
     def _tell_fork(self, taken: Taken, now: Now) -> None:
         """R24: tell the author, once for each differing text, what we hold."""

@@ -432,8 +432,8 @@ class Seal:
 
     def raise_alarm(self) -> None:
         """R14: a lost disk or a thief; people must check by voice."""
+        self.events += [] if self.state.alarm else [("alarm", {})]
         self.state.alarm = self._dirty = True
-        self.events.append(("alarm", {}))
 
     def clear_alarm(self) -> None:
         """A person has checked by voice."""
