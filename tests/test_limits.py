@@ -208,7 +208,7 @@ def test_routine_stops_at_the_quota_and_the_reserve_keeps_the_line_open(pair: Li
     pair.do("b", Receive(1, "watch", receipts.OPENED, theirs))
     pair.flow()
     marks = pair.stores["a"].marks(1, 0, theirs.number, theirs.incarnation)
-    assert [mark.kind for mark in marks] == [receipts.OPENED]
+    assert receipts.OPENED in [mark.kind for mark in marks]
     assert pair.posts["a"].status(1, pair.now).acked_number == theirs.number
     assert urgent
     still_carries(pair)

@@ -216,6 +216,7 @@ def test_receipts_say_what_people_did_once_each(pair: LinePair) -> None:
     pair.do("b", Receive(1, "watch", receipts.HOLDING, serial, pair.now.wall_s + 3600))
     pair.flow()
     marks = pair.stores["a"].marks(1, 0, serial.number, serial.incarnation)
+    marks = [mark for mark in marks if mark.kind in receipts.RECEIPTS]
     assert [mark.kind for mark in marks] == [receipts.OPENED, receipts.HOLDING]
     assert marks[1].due_s == pair.now.wall_s + 3600
 

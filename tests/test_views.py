@@ -86,6 +86,7 @@ def test_a_view_is_json_with_the_documented_keys(pair: LinePair) -> None:
             "state",
             "bearers",
             "marks",
+            "authorship",
             "standing",
             "restored",
         ),

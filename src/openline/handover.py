@@ -248,6 +248,13 @@ class Passages:
             line = successor
         return line
 
+    def after(self, line: int, lanes: Mapping[int, Lane]) -> int | None:
+        """The line that goes on where this one ends: its successor, else the one before it that is
+        open."""
+        charged = self.in_charge(line)
+        former = (number for number in self.former(line) if number in lanes)
+        return next(former, None) if charged == line else charged
+
     def heir(self, line: int, lanes: Mapping[int, Lane]) -> int | None:
         """The line paired to take over from this one, unless it has ended."""
         return next((n for n in lanes if self._of[n].succeeds == line), None)

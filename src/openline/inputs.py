@@ -65,6 +65,17 @@ class Operate(NamedTuple):
     details: Mapping[str, object]
 
 
+class Reviewed(NamedTuple):
+    """What a released text was before: a revision of a draft. `writers` are all whose texts it
+    stands on, `writer` the one who saved it, at `written_s`."""
+
+    draft: str
+    revision: int
+    writers: tuple[str, ...]
+    writer: str
+    written_s: int
+
+
 class Release(NamedTuple):
     """A person releases a text. Result: its Serial."""
 
@@ -77,6 +88,87 @@ class Release(NamedTuple):
     dtg_s: int | None = None
     due_s: int | None = None
     references: Sequence[Reference] = ()
+    reviewed: Reviewed | None = None
+    """None: it was written and released by one person."""
+
+
+class Content(NamedTuple):
+    """All that a draft says. The addressees, offices by any name, stay here and are not sent."""
+
+    precedence: Precedence
+    language: str
+    subject: str
+    body: str
+    dtg_s: int | None = None
+    due_s: int | None = None
+    references: tuple[Reference, ...] = ()
+    action: tuple[str, ...] = ()
+    information: tuple[str, ...] = ()
+
+
+class Written(NamedTuple):
+    """A draft and its current revision."""
+
+    draft: str
+    revision: int
+
+
+class SaveDraft(NamedTuple):
+    """Write a draft: a new one on `line` if `draft` is "", else what follows upon `revision`.
+
+    Result: Written; or, where another revision has become current meanwhile,
+    LocalError("draft.kept_aside"): the text is kept under the number `kept`, beside that of `by`.
+    With `autosave` it takes the place of what the same person saved just before.
+    """
+
+    line: int
+    actor: str
+    content: Content
+    draft: str = ""
+    revision: int = 0
+    autosave: bool = False
+
+
+class HandDraft(NamedTuple):
+    """Hand a draft to those who release. Result: Written."""
+
+    draft: str
+    actor: str
+    revision: int
+
+
+class CommentDraft(NamedTuple):
+    """Say something of a draft. Result: Written."""
+
+    draft: str
+    actor: str
+    text: str
+
+
+class ReturnDraft(NamedTuple):
+    """Give a draft back to its writers, with a comment or none. Result: Written."""
+
+    draft: str
+    actor: str
+    text: str = ""
+
+
+class ReleaseDraft(NamedTuple):
+    """Release a revision of a draft, `digest` being that of all that was shown (draft.digest).
+    Result: the Serial of the message, the same however often it is asked."""
+
+    draft: str
+    actor: str
+    revision: int
+    digest: str
+
+
+class DropDraft(NamedTuple):
+    """Erase a draft; somebody else's only with `others`. Result: None."""
+
+    draft: str
+    actor: str
+    others: bool = False
 
 
 class Receive(NamedTuple):
@@ -297,6 +389,12 @@ Input = (
     | TryBearer
     | Operate
     | Release
+    | SaveDraft
+    | HandDraft
+    | CommentDraft
+    | ReturnDraft
+    | ReleaseDraft
+    | DropDraft
     | Receive
     | Compare
     | ClearAlarm

@@ -16,10 +16,13 @@ from hashlib import sha256
 from typing import Any
 
 from . import backup, handover, pairing, tapes
+from .authorship import STATE as ACTORS
+from .authorship import Authorship, by_one
 from .bearers.base import Outgoing
-from .core.events import Now
+from .core.events import Now, Serial
 from .core.precedence import Precedence
 from .core.receipts import is_machinery
+from .drafts import Drafts
 from .enrolment import tape_pages
 from .errors import InvariantError, LocalError, StoreError
 from .inputs import (
@@ -77,11 +80,14 @@ class Post:
         self._ended: dict[int, LineStatus] = {}
         """Lines revoked or retired."""
         self._passages = handover.Passages()
+        self.two_persons: frozenset[Precedence] = frozenset()
+        """What nobody may release who wrote it."""
         self.people = People(entropy)
         self.people.load(store.state(0), now)
         for number in store.lines():
             self._load(number, now)
         self._follow()
+        self._load_people()
         self._begin(now)
         for lane in self._lanes.values():
             lane.line.start(now)
@@ -98,6 +104,10 @@ class Post:
             self._ended[number] = _ended(number, state, ended)
         elif self.identity is not None:
             self._lanes[number] = Lane(self.store, number, self.identity, self.entropy, now)
+
+    def _load_people(self) -> None:
+        self.authorship = Authorship(self.store.state(0).get(ACTORS))
+        self.drafts = Drafts(self.store, self.entropy, self._speaking, self._release, self._audit)
 
     def _follow(self) -> None:
         """Let each line name records of those before it."""
@@ -139,6 +149,7 @@ class Post:
     def _begin(self, now: Now) -> None:
         self._batch = Batch()
         self.people.begin(self._batch)
+        self.drafts.begin(self._batch)
         for lane in self._lanes.values():
             lane.begin(self._batch, now)
 
@@ -149,7 +160,7 @@ class Post:
             lane.finish(self._batch, now)
         self._passages.save(self._batch)
         self.people.finish(now)
-        self._batch.urgent = all(
+        self._batch.urgent = not self.drafts.grew and all(
             row.precedence == Precedence.FLASH or is_machinery(row.kind) for row in self._batch.rows
         )
         if self._batch:
@@ -172,6 +183,7 @@ class Post:
             if number in self._lanes and number in before:
                 self._lanes[number].resume(before[number])
         self._follow()
+        self._load_people()
 
     def _take(self, given: Input, now: Now) -> object:
         takers: dict[type, Callable[[Any, Now], object]] = {
@@ -195,6 +207,7 @@ class Post:
             BurnPages: self._burn_pages,
             AddTape: self._add_tape,
             **self.people.takers,
+            **self.drafts.takers,
         }
         taker = takers.get(type(given))
         return taker(given, now) if taker else None
@@ -205,6 +218,10 @@ class Post:
             ended = self._ended.get(number)
             raise LocalError(_ENDED[ended.state] if ended else "line.unknown", line=number)
         return lane
+
+    def _speaking(self, number: int) -> Lane:
+        """The lane that carries what is released on a line. Raises LocalError."""
+        return self._lane(self._passages.in_charge(number))
 
     def _audit(self, now: Now, actor: str, act: str, **details: object) -> None:
         self._batch.audit.append(Audit(now.wall_s, actor, act, json.dumps(details)))
@@ -230,21 +247,21 @@ class Post:
     def _operate(self, given: Operate, now: Now) -> None:
         self._audit(now, given.actor, given.act, **given.details)
 
-    def _release(self, given: Release, now: Now) -> object:
-        lane = self._lane(self._passages.in_charge(given.line))
+    def _release(self, given: Release, now: Now) -> Serial:
+        if by_one(given) and given.precedence in self.two_persons:
+            raise LocalError("release.two_persons", precedence=given.precedence.name)
+        lane = self._speaking(given.line)
         serial = lane.release(given, now)
-        self._audit(
-            now,
-            given.actor,
-            "release",
-            line=lane.number,
-            number=serial.number,
-            precedence=given.precedence.name,
-        )
+        self.authorship.note(self._batch, lane.number, serial, given, now)
+        told: dict[str, object] = {"line": lane.number, "number": serial.number}
+        told["precedence"] = given.precedence.name
+        if given.reviewed is not None:
+            told.update(draft=given.reviewed.draft, revision=given.reviewed.revision)
+        self._audit(now, given.actor, "release", **told)
         return serial
 
     def _receive(self, given: Receive, now: Now) -> object:
-        serial = self._lane(self._passages.in_charge(given.line)).receive(given, now)
+        serial = self._speaking(given.line).receive(given, now)
         if serial is not None:
             self._audit(
                 now,
@@ -328,6 +345,7 @@ class Post:
         self._batch.state.update({(lane.number, each): None for each in state if each not in _KEPT})
         state["line"] = self._batch.state[lane.number, "line"] = lane.line.save()
         self._batch.state[lane.number, name] = str(now.wall_s).encode()
+        self.drafts.leave(lane.number, self._passages.after(lane.number, self._lanes))
         del self._lanes[lane.number]
         self._ended[lane.number] = _ended(lane.number, state, _ENDS[name])
 

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from . import display, dtg
+from .authorship import Authorship
 from .clock import Now
 from .core import receipts
 from .core.envelope import Record, Refusal, decode_record
@@ -66,6 +67,10 @@ class PostFace(Protocol):
         """Our card; None before the post has an identity."""
 
     @property
+    def authorship(self) -> Authorship:
+        """Who drafted and released what."""
+
+    @property
     def people(self) -> People:
         """Its people."""
 
@@ -82,13 +87,15 @@ class _Context:
     underway: dict[int, list[str]]
     """Numbers of ours on the wire, with the bearers each is on."""
     again: frozenset[int]
+    authorship: Authorship
 
     @classmethod
     def of(cls, post: PostFace, line: int, now: Now) -> _Context:
         status = post.status(line, now)
         refused = {serial: _refusal(code) for serial, code in status.refused}
         acked = None if status.state == "revoked" else status.acked_number
-        return cls(line, post.label(line), acked, refused, status.underway, status.again)
+        label, people = post.label(line), post.authorship
+        return cls(line, label, acked, refused, status.underway, status.again, people)
 
 
 def find_line(post: PostFace, label: str) -> int:
@@ -170,7 +177,7 @@ def _standing(row: Row) -> str:
 def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int = 0) -> View:
     """One record for people: the one place where it is decided what a reader gets of it."""
     record = decode_record(row.record)
-    seen = [_mark(mark) for mark in marks if mark.kind != receipts.COPY]
+    seen = [_mark(mark) for mark in marks if mark.kind in receipts.RECEIPTS]
     restored = shown.restored(marks)
     return {
         "type": "message",
@@ -196,6 +203,7 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
         "state": _state(context, row, seen, restored=restored is not None),
         "bearers": _bearers(context, row),
         "marks": seen,
+        "authorship": context.authorship.view(marks),
         "standing": _standing(row),
         "restored": restored,
         "forks": forks,
