@@ -115,14 +115,14 @@ def _live(world: World, people: People) -> None:
 def _compare(world: World) -> None:
     """Both ask until they are told, and are told the truth."""
     asked_ms: dict[str, int] = {}
-    begun_s = {name: world.stations[name].now().wall_s for name in NAMES}
+    # Not by its time: a clock that was turned back makes what was asked long ago look new.
+    before = {name: world.status(name).comparison for name in NAMES}
 
     def compared() -> bool:
         done = True
         for name in NAMES:
             said = world.status(name).comparison
-            fresh = said is not None and said.asked_s >= begun_s[name]
-            if said is None or not fresh or said.answered_s is None:
+            if said is None or said is before[name] or said.answered_s is None:
                 done = False
                 if world.ms - asked_ms.get(name, -_ASK_MS) >= _ASK_MS:
                     asked_ms[name] = world.ms
