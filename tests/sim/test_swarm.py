@@ -18,7 +18,10 @@ FAILED_ONCE = {
     531: "pieces of two texts of one serial were put together into one that nobody wrote",
     697: "of two bearers each carried one way; ACKs went back where nobody heard them",
     929: "FLASH held behind many gaps went unnamed, and came again for ever before all else",
+    1610: "who was heard again and again, and answered nothing, was hurried after for ever",
+    1723: "who was told only once, and too soon, that it was put back never began anew",
     2022: "an author whose newest BEGIN was held on a branch left never began again",
+    2477: "an old OFFER was answered, the one that counted ignored, and the alarm rang for an hour",
 }
 """Seeds that found something when the code was younger, and what it was. (Those of the simulator's
 first version meant other worlds; what they found is told in the tests of the line and of
