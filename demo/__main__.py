@@ -22,10 +22,18 @@ from typing import NamedTuple
 import click
 
 from openline import clock, display, i18n
-from openline.cli import EXIT_DIFFERS, EXIT_USAGE, failed, language_asked
 from openline.commands.shell import Shell
-from openline.commands.wording import Command, Group, catalogue
 from openline.errors import LocalError, OpenlineError
+from openline.usage import (
+    EXIT_DIFFERS,
+    EXIT_USAGE,
+    Command,
+    Group,
+    catalogue,
+    check_language,
+    failed,
+    language_asked,
+)
 
 from . import exchange, timeline
 from .conversation import Conversation, agree
@@ -87,8 +95,7 @@ def demo(
     """The demonstration itself."""
     words = catalogue(ctx)
     options = Options(replay, factor, limit_seconds, pause, keep, out)
-    if lang is not None and lang not in i18n.LANGUAGES:
-        raise LocalError("usage.language", said=lang, known=" ".join(i18n.LANGUAGES))
+    check_language(lang)
     if options.replay is None:
         for name in ("factor", "limit_seconds"):
             if getattr(options, name) is not None:

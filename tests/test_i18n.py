@@ -177,11 +177,16 @@ def test_the_language_is_chosen_from_what_is_known(
     assert i18n.choose(asked, environ) == language
 
 
+def speaks(path: Path) -> bool:
+    """Whether a module is of a command line."""
+    return path.parent.name == "commands" or path.name in ("cli.py", "usage.py", "app.py")
+
+
 def wording_keys() -> Iterator[tuple[str, str]]:
     """(place, key) of every plain key that a command asks a wording for."""
     asking = {"say", "note", "text", "say_count", "count", "ask"}
     for path, tree in trees():
-        if path.parent.name != "commands" and path.name not in ("cli.py", "display.py"):
+        if not (speaks(path) or path.name == "display.py"):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and called(node) in asking and node.args:
@@ -209,7 +214,7 @@ def test_commands_print_no_words_of_their_own() -> None:
     """Whatever has two letters in a row and goes to the terminal comes from the catalogue."""
     own = []
     for path, tree in trees():
-        if path.parent.name == "commands" or path.name == "cli.py":
+        if speaks(path):
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call) and called(node) in ("echo", "print", "line"):
                     for text in (text for given in node.args for text in shown(given)):

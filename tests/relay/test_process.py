@@ -11,6 +11,7 @@ import resource
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,11 +21,14 @@ import httpx2
 import pytest
 
 from openline.bearers.base import Mailbox
+from openline.i18n import LANGUAGES, catalogue
 from openline.relay import app
 from openline.relay.mailbox import FILE_NAME, MailboxStore, Quota
 
 from .process import COMMAND, RelayProcess, as_depositor, as_taker, mailbox, path_of
 from .test_interface import Asker
+
+ENGLISH = [*COMMAND, "--lang", "en"]
 
 
 @pytest.fixture
@@ -228,7 +232,7 @@ def test_the_operator_may_bound_the_database(tmp_path: Path) -> None:
 def test_tokens_go_to_a_new_private_file(relay: RelayProcess, tmp_path: Path) -> None:
     """One per line, readable by the operator alone; a file that is there is not overwritten."""
     out = tmp_path / "tokens"
-    command = [*COMMAND, "token", "--data", str(relay.data), "--count", "3", "--out", str(out)]
+    command = [*ENGLISH, "token", "--data", str(relay.data), "--count", "3", "--out", str(out)]
     ran = subprocess.run(command, check=True, capture_output=True, text=True)
     lines = out.read_text().split()
     assert ran.stdout == ""
@@ -237,7 +241,7 @@ def test_tokens_go_to_a_new_private_file(relay: RelayProcess, tmp_path: Path) ->
     assert all(re.fullmatch("[0-9a-f]{64}", line) for line in lines)
     again = subprocess.run(command, check=False, capture_output=True, text=True)
     assert again.returncode == 1
-    assert "File exists" in again.stderr
+    assert "exists already" in again.stderr
     assert out.read_text().split() == lines
 
 
@@ -246,17 +250,45 @@ def test_tokens_go_to_a_new_private_file(relay: RelayProcess, tmp_path: Path) ->
     [
         (["--listen", "nowhere"], "HOST:PORT"),
         (["--listen", "127.0.0.1:70000"], "HOST:PORT"),
-        (["--listen", "192.0.2.1:0"], "cannot listen on 192.0.2.1:0"),
-        (["--tls-cert", __file__], "go together"),
+        (["--listen", "192.0.2.1:0"], "Cannot listen on 192.0.2.1:0"),
+        (["--tls-cert", __file__], "belong together"),
+        (["--tls-cert", "/none.pem", "--tls-key", __file__], "/none.pem: No such file"),
     ],
 )
 def test_a_wrong_option_is_said_in_words(tmp_path: Path, options: list[str], words: str) -> None:
-    """And nothing is served."""
-    command = [*COMMAND, "serve", "--data", str(tmp_path / "relay"), *options]
+    """And nothing is served: one line of what is wrong, one of what to do."""
+    command = [*ENGLISH, "serve", "--data", str(tmp_path / "relay"), *options]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
-    assert ran.returncode != 0
+    assert ran.returncode in (1, 2)
     assert words in ran.stderr
-    assert "Traceback" not in ran.stderr
+    said = [line for line in ran.stderr.splitlines() if not line.startswith("{")]
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_help_and_complaints_are_in_the_language_of_the_operator(
+    language: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = catalogue(language)
+
+    def said(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["openline-relay", "--lang", language, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    for command in ((), ("serve",), ("token",)):
+        code, helped, _ = said(*command, "--help")
+        assert code == 0
+        assert words.text(".".join(("relay.help", *command)))[:40] in helped
+        assert re.findall(r"(?:help|metavar|click|relay)\.[a-z._]+", helped) == []
+        assert max(map(len, helped.splitlines())) <= 80
+    code, _, complaint = said("serve", "--data", "x", "--listen", "nowhere")
+    assert (code, complaint.splitlines()) == (
+        2,
+        [words.text("usage.listen"), words.text("usage.listen.next")],
+    )
 
 
 def test_what_cannot_be_served_is_said_in_words(relay: RelayProcess) -> None:
@@ -264,15 +296,15 @@ def test_what_cannot_be_served_is_said_in_words(relay: RelayProcess) -> None:
     port = relay.url.rpartition(":")[2]
 
     def failing(data: Path) -> str:
-        command = [*COMMAND, "serve", "--data", str(data), "--listen", f"127.0.0.1:{port}"]
+        command = [*ENGLISH, "serve", "--data", str(data), "--listen", f"127.0.0.1:{port}"]
         ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
         assert ran.returncode == 1
         assert "Traceback" not in ran.stderr
         return ran.stderr
 
-    assert "another openline-relay serves this directory" in failing(relay.data)
+    assert "Another openline-relay serves this directory" in failing(relay.data)
     other = relay.directory / "other"
-    assert "cannot listen" in failing(other)
+    assert "Cannot listen" in failing(other)
     connection = sqlite3.connect(other / FILE_NAME)
     connection.execute("PRAGMA user_version = 7")
     connection.close()

@@ -1,11 +1,7 @@
-"""Help and usage in the interface language: click's commands with every word taken from the
-catalogue.
+"""The commands of `openline` as click sees them: imported when they run, listed by their purpose.
 
-Theory of operation: click formats help when asked, long after the decorators ran; these classes ask
-the catalogue of the Shell in the context then. The wording of a command `bearer add` is
-"help.bearer.add" (its first line is the short help), of its parameter `line`
-"help.bearer.add.line", or "help.any.line" where all commands mean the same. Nothing else lives
-here.
+Theory of operation: `COMMANDS` of the package says in which module a command is, `SECTIONS` under
+which title of the help. How help is worded is in usage.py, for every program of ours alike.
 """
 
 from __future__ import annotations
@@ -17,106 +13,10 @@ from typing import Any
 
 import click
 
-from ..i18n import Catalogue
+from ..usage import Command, Group
 from . import COMMANDS, SECTIONS
 
-
-def catalogue(ctx: click.Context) -> Catalogue:
-    """The catalogue that the root context carries."""
-    words: Catalogue = ctx.find_root().obj.words
-    return words
-
-
-def _path(ctx: click.Context) -> str:
-    parts: list[str] = []
-    while ctx.parent is not None:
-        parts.append(ctx.info_name or "")
-        ctx = ctx.parent
-    return ".".join(["help", *reversed(parts)])
-
-
-def metavar(words: Catalogue, param: click.Parameter) -> str:
-    """What a parameter is called where its value stands."""
-    key = f"metavar.{param.name}"
-    return words.text(key) if words.has(key) else (param.name or "").upper()
-
-
-def _help(words: Catalogue, path: str, param: click.Parameter) -> str:
-    if "--help" in param.opts:
-        return words.text("help.any.help")
-    own = f"{path}.{param.name}"
-    return words.text(own if words.has(own) else f"help.any.{param.name}")
-
-
-class Command(click.Command):
-    """A command whose help is in the catalogue."""
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """[OPTIONS] and the arguments, brackets around what may be left out."""
-        words = catalogue(ctx)
-        pieces = [words.text("click.options_metavar")]
-        for param in self.params:
-            if isinstance(param, click.Argument):
-                name = metavar(words, param)
-                pieces.append(name if param.required else f"[{name}]")
-        return pieces
-
-    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The usage line."""
-        pieces = " ".join(self.collect_usage_pieces(ctx))
-        prefix = catalogue(ctx).text("click.usage") + " "
-        formatter.write_usage(ctx.command_path, pieces, prefix=prefix)
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """What the command does."""
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(catalogue(ctx).text(_path(ctx)))
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Arguments, then options."""
-        words, path = catalogue(ctx), _path(ctx)
-        arguments, options = [], []
-        for param in self.get_params(ctx):
-            wording = _help(words, path, param)
-            if isinstance(param, click.Argument):
-                arguments.append((metavar(words, param), wording))
-            elif isinstance(param, click.Option):
-                names = ", ".join([*param.opts, *param.secondary_opts])
-                takes = "" if param.is_flag else f" {metavar(words, param)}"
-                options.append((names + takes, wording))
-        for title, entries in (("click.arguments", arguments), ("click.options", options)):
-            if entries:
-                with formatter.section(words.text(title)):
-                    formatter.write_dl(entries)
-
-
-class Group(Command, click.Group):
-    """A group whose help is in the catalogue."""
-
-    command_class = Command
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """[OPTIONS] COMMAND."""
-        return [*super().collect_usage_pieces(ctx), catalogue(ctx).text("click.command_metavar")]
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Options, then the commands."""
-        super().format_options(ctx, formatter)
-        self.format_commands(ctx, formatter)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands of this group with their short helps."""
-        self._section("click.commands", self.list_commands(ctx), ctx, formatter)
-
-    def _section(
-        self, title: str, names: Any, ctx: click.Context, formatter: click.HelpFormatter
-    ) -> None:
-        words, path = catalogue(ctx), _path(ctx)
-        with formatter.section(words.text(title)):
-            formatter.write_dl(
-                [(name, words.text(f"{path}.{name}").partition("\n")[0]) for name in names]
-            )
+__all__ = ["Command", "Group", "OnDemand", "Root", "as_json", "command"]
 
 
 class OnDemand(UserDict[str, click.Command]):
@@ -141,7 +41,7 @@ class Root(Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by what they are for."""
         for title, names in SECTIONS.items():
-            self._section(title, names, ctx, formatter)
+            self.section(title, names, ctx, formatter)
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:

@@ -9,6 +9,8 @@ uvicorn's own loggers are kept at ERROR: at INFO they would write mailbox names.
 sends no whole request in time is dropped (`PromptProtocol`), and one whose peer stops reading is
 ended by the kernel (TCP_USER_TIMEOUT).
 
+Help and complaints are in the language of the operator, by the same catalogues as the post's.
+
 What must not live here: what a request means (interface.py), what is kept (mailbox.py).
 """
 
@@ -33,7 +35,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from openline import clock
-from openline.errors import OpenlineError, StoreError
+from openline.errors import LocalError, OpenlineError
+from openline.i18n import Catalogue
+from openline.usage import Group, check_language, perform, words_for
 
 from .interface import ACK_BYTES_MAX, WAITERS_MAX, Interface
 from .mailbox import Bounds, MailboxStore, Quota, add_tokens
@@ -233,28 +237,38 @@ def _listener(listen: Listen) -> socket.socket:
     return listener
 
 
-@click.group()
-def main() -> None:
-    """Run an Openline relay: it keeps sealed datagrams until the other side has taken them."""
+class Carried(NamedTuple):
+    """What the root context carries."""
+
+    words: Catalogue
 
 
-@main.command("serve")
-@click.option(
-    "--data",
-    "directory",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of the relay's database; made if it is not there.",
-)
-@click.option("--listen", "address", default="127.0.0.1:8440", show_default=True, help="HOST:PORT.")
-@click.option("--tls-cert", type=click.Path(dir_okay=False, exists=True, path_type=Path))
-@click.option("--tls-key", type=click.Path(dir_okay=False, exists=True, path_type=Path))
-@click.option("--keep-days", default=30, show_default=True, help="Age at which datagrams expire.")
-@click.option(
-    "--idle-days", default=90, show_default=True, help="Age at which empty mailboxes close."
-)
-@click.option("--reserve-mib", default=64, show_default=True, help="Disk to leave free.")
-@click.option("--disk-mib-max", type=int, help="Most the database may grow to.")
+class Root(Group):
+    """`openline-relay`: its wordings begin with a key of their own."""
+
+    key = "relay.help"
+
+
+@click.group("openline-relay", cls=Root)
+@click.option("--lang", envvar="OPENLINE_LANG")
+def relay(lang: str | None) -> None:
+    """Run an Openline relay; the language was read before."""
+    check_language(lang)
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_COUNT = click.IntRange(1)
+
+
+@relay.command("serve")
+@click.option("--data", "directory", required=True, type=click.Path(path_type=Path))
+@click.option("--listen", "address", default="127.0.0.1:8440")
+@click.option("--tls-cert", type=_FILE)
+@click.option("--tls-key", type=_FILE)
+@click.option("--keep-days", "keep_days", default=30, type=_COUNT)
+@click.option("--idle-days", "idle_days", default=90, type=_COUNT)
+@click.option("--reserve-mib", "reserve_mib", default=64, type=click.IntRange(0))
+@click.option("--disk-mib-max", "disk_mib_max", type=_COUNT)
 def serve_command(
     directory: Path,
     address: str,
@@ -267,8 +281,12 @@ def serve_command(
 ) -> None:
     """Serve until SIGTERM. Prints one line of JSON when it listens."""
     if (tls_cert is None) != (tls_key is None):
-        raise click.UsageError("--tls-cert and --tls-key go together")
+        raise LocalError("usage.tls_pair")
     host, port = _host_port(address)
+    for path in (tls_cert, tls_key):
+        if path is not None:
+            # A file that cannot be read is named here, not by the library that serves.
+            path.open("rb").close()
     _raise_file_limit()
     bounds = Bounds(
         keep_days * 86_400,
@@ -276,27 +294,20 @@ def serve_command(
         reserve_mib << 20,
         None if disk_mib_max is None else disk_mib_max << 20,
     )
-    try:
-        store = MailboxStore(directory, bounds)
-    except StoreError as error:
-        raise click.ClickException(explain(error)) from error
+    store = MailboxStore(directory, bounds)
     try:
         asyncio.run(serve(store, Listen(host, port, tls_cert, tls_key)))
     except OSError as error:
-        raise click.ClickException(f"cannot listen on {address}: {error.strerror}") from error
+        reason = error.strerror or type(error).__name__
+        raise LocalError("relay.listen", address=address, reason=reason) from error
 
 
-@main.command("token")
-@click.option(
-    "--data",
-    "directory",
-    required=True,
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-)
-@click.option("--count", default=1, show_default=True, type=click.IntRange(1, 100_000))
-@click.option("--datagrams-max", default=4096, show_default=True, type=click.IntRange(1))
-@click.option("--mib-max", default=8, show_default=True, type=click.IntRange(1))
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file.")
+@relay.command("token")
+@click.option("--data", "directory", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--count", default=1, type=click.IntRange(1, 100_000))
+@click.option("--datagrams-max", "datagrams_max", default=4096, type=_COUNT)
+@click.option("--mib-max", "mib_max", default=8, type=_COUNT)
+@click.option("--out", type=_FILE)
 def token_command(
     directory: Path, count: int, datagrams_max: int, mib_max: int, out: Path | None
 ) -> None:
@@ -305,33 +316,18 @@ def token_command(
     """
     tokens = [clock.entropy(32) for _ in range(count)]
     text = "".join(token.hex() + "\n" for token in tokens)
-    try:
-        # The file first: tokens nobody holds would be admitted for ever.
-        if out is not None:
+    # The file first: tokens nobody holds would be admitted for ever.
+    if out is not None:
+        try:
             descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(text)
-        hashes = [hashlib.sha256(token).digest() for token in tokens]
-        add_tokens(directory, hashes, Quota(datagrams_max, mib_max << 20))
-    except OSError as error:
-        raise click.ClickException(f"cannot write {out}: {error.strerror}") from error
-    except StoreError as error:
-        raise click.ClickException(explain(error)) from error
+        except FileExistsError:
+            raise LocalError("local.exists", path=str(out)) from None
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+    hashes = [hashlib.sha256(token).digest() for token in tokens]
+    add_tokens(directory, hashes, Quota(datagrams_max, mib_max << 20))
     if out is None:
         click.echo(text, nl=False)
-
-
-def explain(error: OpenlineError) -> str:
-    """The refusal in words for the operator, with its code."""
-    words = {
-        "relay.newer_schema": "the database was made by a newer openline-relay; use that one",
-        "relay.not_a_relay": "the database is not an Openline relay's",
-        "relay.in_use": "another openline-relay serves this directory",
-        "relay.directory": "the directory cannot be made or written",
-        "relay.full": "the disk is full",
-        "relay.disk": "the database cannot be read or written",
-    }
-    return f"{words.get(error.code, 'failed')} ({error})"
 
 
 def _raise_file_limit() -> None:
@@ -346,8 +342,14 @@ def _raise_file_limit() -> None:
 def _host_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65_535:
-        raise click.UsageError("--listen takes HOST:PORT")
+        raise LocalError("usage.listen")
     return host.strip("[]"), int(port)
+
+
+def main() -> None:
+    """The entry point of the `openline-relay` command."""
+    arguments = sys.argv[1:]
+    sys.exit(perform(relay, "openline-relay", arguments, Carried(words_for(arguments))))
 
 
 if __name__ == "__main__":
