@@ -2,9 +2,10 @@
 directory.
 
 Theory of operation: the daemon listens on DIR/control.sock; its file rights are the rights. A
-request is one line of JSON, {"id", "verb", "args"}, the answer one line with the same id and "ok"
-or "error". An error of the daemon is raised here as if it had happened here. Synchronous, standard
-library only, so that a command starts fast. What verbs mean lives in verbs.py.
+request is one line of JSON, {"id", "verb", "args"} and "as" if somebody is signed in, the answer
+one line with the same id and "ok" or "error". An error of the daemon is raised here as if it had
+happened here. Synchronous, standard library only, so that a command starts fast. What verbs mean
+lives in verbs.py.
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ def _named(directory: Path) -> str:
 
 
 class Client:
-    """A connection to the daemon of one post. Raises LocalError("post.not_running") if there is
-    none.
+    """A connection to the daemon of one post, under a sign-in if a token is given. Raises
+    LocalError("post.not_running") if there is none.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, token: str = "") -> None:
+        self._signed_in = {"as": token} if token else {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(ANSWER_S)
         try:
@@ -63,7 +65,7 @@ class Client:
     def call(self, verb: str, **args: object) -> Any:
         """Ask a verb and wait for its answer; raises LocalError with the daemon's code."""
         self._asked += 1
-        request = {"id": self._asked, "verb": verb, "args": args}
+        request = {"id": self._asked, "verb": verb, "args": args, **self._signed_in}
         try:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
             line = self._lines.readline(_LINE_BYTES_MAX)

@@ -22,6 +22,7 @@ COMMANDS = {
     "lines": "lines",
     "status": "lines",
     "bearer": "bearers",
+    "people": "people",
     "clear-alarm": "lines",
     "heal": "heal",
     "revoke": "lines",
@@ -33,7 +34,7 @@ COMMANDS = {
 """Command → module of this package; the function has the command's name (with _ for -)."""
 
 SECTIONS = {
-    "section.begin": ("init", "card", "tape", "pair", "bearer", "serve"),
+    "section.begin": ("init", "card", "tape", "pair", "bearer", "people", "serve"),
     "section.write": ("send", "receipt"),
     "section.read": ("inbox", "show", "transcript"),
     "section.watch": ("status", "lines", "clear-alarm", "heal", "audit"),

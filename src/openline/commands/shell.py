@@ -53,6 +53,10 @@ STATE_SHAPES = {
 """One shape for each state of a message."""
 
 
+SIGN_IN = "OPENLINE_SIGN_IN"
+"""Environment variable with the path of the file that holds the token of a sign-in."""
+
+
 @dataclass
 class Shell:
     """What a command knows of its surroundings: words, the post's directory, how to open it."""
@@ -60,6 +64,8 @@ class Shell:
     words: Catalogue
     directory: Path
     key_file: Path | None = None
+    as_nobody: bool = False
+    """Whoever is signed in is left aside."""
     _opened: OpenedPost | None = None
 
     # -- speaking -----------------------------------------------------------------------------
@@ -176,15 +182,27 @@ class Shell:
             from ..client import Client
 
             try:
-                with Client(self.directory) as client:
+                with Client(self.directory, self.token()) as client:
                     return client.call(verb, **given)
             except LocalError as error:
                 if error.code != "post.not_running" or not offline:
                     raise
             from .opened import OpenedPost
 
-            self._opened = OpenedPost(self.directory, self.secret())
+            self._opened = OpenedPost(self.directory, self.secret(), self.token())
         return self._opened.call(verb, given)
+
+    def token(self) -> str:
+        """The token of the sign-in to act under; "" to act as the Unix user."""
+        path = os.environ.get(SIGN_IN, "")
+        if not path or self.as_nobody:
+            return ""
+        try:
+            return Path(path).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return ""
+        except ValueError:
+            raise LocalError("people.signed_out") from None
 
     def secret(self) -> Secret:
         """What opens the post: the key file, the service manager's credential, or the passphrase,
