@@ -288,13 +288,17 @@ UNERASED = Statement(select(ERASING.c.line))
 
 # Writing: parameters in the order of the table's columns, unless said
 
-_upsert_state = sqlite.insert(STATE)
-SET_STATE = Statement(
-    _upsert_state.on_conflict_do_update(
-        index_elements=["line", "name"],
-        set_={"sum": _upsert_state.excluded.sum, "value": _upsert_state.excluded.value},
+
+def _upsert(table: Table) -> Statement:
+    """Add one row, or set what is not of its key."""
+    adding = sqlite.insert(table)
+    changed = {c.name: adding.excluded[c.name] for c in table.c if not c.primary_key}
+    return Statement(
+        adding.on_conflict_do_update(index_elements=[*table.primary_key], set_=changed)
     )
-)
+
+
+SET_STATE = _upsert(STATE)
 """Set one blob."""
 
 DELETE_STATE = Statement(
@@ -320,16 +324,7 @@ ADD_MARK = Statement(sqlite.insert(MARK).on_conflict_do_nothing())
 ADD_AUDIT = Statement(insert(AUDIT))
 """Add one audit entry."""
 
-_upsert_total = sqlite.insert(TOTAL)
-SET_TOTAL = Statement(
-    _upsert_total.on_conflict_do_update(
-        index_elements=["line", "side"],
-        set_={
-            "bytes": _upsert_total.excluded.bytes,
-            "counted": _upsert_total.excluded.counted,
-        },
-    )
-)
+SET_TOTAL = _upsert(TOTAL)
 """Set the totals of a line and side."""
 
 MARK_ERASING = Statement(insert(ERASING))
@@ -366,78 +361,6 @@ ERASE_MARKS = Statement(
     )
 )
 """Delete at most `count` marks of a line."""
-
-ERASED = Statement(select(ERASING.c.line))
-"""Dropped lines with rows still to delete."""
-
-# Writing: parameters in the order of the table's columns, unless said
-
-_upsert_state = sqlite.insert(STATE)
-SET_STATE = Statement(
-    _upsert_state.on_conflict_do_update(
-        index_elements=["line", "name"],
-        set_={"sum": _upsert_state.excluded.sum, "value": _upsert_state.excluded.value},
-    )
-)
-"""Set one blob."""
-
-DELETE_STATE = Statement(
-    delete(STATE).where(
-        STATE.c.line == bindparam("the_line"), STATE.c.name == bindparam("the_name")
-    )
-)
-"""Delete one blob: line, name."""
-
-ADD_ROW = Statement(insert(RECORD))
-"""Add one row."""
-
-SET_HEAD = Statement(
-    update(RECORD)
-    .values(head=bindparam("the_head"), standing=bindparam("the_standing"))
-    .where(*_SERIAL)
-)
-"""Set head and standing: standing, head, then line, side, number, incarnation, variant."""
-
-ADD_MARK = Statement(sqlite.insert(MARK).on_conflict_do_nothing())
-"""Add one mark unless it was said before."""
-
-ADD_AUDIT = Statement(insert(AUDIT))
-"""Add one audit entry."""
-
-_upsert_total = sqlite.insert(TOTAL)
-SET_TOTAL = Statement(
-    _upsert_total.on_conflict_do_update(
-        index_elements=["line", "side"],
-        set_={
-            "bytes": _upsert_total.excluded.bytes,
-            "counted": _upsert_total.excluded.counted,
-        },
-    )
-)
-"""Set the totals of a line and side."""
-
-MARK_ERASING = Statement(insert(ERASING))
-"""Begin to erase a line."""
-
-DROP_STATE = Statement(delete(STATE).where(STATE.c.line == bindparam("the_line")))
-"""Delete all blobs of a line."""
-
-DROP_TOTAL = Statement(delete(TOTAL).where(TOTAL.c.line == bindparam("the_line")))
-"""Delete the totals of a line."""
-
-ERASE_SLICES = tuple(
-    Statement(
-        delete(table).where(
-            position.in_(
-                select(position)
-                .where(table.c.line == bindparam("the_line"))
-                .limit(bindparam("count"))
-            )
-        )
-    )
-    for table, position in ((RECORD, RECORD.c.arrival), (MARK, MARK.c.position))
-)
-"""Delete at most `count` rows, or marks, of a line."""
 
 ERASED = Statement(delete(ERASING).where(ERASING.c.line == bindparam("the_line")))
 """A line is erased."""
