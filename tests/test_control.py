@@ -18,11 +18,13 @@ from openline.config import CHANGES, Config
 from openline.control import LINE_BYTES_MAX, OUTSTANDING_MAX, ControlSocket, Running
 from openline.core import receipts
 from openline.core.events import Now
+from openline.core.precedence import Precedence
 from openline.enrolment import words
 from openline.errors import LocalError
-from openline.inputs import AddPerson, Arrived
+from openline.inputs import AddPerson, Arrived, MakeLink, Release, SignOutAll
 from openline.rights import NARROWER, RIGHTS, ROLES, needed, rights_of
 from openline.runner import Runner
+from openline.signins import Token
 from openline.switchboard import Switchboard
 from tests.pair import LinePair
 
@@ -268,6 +270,43 @@ def test_a_watcher_is_told_what_happens(tmp_path: Path) -> None:
         assert event["values"]["precedence"] == "IMMEDIATE"
 
     play(tmp_path, scene)
+
+
+def test_a_watcher_who_is_signed_out_is_told_nothing_more(tmp_path: Path) -> None:
+    async def scene(desk: Desk) -> None:
+        client = await desk.client()
+        link = desk.pair.do("a", MakeLink("keeper", "desk-one"))
+        assert isinstance(link, Token)
+        made = await client.call("sign_in", link=link.text)
+        watch = {"id": "w", "verb": "watch", "as": made["token"]}
+        client.writer.write(json.dumps(watch).encode() + b"\n")
+        assert await client.hear() == {"id": "w", "ok": {}}
+        await desk.runner.give(SignOutAll("keeper"))
+        await desk.runner.give(Release(1, "keeper", Precedence.FLASH, "en", "", "x"))
+        while "event" in (answer := await client.hear()):
+            assert answer["event"]["name"] != "released"
+        assert (answer["id"], answer["error"]["code"]) == ("w", "people.signed_out")
+        client.ask("p", "ping")
+        assert (await client.hear())["id"] == "p"
+
+    play(tmp_path, scene, roles=["duty"])
+
+
+def test_who_signs_in_over_a_connection_is_who_the_token_says(tmp_path: Path) -> None:
+    async def scene(desk: Desk) -> None:
+        desk.pair.do("a", AddPerson("keeper", "desk-two", ["releaser"]))
+        token = desk.pair.do("a", MakeLink("keeper", "desk-two"))
+        assert isinstance(token, Token)
+        client = await desk.client()
+        made = await client.call("sign_in", link=token.text)
+        with pytest.raises(LocalError, match=r"control\.no_right"):
+            await client.call("send", line="other", text="as the Unix user")
+        request = {"id": 1, "verb": "send", "args": {"line": "other", "text": "as desk-two"}}
+        for said, told in ((made["token"], "ok"), ("f" * 32, "error"), (7, "error")):
+            client.writer.write(json.dumps({**request, "as": said}).encode() + b"\n")
+            assert told in await client.hear()
+
+    play(tmp_path, scene, roles=["duty"])
 
 
 def test_what_a_duty_desk_lists_and_opens_is_receipted_once(tmp_path: Path) -> None:

@@ -340,6 +340,15 @@ def test_a_sign_in_ends_by_idleness_and_by_age(desk: Staff) -> None:
     assert not [name for name in desk.pair.stores["a"].state(0) if name.startswith("signin/")]
 
 
+def test_who_only_watches_is_idle(desk: Staff) -> None:
+    token = desk.sign_in("desk-one", "correct horse battery")
+    for _ in range(2):
+        desk.pair.wait(IDLE_S / 2 - 1)
+        assert desk.post.people.caller(3, OWN, desk.now, token, at_work=False).actor == "desk-one"
+    desk.pair.wait(2)
+    assert not signed_in(desk, token)
+
+
 def test_the_operator_may_want_another_idleness(desk: Staff) -> None:
     desk.post.people.sign_ins.idle_s = 300
     token = desk.sign_in("desk-one", "correct horse battery")

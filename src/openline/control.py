@@ -207,8 +207,7 @@ class _Conversation:
         if not isinstance(token, str):
             raise LocalError("control.malformed")
         running = self._running
-        people = running.post.people
-        caller = people.caller(self._uid, os.getuid(), running.now(), token)
+        caller = self._caller(token)
         _need(caller, needed(verb, args), verb)
         if verb in verbs.ACTS:
             given = verbs.act(running.store, running.post, caller.actor, verb, args)
@@ -223,11 +222,17 @@ class _Conversation:
                 self._answer(number, found)
         elif verb == "watch":
             self._answer(number, {})
-            self._beside(self._watch(number, running.runner.watch()))
+            self._beside(self._watch(number, running.runner.watch(), token))
         elif verb in self._slow:
             self._background(number, self._slow[verb](caller, args))
         else:
             self._answer(number, self._at_once(verb))
+
+    def _caller(self, token: str, *, at_work: bool = True) -> Caller:
+        """Who is at the other end now. Raises LocalError."""
+        running = self._running
+        people, own_uid = running.post.people, os.getuid()
+        return people.caller(self._uid, own_uid, running.now(), token, at_work=at_work)
 
     def _acted(self, number: int | str, verb: str, future: asyncio.Future[object]) -> None:
         self._answered()
@@ -317,11 +322,13 @@ class _Conversation:
                 await mark
         return found
 
-    async def _watch(self, number: int | str, watching: Watching) -> None:
+    async def _watch(self, number: int | str, watching: Watching, token: str) -> None:
+        """Tell what happens for as long as who watches may know; watching is no work."""
         post = self._running.post
         try:
             while True:
                 events = await watching.more()
+                _need(self._caller(token, at_work=False), RIGHTS["watch"], "watch")
                 mono_ms = self._running.now().mono_ms
                 for name, line, values in events:
                     label = post.label(line) if line in post.lines() else ""
@@ -329,6 +336,8 @@ class _Conversation:
                     self._write({"id": number, "event": {**shown, "values": values}})
                 self._flush()
                 await self._writer.drain()
+        except LocalError as error:
+            self._fail(number, error)
         finally:
             watching.close()
 

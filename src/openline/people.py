@@ -182,12 +182,15 @@ class People:
 
     # -- questions ----------------------------------------------------------------------------
 
-    def caller(self, uid: int, own_uid: int, now: Now, token: str = "") -> Caller:
+    def caller(
+        self, uid: int, own_uid: int, now: Now, token: str = "", *, at_work: bool = True
+    ) -> Caller:
         """Who asks: by a sign-in if a token is shown, else by Unix user; `own_uid` is the user
-        that the post runs as. Raises LocalError("people.signed_out").
+        that the post runs as. A sign-in that is not `at_work` goes on being idle. Raises
+        LocalError("people.signed_out").
         """
         if token:
-            person = self._people[self.sign_ins.use(token, now)]
+            person = self._people[self.sign_ins.name(token, now, at_work=at_work)]
             return Caller(person.name, rights_of(person.roles))
         if not self._people:
             return Caller(f"uid:{uid}", EVERYTHING if uid == own_uid else frozenset())

@@ -263,12 +263,15 @@ class SignIns:
         self._batch.state[0, _STATE + key] = self._all[key].saved(now)
         return Token(text, AGE_S)
 
-    def use(self, token: str, now: Now) -> str:
-        """Whose sign-in this is; it is no longer idle. Raises LocalError("people.signed_out")."""
+    def name(self, token: str, now: Now, *, at_work: bool = True) -> str:
+        """Whose sign-in this is; `at_work`, it is no longer idle. Raises
+        LocalError("people.signed_out").
+        """
         found = self._all.get(digest(token))
         if found is None or self._over(found, now):
             raise LocalError("people.signed_out")
-        found.idle = Age(now)
+        if at_work:
+            found.idle = Age(now)
         return found.name
 
     def end(self, name: str | None = None, which: str = "") -> int:
