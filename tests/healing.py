@@ -6,21 +6,13 @@ from openline import views
 from openline.core import receipts
 from openline.core.events import Serial
 from openline.inputs import ClearAlarm, Compare, HealAsk, HealGive, Receive
-from openline.sim.disk import MemoryStore, Snapshot
+from openline.sim.disk import MemoryStore
 from openline.status import HealingStatus, LineStatus
 from openline.store.base import OURS, THEIRS, Batch
 from tests.pair import LinePair
 
 KIT = ("label", "card", "kit", "anchors")
 """What of a line's state a backup of the kit holds."""
-
-
-def settle(pair: LinePair, rounds: int = 12) -> None:
-    """Let time pass and everything cross."""
-    for _ in range(rounds):
-        pair.flow(200)
-        pair.wait(20)
-    pair.flow(200)
 
 
 def talk(pair: LinePair, *numbers: int) -> None:
@@ -31,13 +23,6 @@ def talk(pair: LinePair, *numbers: int) -> None:
         pair.do("b", Receive(1, "watch", receipts.OPENED, asked))
         pair.say("b", f"b says {number}")
         pair.flow()
-
-
-def restore(pair: LinePair, name: str, saved: Snapshot) -> None:
-    """Put back an old disk."""
-    pair.stores[name].restore(saved)
-    pair.restart(name)
-    settle(pair)
 
 
 def from_kit(store: MemoryStore) -> MemoryStore:
@@ -52,7 +37,7 @@ def lose_all(pair: LinePair, name: str) -> None:
     """A disk is lost, and the post made anew from its kit."""
     pair.stores[name] = from_kit(pair.stores[name])
     pair.restart(name)
-    settle(pair)
+    pair.settle()
 
 
 def clear(pair: LinePair) -> None:
@@ -65,7 +50,7 @@ def ask(pair: LinePair, name: str) -> None:
     """A post asks, and the other hears it."""
     clear(pair)
     pair.do(name, HealAsk(1, "uid:7"))
-    settle(pair, 2)
+    pair.settle(2)
 
 
 def give(pair: LinePair, name: str) -> None:
@@ -77,7 +62,7 @@ def heal(pair: LinePair, asker: str, giver: str) -> None:
     """Asked for, agreed to and given."""
     ask(pair, asker)
     give(pair, giver)
-    settle(pair)
+    pair.settle()
 
 
 def status(pair: LinePair, name: str) -> LineStatus:
@@ -123,7 +108,7 @@ def agree(pair: LinePair) -> None:
     assert first == second
     for name in "ab":
         pair.do(name, Compare(1, "watch"))
-        settle(pair, 1)
+        pair.settle(1)
         found = status(pair, name).comparison
         assert found is not None
         assert found.agree is True

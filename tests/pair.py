@@ -12,7 +12,7 @@ from openline.core.precedence import Precedence
 from openline.enrolment import new_tape, words
 from openline.inputs import Arrived, BearerUp, Initialise, Input, Pair, Release, Tick
 from openline.post import Post
-from openline.sim.disk import MemoryStore
+from openline.sim.disk import MemoryStore, Snapshot
 
 
 class LinePair:
@@ -51,6 +51,11 @@ class LinePair:
         self.wire[name] = []
         self.up(name)
 
+    def restore(self, name: str, saved: Snapshot) -> None:
+        """An old disk is put back under a new process."""
+        self.stores[name].restore(saved)
+        self.restart(name)
+
     def do(self, name: str, *inputs: Input) -> object:
         """One step; the last result, raised if it is an error."""
         results = self.posts[name].step(inputs, self.now)
@@ -88,6 +93,13 @@ class LinePair:
         self.now = Now(self.now.mono_ms + ms, self.now.wall_s + ms // 1000)
         for name in "ab":
             self.do(name, Tick())
+
+    def settle(self, rounds: int = 12) -> None:
+        """Let time pass and everything cross."""
+        for _ in range(rounds):
+            self.flow(200)
+            self.wait(20)
+        self.flow(200)
 
     def texts(self, name: str) -> list[str]:
         """The texts of the other side as a post holds them, in the order they came."""

@@ -22,9 +22,7 @@ from tests.healing import (
     heal,
     healing,
     lose_all,
-    restore,
     seen,
-    settle,
     status,
     talk,
     whole,
@@ -43,10 +41,11 @@ def test_a_post_restored_from_an_old_backup_is_given_what_it_lost(pair: LinePair
     talk(pair, 3)
     saved = pair.stores["a"].snapshot()
     talk(pair, 3, 33)
-    restore(pair, "a", saved)
+    pair.restore("a", saved)
+    pair.settle()
     assert status(pair, "a").lost
     pair.say("b", "since then")
-    settle(pair, 1)
+    pair.settle(1)
     heal(pair, "a", "b")
     assert status(pair, "a").lost == []
     whole(pair, "a", "b")
@@ -63,7 +62,8 @@ def test_our_own_lost_texts_come_back_aside_on_the_other_sides_word(pair: LinePa
     talk(pair, 3)
     saved = pair.stores["a"].snapshot()
     talk(pair, 3, 33)
-    restore(pair, "a", saved)
+    pair.restore("a", saved)
+    pair.settle()
     heal(pair, "a", "b")
     own = seen(pair, "a", OURS)
     assert len(own) == 33
@@ -78,7 +78,7 @@ def test_a_post_restored_from_its_kit_alone_gets_the_whole_record_back(pair: Lin
     lose_all(pair, "a")
     fresh = pair.say("a", "from a new disk")
     assert fresh.number < 10
-    settle(pair, 1)
+    pair.settle(1)
     heal(pair, "a", "b")
     assert status(pair, "a").lost == []
     whole(pair, "a", "b")
@@ -88,7 +88,7 @@ def test_a_post_restored_from_its_kit_alone_gets_the_whole_record_back(pair: Lin
     assert {f"a says {n}" for n in range(20)} < set(seen(pair, "a", OURS))
     pair.say("a", "and on")
     pair.say("b", "and on")
-    settle(pair, 1)
+    pair.settle(1)
     agree(pair)
 
 
@@ -96,7 +96,8 @@ def test_both_sides_are_logged_and_hold_the_request_and_the_copies(pair: LinePai
     talk(pair, 2)
     saved = pair.stores["a"].snapshot()
     talk(pair, 2, 7)
-    restore(pair, "a", saved)
+    pair.restore("a", saved)
+    pair.settle()
     heal(pair, "a", "b")
     assert {"heal_ask", "healed"} <= set(acts(pair, "a"))
     assert {"heal_give", "heal_given"} <= set(acts(pair, "b"))
@@ -115,14 +116,14 @@ def test_nothing_is_given_before_the_alarm_is_cleared_and_somebody_asked(pair: L
     assert status(pair, "b").alarm
     pair.do("a", ClearAlarm(1, "duty"))
     pair.do("a", HealAsk(1, "uid:7"))
-    settle(pair, 2)
+    pair.settle(2)
     with pytest.raises(LocalError, match=r"heal\.alarm"):
         pair.do("b", HealGive(1, "uid:8"))
-    settle(pair, 2)
+    pair.settle(2)
     assert not seen(pair, "a", THEIRS)
     pair.do("b", ClearAlarm(1, "duty"))
     pair.do("b", HealGive(1, "uid:8"))
-    settle(pair)
+    pair.settle()
     assert status(pair, "a").lost == []
     with pytest.raises(LocalError, match=r"heal\.given"):
         pair.do("b", HealGive(1, "uid:8"))
@@ -145,7 +146,8 @@ def test_both_restored_from_old_backups_heal_each_other(pair: LinePair) -> None:
     pair.stores["b"].restore(newer)
     pair.stores["a"].restore(older)
     pair.restart("b")
-    restore(pair, "a", older)
+    pair.restore("a", older)
+    pair.settle()
     heal(pair, "a", "b")
     heal(pair, "b", "a")
     assert (status(pair, "a").lost, status(pair, "b").lost) == ([], [])
@@ -189,7 +191,7 @@ def test_giving_and_taking_go_on_after_any_kill(pair: LinePair) -> None:
         pair.wait(1)
         if turn % 3 == 0:
             pair.restart("b" if turn % 2 else "a")
-    settle(pair)
+    pair.settle()
     asked = healing(pair, "a").ours
     assert asked is not None
     assert asked.complete
@@ -223,7 +225,7 @@ def test_a_kill_at_any_commit_of_taking_loses_nothing(pair: LinePair) -> None:
         pair.stores["a"].fault = lambda _: None
         pair.give("b", pair.take("a"))
         pair.wait(5)
-    settle(pair)
+    pair.settle()
     assert status(pair, "a").lost == []
     whole(pair, "a", "b")
 
@@ -235,16 +237,16 @@ def test_full_disks_delay_healing_and_not_what_is_urgent(pair: LinePair) -> None
     lane = pair.posts["b"]._lanes[1]
     lane.quota.quota_bytes = lane.quota.own_bytes + 200
     give(pair, "b")
-    settle(pair, 2)
+    pair.settle(2)
     asked = healing(pair, "b").theirs
     assert asked is not None
     assert (asked.complete, asked.paused) == (False, "store.no_room")
     lane.quota.quota_bytes = 1 << 30
     pair.stores["a"].full = True
     with pytest.raises(StoreError):
-        settle(pair, 1)
+        pair.settle(1)
     pair.stores["a"].full = False
-    settle(pair, 20)
+    pair.settle(20)
     assert status(pair, "a").lost == []
     whole(pair, "a", "b")
 
@@ -262,7 +264,7 @@ def test_a_failed_commit_of_ours_rests_giving_for_a_minute(pair: LinePair) -> No
     assert asked is not None
     assert asked.ours == 0
     pair.wait(61)
-    settle(pair)
+    pair.settle()
     whole(pair, "a", "b")
 
 
@@ -270,9 +272,10 @@ def test_the_transcript_reads_in_order_and_verifies(pair: LinePair) -> None:
     talk(pair, 3)
     saved = pair.stores["a"].snapshot()
     talk(pair, 3, 9)
-    restore(pair, "a", saved)
+    pair.restore("a", saved)
+    pair.settle()
     pair.say("a", "since then")
-    settle(pair, 1)
+    pair.settle(1)
     heal(pair, "a", "b")
     page = views.transcript(pair.stores["a"], pair.posts["a"], 1, pair.now, limit=10_000, raw=True)
     assert page["next"] is None
@@ -320,22 +323,22 @@ def test_a_thief_with_a_stolen_kit_gets_no_history_and_both_sides_are_alarmed(
 ) -> None:
     talk(pair, 10)
     thief_of(pair, "a")
-    settle(pair)
+    pair.settle()
     if asks:
         pair.do("a", ClearAlarm(1, "thief"))
         pair.do("a", HealAsk(1, "thief"))
-    settle(pair)
+    pair.settle()
     assert status(pair, "b").alarm
     with pytest.raises(LocalError, match=r"heal\.alarm"):
         give(pair, "b")
-    settle(pair)
+    pair.settle()
     stolen = pair.stores["a"]
     assert seen(pair, "a", THEIRS) == {}
     assert seen(pair, "a", OURS) == {}
     assert not stolen.arrivals(1, 0, 1000, kinds=[receipts.COPY])
     pair.posts["a"], pair.stores["a"] = pair.posts.pop("true"), pair.stores.pop("true")
     pair.restart("a")
-    settle(pair)
+    pair.settle()
     assert status(pair, "a").alarm
     assert status(pair, "b").alarm
     with pytest.raises(LocalError, match=r"heal\.(alarm|nothing_asked)"):
@@ -352,12 +355,12 @@ def test_an_alarm_in_the_middle_ends_the_consent(pair: LinePair) -> None:
     give(pair, "b")
     pair.flow(2)
     pair.posts["b"]._lanes[1].seal.raise_alarm()
-    settle(pair)
+    pair.settle()
     asked = healing(pair, "b").theirs
     assert asked is not None
     assert (asked.agreed, asked.complete) == (False, False)
     assert status(pair, "a").lost
     clear(pair)
     give(pair, "b")
-    settle(pair)
+    pair.settle()
     whole(pair, "a", "b")

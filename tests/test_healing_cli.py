@@ -13,7 +13,7 @@ import pytest
 from openline import cli, i18n
 from openline.inputs import ClearAlarm, HealAsk
 from tests.answering import Answering
-from tests.healing import clear, give, lose_all, settle, status, talk
+from tests.healing import clear, give, lose_all, status, talk
 from tests.pair import LinePair
 
 Captured = pytest.CaptureFixture[str]
@@ -53,7 +53,7 @@ def asked_by_b(pair: LinePair) -> None:
     lose_all(pair, "b")
     pair.do("b", ClearAlarm(1, "duty"))
     pair.do("b", HealAsk(1, "uid:7"))
-    settle(pair, 2)
+    pair.settle(2)
 
 
 @pytest.mark.parametrize("language", i18n.LANGUAGES)
@@ -66,9 +66,9 @@ def test_what_came_back_is_shown_as_such_everywhere(
     code, said = openline(capsys, "--lang", language, "heal", "ask", "other")
     assert code == 0
     assert "other" in said
-    settle(pair, 2)
+    pair.settle(2)
     give(pair, "b")
-    settle(pair)
+    pair.settle()
     restored, aside = words.text("standing.restored"), words.text("standing.restored_aside")
     _, inbox = openline(capsys, "--lang", language, "inbox")
     assert inbox.count(f"[{restored}]") == 4
@@ -112,7 +112,7 @@ def test_the_name_is_typed_before_a_history_is_given_away(
         monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
         code, said = openline(capsys, "heal", "give", "other")
         assert code == expected, said
-    settle(pair)
+    pair.settle()
     assert status(pair, "b").lost == []
     found = json.loads(openline(capsys, "heal", "status", "other", "--json")[1])
     assert found["theirs"]["complete"] is True

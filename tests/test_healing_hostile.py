@@ -18,7 +18,7 @@ from openline.errors import LocalError, RemoteError
 from openline.healing.bodies import GIVERS, READERS, Copy, decode_ranges, encode_ranges, parts
 from openline.inputs import HealAsk, HealGive
 from openline.store.base import CHAINED, OURS, THEIRS, Batch
-from tests.healing import ask, clear, give, healing, lose_all, seen, settle, status, talk, whole
+from tests.healing import ask, clear, give, healing, lose_all, seen, status, talk, whole
 from tests.hostile import lane
 from tests.pair import LinePair
 
@@ -121,7 +121,7 @@ def test_what_was_never_asked_for_is_kept_and_does_nothing() -> None:
     pair.flow()
     talk(pair, 2)
     copy(pair, READERS, text(0xABC, 5), to=Serial(1, 1))
-    settle(pair, 1)
+    pair.settle(1)
     assert faults(pair) == {"heal.unasked": 1}
     assert len(pair.stores["a"].arrivals(1, 0, 99, side=THEIRS, kinds=[receipts.COPY])) == 1
     assert "never said" not in seen(pair, "a", OURS)
@@ -132,9 +132,9 @@ def test_what_comes_after_the_end_or_answers_another_request_does_nothing(asking
     ask(asking, "a")
     copy(asking, READERS, text(0xABC, 5), to=first)
     give(asking, "b")
-    settle(asking)
+    asking.settle()
     copy(asking, READERS, text(0xABC, 6))
-    settle(asking, 1)
+    asking.settle(1)
     assert faults(asking)["heal.unasked"] == 2
     assert "never said" not in seen(asking, "a", OURS)
     whole(asking, "a", "b")
@@ -146,7 +146,7 @@ def test_a_false_record_in_a_range_is_shown_and_never_chained(asking: LinePair) 
     for row in chain[first - 1 : last]:
         data = row.record.replace(b"b says 3", b"b lies 3")
         copy(asking, GIVERS, data)
-    settle(asking)
+    asking.settle()
     assert status(asking, "a").lost == [(first, last)]
     assert faults(asking)["heal.unproven"] == 1
     found = healing(asking, "a").ours
@@ -162,7 +162,7 @@ def test_a_range_with_a_hole_is_never_chained(asking: LinePair) -> None:
     for row in asking.stores["b"].chain(1, OURS, 1, 10_000)[first - 1 : last]:
         if row.number != first + 3:
             copy(asking, GIVERS, row.record)
-    settle(asking)
+    asking.settle()
     assert status(asking, "a").lost == [(first, last)]
     rows = asking.stores["a"].chain(1, THEIRS, 1, 10_000)
     assert min(row.number for row in rows) > last
@@ -173,7 +173,7 @@ def test_records_outside_what_was_asked_do_nothing(asking: LinePair) -> None:
     for number in (top + 1, top + 1000, 2**60):
         copy(asking, GIVERS, text(0xABC, number))
     copy(asking, GIVERS, b"no record")
-    settle(asking)
+    asking.settle()
     assert faults(asking)["heal.outside"] == 3
     assert faults(asking)["wire.malformed"] == 1
     assert "never said" not in seen(asking, "a", THEIRS)
@@ -184,16 +184,16 @@ def test_serials_that_are_still_ours_to_give_cannot_be_planted(asking: LinePair)
     incarnation = own.branch[-1].incarnation
     for number in (own.number + 1, own.number + 2, 2**60):
         copy(asking, READERS, text(incarnation, number))
-    settle(asking)
+    asking.settle()
     assert faults(asking) == {"heal.outside": 3}
     asking.say("a", "still ours")
-    settle(asking, 1)
+    asking.settle(1)
     assert "still ours" in seen(asking, "b", THEIRS)
 
 
 def test_an_incarnation_given_back_is_never_used_again(asking: LinePair) -> None:
     copy(asking, READERS, text(0x00BEEF, 1))
-    settle(asking)
+    asking.settle()
     drawn = iter([b"\x00\xbe\xef", b"\x00\xbe\xef", b"\x00\xca\xfe"])
     lane(asking)._entropy = lambda _: next(drawn)
     assert lane(asking).line.entropy(3) == b"\x00\xca\xfe"
@@ -205,24 +205,24 @@ def test_incarnations_without_end_are_bounded(
     monkeypatch.setattr(limits, "HEAL_INCARNATIONS_MAX", 10)
     for step in range(15):
         copy(asking, READERS, text(0x100000 + step, 2**60 + step))
-    settle(asking)
+    asking.settle()
     assert faults(asking) == {"heal.outside": 5}
     assert len(lane(asking).healing.taker.spent) == 10
 
 
 def test_another_text_for_a_serial_of_ours_is_a_fork_shown_to_people(asking: LinePair) -> None:
     mine = asking.say("a", "what we said")
-    settle(asking, 1)
+    asking.settle(1)
     for words in ("what they say we said", "or this", "or this", "or that", "and so on", "more"):
         copy(asking, READERS, text(*mine, words))
-    settle(asking)
+    asking.settle()
     assert status(asking, "a").forks == limits.FORK_VARIANTS_MAX
     assert faults(asking) == {"fork.too_many": 1}
     view = views.message(asking.stores["a"], asking.posts["a"], 1, OURS, mine, asking.now)
     assert view["text"] == "what we said"
     assert len(view["other_texts"]) == limits.FORK_VARIANTS_MAX
     asking.restart("a")
-    settle(asking, 1)
+    asking.settle(1)
     assert "what we said" in seen(asking, "b", THEIRS)
 
 
@@ -231,11 +231,11 @@ def test_a_flood_of_copies_costs_a_step_little_and_its_author_quota(asking: Line
     quota.quota_bytes = quota.peer_bytes + 4_000
     for step in range(60):
         copy(asking, READERS, text(0x00F00D, 100 + step, "x" * 100))
-    settle(asking)
+    asking.settle()
     assert quota.peer_bytes <= quota.quota_bytes
     assert status(asking, "b").refused
     asking.say("b", "urgent", Precedence.FLASH)
-    settle(asking, 1)
+    asking.settle(1)
     assert "urgent" in seen(asking, "a", THEIRS)
 
 
@@ -244,13 +244,13 @@ def test_a_flood_of_copies_costs_a_step_little_and_its_author_quota(asking: Line
 
 def test_a_request_for_everything_there_could_be_is_given_what_there_is(asked: LinePair) -> None:
     say(asked, receipts.HEAL, encode_ranges([(1, 2**60)]))
-    settle(asked, 2)
+    asked.settle(2)
     edge = lane(asked).line.number
     found = healing(asked, "a").theirs
     assert found is not None
     assert found.wanted <= edge
     give(asked, "a")
-    settle(asked)
+    asked.settle()
     found = healing(asked, "a").theirs
     assert found is not None
     assert found.complete
@@ -260,7 +260,7 @@ def test_a_request_for_everything_there_could_be_is_given_what_there_is(asked: L
 
 def test_a_malformed_request_asks_for_nothing(asked: LinePair) -> None:
     say(asked, receipts.HEAL, b"\x01\x00")
-    settle(asked, 2)
+    asked.settle(2)
     assert faults(asked)["wire.malformed"] == 1
     with pytest.raises(LocalError, match=r"heal\.nothing_asked"):
         give(asked, "a")
@@ -269,11 +269,11 @@ def test_a_malformed_request_asks_for_nothing(asked: LinePair) -> None:
 def test_a_flood_of_requests_needs_consent_each_time(asked: LinePair) -> None:
     for _ in range(50):
         say(asked, receipts.HEAL, encode_ranges([(1, 5)]))
-    settle(asked, 2)
+    asked.settle(2)
     before = lane(asked).line.number
     give(asked, "a")
     say(asked, receipts.HEAL, encode_ranges([(1, 5)]))
-    settle(asked, 4)
+    asked.settle(4)
     found = healing(asked, "a").theirs
     assert found is not None
     assert not found.agreed or found.complete
@@ -285,11 +285,11 @@ def test_a_flood_of_requests_needs_consent_each_time(asked: LinePair) -> None:
 def test_a_request_on_a_branch_that_was_left_is_answered_by_nothing(asked: LinePair) -> None:
     saved = asked.stores["b"].snapshot()
     asked.do("b", HealAsk(1, "uid:7"))
-    settle(asked, 2)
+    asked.settle(2)
     asked.stores["b"].restore(saved)
     asked.restart("b")
     asked.say("b", "restored from before the request")
-    settle(asked, 4)
+    asked.settle(4)
     clear(asked)
     with pytest.raises(LocalError, match=r"heal\.nothing_asked"):
         asked.do("a", HealGive(1, "uid:8"))
@@ -297,9 +297,9 @@ def test_a_request_on_a_branch_that_was_left_is_answered_by_nothing(asked: LineP
 
 def test_copies_stand_in_the_chain_like_any_record(asked: LinePair) -> None:
     asked.do("b", HealAsk(1, "uid:7"))
-    settle(asked, 2)
+    asked.settle(2)
     give(asked, "a")
-    settle(asked)
+    asked.settle()
     rows = asked.stores["b"].arrivals(1, 0, 1000, side=THEIRS, kinds=[receipts.COPY])
     assert rows
     assert {row.standing for row in rows} == {CHAINED}

@@ -10,7 +10,6 @@ from openline.core.precedence import Precedence
 from openline.delivery.outbox import Outbound
 from openline.errors import LocalError, StoreError
 from openline.inputs import BearerDown, Compare, Receive
-from openline.sim.disk import Snapshot
 from tests.hostile import lane
 from tests.pair import LinePair
 
@@ -99,18 +98,6 @@ def test_every_process_that_releases_has_an_incarnation_of_its_own(pair: LinePai
     assert second.number > first.number
 
 
-def restore(pair: LinePair, name: str, saved: Snapshot) -> None:
-    pair.stores[name].restore(saved)
-    pair.restart(name)
-
-
-def settle(pair: LinePair) -> None:
-    for _ in range(12):
-        pair.flow()
-        pair.wait(20)
-    pair.flow()
-
-
 def test_author_restored_to_old_state_continues_from_there_and_nothing_is_overwritten(
     pair: LinePair,
 ) -> None:
@@ -119,9 +106,9 @@ def test_author_restored_to_old_state_continues_from_there_and_nothing_is_overwr
     saved = pair.stores["a"].snapshot()
     pair.say("a", "forgotten by its author")
     pair.flow()
-    restore(pair, "a", saved)
+    pair.restore("a", saved)
     pair.say("a", "after")
-    settle(pair)
+    pair.settle()
     assert pair.texts("b") == ["kept", "forgotten by its author", "after"]
     agree(pair)
 
@@ -135,9 +122,9 @@ def test_reader_restored_to_old_state_says_what_it_lost_and_the_line_goes_on(
     for number in range(3):
         pair.say("a", f"lost {number}")
     pair.flow()
-    restore(pair, "b", saved)
+    pair.restore("b", saved)
     pair.say("a", "after")
-    settle(pair)
+    pair.settle()
     assert pair.texts("b") == ["kept", "after"]
     assert pair.posts["b"].status(1, pair.now).lost
     agree(pair)
@@ -159,7 +146,7 @@ def test_both_restored_at_once(pair: LinePair) -> None:
         pair.restart(name)
     pair.say("a", "after a")
     pair.say("b", "after b")
-    settle(pair)
+    pair.settle()
     assert pair.texts("b") == ["kept a", "after a"]
     assert pair.texts("a") == ["kept b", "after b"]
     agree(pair)
@@ -172,16 +159,16 @@ def test_a_begin_withheld_over_a_restore_does_not_close_the_line(pair: LinePair)
     pair.restart("a")
     pair.say("a", "withheld")
     withheld = pair.take("a")
-    restore(pair, "a", saved)
+    pair.restore("a", saved)
     pair.say("a", "living")
-    settle(pair)
+    pair.settle()
     pair.give("b", withheld)
     pair.say("a", "still living")
-    settle(pair)
+    pair.settle()
     assert set(pair.texts("b")) == {"kept", "withheld", "living", "still living"}
     agree(pair)
     pair.say("a", "and on")
-    settle(pair)
+    pair.settle()
     agree(pair)
 
 
@@ -288,7 +275,7 @@ def test_two_restarts_under_traffic_make_no_storm_of_incarnations(pair: LinePair
         crossing = {name: pair.take(name) for name in "ab"}
         pair.give("b", crossing["a"])
         pair.give("a", crossing["b"])
-    settle(pair)
+    pair.settle()
     begins = len(pair.stores["a"].arrivals(1, 0, 10_000, kinds=[receipts.BEGIN]))
     assert begins <= 8
     agree(pair)
