@@ -8,7 +8,7 @@ import pytest
 
 from openline.core import receipts
 from openline.core.envelope import decode_record
-from openline.enrolment import tape_pages, words
+from openline.enrolment import PAGE_BYTES, PAGES_MAX, tape_pages, words
 from openline.errors import LocalError, OpenlineError
 from openline.inputs import AddTape, BurnPages, Pages, Pair, Revoke, Rotate
 from openline.store.base import OURS
@@ -135,6 +135,8 @@ def test_a_tape_serves_once() -> None:
     parties.a.do(Rotate("test"))
     assert code(parties.pair("a", more, 1)) == "enrolment.used_tape"
     assert code(parties.a.step(AddTape(1, "test", more[:40]))) == "enrolment.damaged_tape"
+    long = bytes(PAGE_BYTES * (PAGES_MAX + 1))
+    assert code(parties.a.step(AddTape(1, "test", long))) == "enrolment.tape_pages"
 
 
 @pytest.mark.parametrize("instant", range(2))

@@ -15,6 +15,8 @@ from .errors import LocalError
 
 WORDS = 12
 PAGE_BYTES = 32
+PAGES_MIN, PAGES_MAX = 2, 10_000
+"""Pages of a tape: page 0 and the reserve at least (docs/protocol.md §3)."""
 CONSONANTS = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "ch", "sh")
 VOWELS = ("a", "i", "o", "u")
 
@@ -39,15 +41,20 @@ def check_words(card: bytes, said: Sequence[str]) -> None:
 
 
 def new_tape(pages: int, entropy: Callable[[int], bytes]) -> bytes:
-    """A tape of random pages; at least two (page 0 and the reserve). Raises LocalError."""
-    if not 2 <= pages <= 10_000:
-        raise LocalError("enrolment.tape_pages", pages_min=2, pages_max=10_000)
+    """A tape of random pages. Raises LocalError."""
+    _check_count(pages)
     return b"".join(entropy(PAGE_BYTES) for _ in range(pages))
 
 
 def tape_pages(tape: bytes) -> list[bytes]:
-    """The pages of a tape; raises LocalError for a damaged one."""
+    """The pages of a tape; raises LocalError for a damaged one, or one with too many."""
     pages, rest = divmod(len(tape), PAGE_BYTES)
-    if rest or pages < 2:
+    if rest or pages < PAGES_MIN:
         raise LocalError("enrolment.damaged_tape")
+    _check_count(pages)
     return [tape[i * PAGE_BYTES : (i + 1) * PAGE_BYTES] for i in range(pages)]
+
+
+def _check_count(pages: int) -> None:
+    if not PAGES_MIN <= pages <= PAGES_MAX:
+        raise LocalError("enrolment.tape_pages", pages_min=PAGES_MIN, pages_max=PAGES_MAX)
