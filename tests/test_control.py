@@ -231,7 +231,7 @@ def test_to_say_that_it_was_shown_is_another_right_than_to_say_that_it_was_opene
 def test_a_role_may_ask_what_its_rights_allow_and_nothing_else(tmp_path: Path, role: str) -> None:
     async def scene(desk: Desk) -> None:
         client = await desk.client()
-        asked: list[tuple[str, dict[str, str], str]] = [
+        asked: list[tuple[str, dict[str, object], str]] = [
             *((verb, {}, right) for verb, right in RIGHTS.items()),
             *((verb, {name: value}, right) for (verb, name, value), right in NARROWER.items()),
         ]

@@ -30,6 +30,8 @@ def test_everything_has_a_bound_and_says_so(desk: Desk) -> None:
         (content("x", information=("x" * 65,)), "draft.addressee"),
         (content("x", information=("a\nb",)), "draft.addressee"),
         (content("x")._replace(language="english"), "message.language"),
+        (content("x", dtg_s=1 << 40), "message.time"),
+        (content("x", due_s=1 << 40), "message.time"),
         ("x" * (COMMENT_BYTES_MAX + 1), "draft.comment_too_long"),
         (" ", "draft.no_comment"),
         ("\udfff", "message.not_text"),

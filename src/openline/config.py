@@ -11,6 +11,9 @@ a bearer does with its entry, and who may do what (people.py), do not live here.
 
     sign_in_idle_min = 60            # how long a sign-in may stay unused
 
+    [release]
+    two_persons = ["FLASH"]          # what nobody may release who wrote it
+
     [[bearer]]
     line = "moscow"                  # label of the line
     kind = "tcp"
@@ -40,6 +43,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from .core.precedence import Precedence
 from .errors import LocalError
 from .signins import IDLE_S
 
@@ -92,6 +96,14 @@ def _label(value: object) -> str:
     if not isinstance(value, str) or not value or len(value) > 64 or not value.isprintable():
         raise ValueError("config.label")
     return value
+
+
+def _precedence(value: object) -> Precedence:
+    if isinstance(value, Precedence):
+        return value
+    if not isinstance(value, str) or value not in Precedence.__members__:
+        raise ValueError("config.precedence")
+    return Precedence[value]
 
 
 class _Strict(BaseModel):
@@ -151,6 +163,13 @@ BearerEntry = TcpEntry | RelayEntry
 """One [[bearer]]."""
 
 
+class ReleaseRules(_Strict):
+    """[release]."""
+
+    two_persons: tuple[Annotated[Precedence, BeforeValidator(_precedence)], ...] = ()
+    """What nobody may release who wrote it."""
+
+
 class Config(_Strict):
     """The whole file."""
 
@@ -160,6 +179,7 @@ class Config(_Strict):
     control_group: str | None = None
     padding: bool = True
     """Whether datagrams are brought to buckets (R15) where a bearer does not say otherwise."""
+    release: ReleaseRules = ReleaseRules()
     sign_in_idle_min: Annotated[int, Field(ge=1, le=720)] = IDLE_S // 60
     """Minutes after which a sign-in that nobody uses ends."""
     bearer: Annotated[

@@ -17,6 +17,7 @@ from typing import Any
 from .core import receipts
 from .core.envelope import Record, encode_record
 from .core.events import Now, Reference, Serial
+from .core.limits import OFFSET_S_MAX
 from .core.precedence import Precedence
 from .errors import LocalError
 from .inputs import Content
@@ -226,7 +227,7 @@ def record(content: Content, now: Now) -> Record:
 def check(content: Content, now: Now) -> None:
     """A content may be unfinished, but must be text and of a size to be sent; else LocalError.
 
-    Times are judged when it is handed over and released, not while it is written.
+    Whether a reply is due in the past is judged when it is handed over and released.
     """
     for text in (content.subject, content.body, *content.action, *content.information):
         characters(text)
@@ -236,7 +237,9 @@ def check(content: Content, now: Now) -> None:
         for name in names:
             if not name.strip() or len(name) > ADDRESSEE_CHARS_MAX or not name.isprintable():
                 raise LocalError("draft.addressee", most=ADDRESSEE_CHARS_MAX)
-    encode_record(record(content._replace(dtg_s=None, due_s=None), now))
+    encode_record(record(content._replace(due_s=None), now))
+    if content.due_s is not None and abs(content.due_s - now.wall_s) > OFFSET_S_MAX:
+        raise LocalError("message.time", seconds_max=OFFSET_S_MAX)
 
 
 def characters(text: str) -> str:

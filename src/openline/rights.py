@@ -26,6 +26,14 @@ RIGHTS = {
     "heal_status": "observe",
     "records": "read",
     "tape": "observe",
+    "drafts": "draft",
+    "draft_show": "draft",
+    "draft_save": "draft",
+    "draft_hand": "draft",
+    "draft_comment": "draft",
+    "draft_return": "draft",
+    "draft_drop": "draft",
+    "draft_release": "release",
     "send": "release",
     "heal_ask": "release",
     "heal_give": "release",
@@ -62,7 +70,10 @@ RIGHTS = {
 """Verb → the right it needs. Marking what is read as delivered or opened needs "receive" besides.
 """
 
-NARROWER = {("receipt", "kind", "shown"): "show"}
+NARROWER = {
+    ("receipt", "kind", "shown"): "show",
+    ("draft_drop", "others", True): "release",
+}
 """(verb, argument, value) → the right needed in place of the verb's."""
 
 _ANYBODY = frozenset({"sign_in"})

@@ -25,7 +25,7 @@ be left out where unique):
     anchors     line            audit [after] [limit]           voice line
     records     line            tape line
 
-Those about people stand in people_verbs.py.
+Those about people stand in people_verbs.py, those about drafts in draft_verbs.py.
 
 Several lines bear one label after a card was rotated or a peer enrolled again: `line` means the one
 in charge; `record`, the number of one of them, may be given beside it to all but send, inbox, show
@@ -38,7 +38,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from . import dtg, inputs, people_verbs, reading, tapes, views
+from . import draft_verbs, dtg, inputs, people_verbs, reading, tapes, views
 from .arguments import Args
 from .arguments import count as _count
 from .arguments import get as _get
@@ -47,10 +47,13 @@ from .backup import KEY_BYTES, WRAPPING_BYTES
 from .clock import Now
 from .core import receipts
 from .core.envelope import decode_record
-from .core.events import Reference, Serial
-from .core.precedence import Precedence
+from .core.events import Serial
 from .enrolment import words
 from .errors import LocalError, OpenlineError
+from .naming import line_in as _line
+from .naming import place_in as _place
+from .naming import precedence_in, references_in
+from .naming import record_in as _record
 from .sealing.keys import Identity
 from .signins import Token
 from .status import KIND_NAMES
@@ -60,61 +63,20 @@ LIMIT_MAX = 10_000
 """Most entries of one answer; listings are read on from where they ended."""
 
 
-def _line(post: views.PostFace, args: Args) -> int:
-    return views.find_line(post, _get(args, "line", str))
-
-
-def _record(post: views.PostFace, args: Args) -> int:
-    """The line of that label with the number `record`; the one in charge if it is left out."""
-    line, record = _line(post, args), _get(args, "record", int, None)
-    if record is not None and record not in post.named(post.label(line)):
-        raise LocalError("line.unknown", label=str(record))
-    return line if record is None else record
-
-
-def _serial(store: Store, line: int, side: int, args: Args) -> Serial:
-    number, incarnation = _count(args, "number", 0), _get(args, "incarnation", int, None)
-    return views.resolve(store, line, side, number, incarnation)
-
-
-def _place(store: Store, post: views.PostFace, side: int, args: Args) -> tuple[int, Serial]:
-    """(line, serial) of a record under a label: on the line in charge, else on those before it."""
-    *former, line = post.named(post.label(_line(post, args)))
-    for each in [line, *reversed(former)]:
-        try:
-            return each, _serial(store, each, side, args)
-        except LocalError as error:
-            if error.code != "message.unknown" or each == (former or [line])[0]:
-                raise
-    raise LocalError("message.unknown")
-
-
 # -- acts ---------------------------------------------------------------------------------------
 
 
 def _send(store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.Input:
-    line = _line(post, args)
-    name = _get(args, "precedence", str, "ROUTINE").upper()
-    if name not in Precedence.__members__:
-        raise LocalError("control.argument", name="precedence")
-    references = []
-    for said in _get(args, "references", list, []):
-        if not isinstance(said, dict):
-            raise LocalError("control.argument", name="references")
-        ours = _get(said, "ours", bool, False)
-        named = {**said, "line": args["line"]}
-        _, serial = _place(store, post, OURS if ours else THEIRS, named)
-        references.append(Reference(ours, serial))
     return inputs.Release(
-        line,
+        _line(post, args),
         actor,
-        Precedence[name],
+        precedence_in(args),
         _get(args, "language", str, ""),
         _get(args, "subject", str, ""),
         _get(args, "text", str),
         _get(args, "dtg_s", int, None),
         _get(args, "due_s", int, None),
-        tuple(references),
+        references_in(store, post, args["line"], args),
     )
 
 
@@ -199,6 +161,7 @@ ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "tape_burn": _tape_burn,
     "tape_add": _tape_add,
     **people_verbs.ACTS,
+    **draft_verbs.ACTS,
 }
 """Verbs that change the record: each makes one input for `Post.step`."""
 
@@ -220,6 +183,8 @@ def acted(result: object) -> views.View:
         return {"count": result.number}
     if isinstance(result, inputs.SignedOut | Token):
         return people_verbs.acted(result)
+    if isinstance(result, inputs.Written):
+        return draft_verbs.acted(result)
     return {"line": result} if isinstance(result, int) else {}
 
 
@@ -336,6 +301,7 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "records": _records,
     "tape": _tape,
     **people_verbs.READINGS,
+    **draft_verbs.READINGS,
 }
 """Verbs that only read."""
 

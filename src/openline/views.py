@@ -22,7 +22,9 @@ from .clock import Now
 from .core import receipts
 from .core.envelope import Record, Refusal, decode_record
 from .core.events import Serial
+from .core.precedence import Precedence
 from .delivery.explain import bearer_view
+from .drafts import Drafts
 from .errors import LocalError
 from .healing import shown
 from .people import People
@@ -65,6 +67,13 @@ class PostFace(Protocol):
 
     def card(self) -> bytes | None:
         """Our card; None before the post has an identity."""
+
+    two_persons: frozenset[Precedence]
+    """What nobody may release who wrote it."""
+
+    @property
+    def drafts(self) -> Drafts:
+        """What is under way."""
 
     @property
     def authorship(self) -> Authorship:

@@ -15,6 +15,7 @@ COMMANDS = {
     "tape": "tapes",
     "pair": "cards",
     "send": "messages",
+    "draft": "drafts",
     "receipt": "messages",
     "inbox": "reading",
     "show": "reading",
@@ -35,7 +36,7 @@ COMMANDS = {
 
 SECTIONS = {
     "section.begin": ("init", "card", "tape", "pair", "bearer", "people", "serve"),
-    "section.write": ("send", "receipt"),
+    "section.write": ("send", "draft", "receipt"),
     "section.read": ("inbox", "show", "transcript"),
     "section.watch": ("status", "lines", "clear-alarm", "heal", "audit"),
     "section.keep": ("backup", "restore"),

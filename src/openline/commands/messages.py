@@ -23,7 +23,7 @@ from .shell import Shell, pass_shell
 from .wording import as_json, command
 
 
-def _text(shell: Shell, said: str | None, path: Path | None) -> str:
+def text_given(shell: Shell, said: str | None, path: Path | None) -> str:
     """The text to send from the argument, a file or standard input, in NFC, without the last line
     end.
     """
@@ -65,12 +65,12 @@ def send(shell: Shell, /, line: str, text: str | None, as_json: bool, **said: An
     answer = shell.call(
         "send",
         line=line,
-        text=_text(shell, text, said["path"]),
+        text=text_given(shell, text, said["path"]),
         precedence=said["precedence"],
         subject=unicodedata.normalize("NFC", said["subject"]),
         language=said["language"],
-        dtg_s=_moment(said["dtg_said"], present_s),
-        due_s=_moment(said["reply_by"], present_s),
+        dtg_s=instant(said["dtg_said"], present_s),
+        due_s=instant(said["reply_by"], present_s),
         references=[{"ours": ref.side == "ours", **ref.args()} for ref in references],
     )
     if as_json:
@@ -82,7 +82,8 @@ def send(shell: Shell, /, line: str, text: str | None, as_json: bool, **said: An
     shell.say("send.released", serial=shown, line=line, precedence=precedence)
 
 
-def _moment(said: str | None, present_s: int) -> int | None:
+def instant(said: str | None, present_s: int) -> int | None:
+    """Unix seconds of a time as typed, None for none."""
     return None if said is None else dtg.parse(said, present_s)
 
 
@@ -114,7 +115,7 @@ def receipt(
         raise LocalError("usage.receipt_ours")
     if (kind == "holding") != (answer_by is not None):
         raise LocalError("usage.answer_by")
-    due_s = _moment(answer_by, now().wall_s)
+    due_s = instant(answer_by, now().wall_s)
     answer = shell.call("receipt", line=line, kind=kind, due_s=due_s, note=note, **serial.args())
     if as_json:
         shell.json(answer)

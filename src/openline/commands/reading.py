@@ -172,6 +172,11 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "field.references", ", ".join(refs)
     if not view["service"]:
         yield "field.state", shell.state(view)
+    if told := view["authorship"]:
+        yield "field.drafted_by", f"{', '.join(told['drafted_by'])}  {told['drafted_group']}"
+        by = told["released_by"]
+        released = shell.text("show.one_person", by=by) if told["one_person"] else by
+        yield "field.released_by", f"{released}  {told['released_group']}"
     standing = special(view) or ("forked" if view["forks"] > 0 else None)
     if standing:
         yield "field.standing", shell.text(f"standing.{standing}")
