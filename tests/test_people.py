@@ -23,10 +23,10 @@ from openline.inputs import (
     SignOutAll,
     Tick,
 )
-from openline.people import LINK_S, PEOPLE_MAX, Caller, People
+from openline.people import LINK_S, PEOPLE_MAX, Caller, Passkey, People, Person
 from openline.post import Post
 from openline.rights import EVERYTHING, KEEPER, ROLES, rights_of
-from openline.signins import AGE_S, IDLE_S, PER_PERSON_MAX, Age, Token, Tries, stretched
+from openline.signins import AGE_S, IDLE_S, PER_PERSON_MAX, Age, Lock, Token, Tries, stretched
 from openline.store.base import Batch
 from openline.store.keys import Cost
 from tests.pair import LinePair
@@ -297,6 +297,14 @@ def test_a_link_ends_the_waiting_of_its_person(staff: Staff) -> None:
     assert staff.sign_in("desk-one", "the right passphrase")
 
 
+def test_what_can_be_nobodys_name_waits_with_all_and_is_not_kept(staff: Staff) -> None:
+    for number in range(20):
+        assert code(staff, SignIn("page", f"{number} " * 1000, bytes(32))) == "people.wrong"
+    assert wait_s(staff, "x" * 1000) == 0
+    assert code(staff, SignIn("page", "X", bytes(32))) == "people.wrong"
+    assert wait_s(staff, "x" * 1000) == wait_s(staff, "desk-one") == 1
+
+
 def test_guessing_over_many_names_slows_all_down_but_for_seconds_only() -> None:
     tries, now = Tries(), Now(0, 0)
     for number in range(3000):
@@ -411,6 +419,15 @@ def test_one_person_has_so_many_sign_ins_and_the_oldest_goes(desk: Staff) -> Non
 
 
 # -- what is kept -------------------------------------------------------------------------------
+
+
+def test_all_that_is_known_of_a_person_is_kept(staff: Staff) -> None:
+    lock = Lock.of(SALT, CHEAP, bytes(32))
+    keys = (Passkey(b"ident", b"public", 3, "the blue one"),)
+    whole = Person("desk-one", ("duty", "auditor"), 7, None, lock, keys)
+    again = Person.load("desk-one", whole.saved(staff.now), staff.now)
+    assert again == whole
+    assert again.view(staff.now)["passkeys"] == ["the blue one"]
 
 
 def test_people_and_sign_ins_are_there_after_a_restart(desk: Staff) -> None:

@@ -204,7 +204,7 @@ class People:
         """What to stretch a passphrase with; the same look for names of nobody. Raises
         LocalError("people.wait", seconds=…) while no try is allowed.
         """
-        self._tries.check(name, now)
+        self._tries.check(_tried(name), now)
         person = self._people.get(name)
         if person is None or person.lock is None:
             return sha256(self._decoy + name.encode()).digest()[:SALT_BYTES], COST
@@ -302,12 +302,12 @@ class People:
         return token
 
     def _by_key(self, given: SignIn, now: Now) -> Person | LocalError:
-        self._tries.check(given.name, now)
+        self._tries.check(_tried(given.name), now)
         person = self._people.get(given.name)
         if person is not None and person.lock is not None and person.lock.fits(given.key):
             self._tries.forget(person.name)
             return person
-        self._tries.missed(given.name, now)
+        self._tries.missed(_tried(given.name), now)
         return self._refused(given.actor, "passphrase", person, now)
 
     def _by_link(self, given: SignIn | SetPassphrase, now: Now) -> Person | LocalError:
@@ -355,6 +355,11 @@ class People:
     ) -> None:
         named = {} if person is None else {"name": person.name}
         self._batch.audit.append(Audit(now.wall_s, actor, act, json.dumps(named | details)))
+
+
+def _tried(name: str) -> str:
+    """The name under which a try counts: none for what can be nobody's, however long it is."""
+    return name if _NAME.fullmatch(name) else ""
 
 
 def _roles(said: Sequence[str]) -> tuple[str, ...]:
