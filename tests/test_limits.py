@@ -294,6 +294,19 @@ def test_heads_that_never_were_asked_for_are_ignored(pair: LinePair, mutant: Mut
     still_carries(pair)
 
 
+def test_heads_that_say_nothing_are_a_fault_and_not_asked_for_again(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    pair.do("a", Compare(1, "watch"))
+    mutant.hear()
+    mutant.send(claim(pair, 0, b"\x66" * 16))
+    assert [f.type for f in mutant.hear() if f.type == FrameType.LOOK]
+    mutant.send(Frame(FrameType.HEADS, b"\0"))
+    assert faults(pair) == {"wire.malformed": 1}
+    assert [f.type for f in mutant.hear() if f.type == FrameType.LOOK] == []
+    still_carries(pair)
+
+
 def test_look_storm(pair: LinePair, mutant: Mutant) -> None:
     look = Frame(FrameType.LOOK, b"\0" + b"".join(varint(n) for n in range(2**60, 2**60 + 16)))
     for _ in range(1000):

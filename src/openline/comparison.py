@@ -170,6 +170,8 @@ class Comparer:
         side, low, high = self._span
         if reader.uint(1) != side:
             return []
+        if not reader.more():
+            raise malformed("heads")
         for _ in range(limits.HEADS_PER_LOOK_MAX):
             if not reader.more():
                 break
