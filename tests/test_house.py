@@ -207,6 +207,19 @@ def test_documents_mention_files_that_exist() -> None:
     assert missing == []
 
 
+def test_the_front_page_leads_to_every_document() -> None:
+    shown = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "operating").glob("*.md")]
+    assert [path.name for path in found if f"({path.relative_to(ROOT)})" not in shown] == []
+
+
+def test_the_architecture_names_every_module() -> None:
+    shown = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    modules = [path.name for path in SOURCE.glob("[!_]*.py")]
+    packages = [f"{path.parent.name}/" for path in SOURCE.glob("*/__init__.py")]
+    assert [name for name in modules + packages if f"`{name}`" not in shown] == []
+
+
 def test_a_broken_link_is_found() -> None:
     text = (
         "See [this](docs/none.md#top) and `src/none.py`, not [that](https://example.org) or [x](#y)"
