@@ -220,6 +220,7 @@ def test_every_verb_needs_a_right_and_every_right_belongs_to_a_role() -> None:
 def test_several_roles_give_the_rights_of_each() -> None:
     assert rights_of(["auditor", "duty"]) == ROLES["auditor"] | ROLES["duty"]
     assert all(rights_of([role]) == ROLES[role] for role in ROLES)
+    assert rights_of(["of-a-newer-version"]) == rights_of([])
 
 
 def test_to_say_that_it_was_shown_is_another_right_than_to_say_that_it_was_opened() -> None:
