@@ -310,6 +310,42 @@ def test_who_signs_in_over_a_connection_is_who_the_token_says(tmp_path: Path) ->
     play(tmp_path, scene, roles=["duty"])
 
 
+def test_the_kernel_says_which_unix_user_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can be other Unix users")
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o711)
+
+    def connected(uid: int) -> socket.socket:
+        Path("control.sock").chmod(0o666)
+        asking = socket.socket(socket.AF_UNIX)
+        os.seteuid(uid)
+        try:
+            asking.connect("control.sock")
+        finally:
+            os.seteuid(0)
+        return asking
+
+    async def client_of(uid: int) -> Client:
+        return Client(*await asyncio.open_unix_connection(sock=connected(uid)))
+
+    async def scene(desk: Desk) -> None:
+        desk.pair.do("a", AddPerson("keeper", "desk-two", ["releaser"], 12_345))
+        person, stranger = await client_of(12_345), await client_of(54_321)
+        await person.call("send", line="other", text="by desk-two")
+        for verb in ("send", "status", "people"):
+            with pytest.raises(LocalError, match=r"control\.no_right"):
+                await stranger.call(verb, line="other", text="by nobody")
+        *_, last = desk.running.store.audit()
+        assert (last.entry.actor, last.entry.act) == ("desk-two", "release")
+        for client in (person, stranger):
+            client.writer.close()
+
+    play(tmp_path, scene, roles=["administrator"])
+
+
 def test_what_a_duty_desk_lists_and_opens_is_receipted_once(tmp_path: Path) -> None:
     async def scene(desk: Desk) -> None:
         serial = desk.pair.say("b", "read me")
