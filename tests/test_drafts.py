@@ -75,6 +75,11 @@ def test_a_draft_is_written_handed_commented_returned_changed_and_released(desk:
     ]
     desk.pair.flow()
     assert desk.pair.texts("b") == ["Are you standing by?"]
+    told = [event for event in desk.post.events() if event.name == "draft"]
+    assert [event.values["kind"] for event in told] == [
+        *("draft_save", "draft_hand", "draft_comment", "draft_return"),
+        *("draft_save", "draft_hand", "draft_release"),
+    ]
 
 
 def test_what_is_released_is_all_that_the_draft_says(desk: Desk) -> None:
@@ -232,11 +237,13 @@ def test_a_crash_in_a_release_leaves_one_message_or_the_whole_draft(
 def test_a_commit_that_fails_changes_no_draft(desk: Desk) -> None:
     draft = desk.handed()
     given, before = desk.release(draft), desk.of(draft)
+    desk.post.events()
     desk.pair.stores["a"].full = True
     for act in (given, DropDraft(draft, "drafter"), CommentDraft(draft, "duty", "x")):
         with pytest.raises(StoreError):
             desk.do(act)
         assert desk.of(draft) == before
+        assert "draft" not in {event.name for event in desk.post.events()}
     desk.pair.stores["a"].full = False
     serial = desk.do(given)
     assert (desk.of(draft).serial, len(desk.sent())) == (serial, 1)

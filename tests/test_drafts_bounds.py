@@ -6,11 +6,30 @@ import pytest
 
 from openline.core import limits
 from openline.core.events import Serial
-from openline.draft import COMMENT_BYTES_MAX, COMMENTS_MAX, DRAFTS_MAX, REVISIONS_MAX, State
+from openline.draft import (
+    COMMENT_BYTES_MAX,
+    COMMENTS_MAX,
+    DRAFTS_MAX,
+    REVISIONS_MAX,
+    State,
+    digest,
+)
 from openline.errors import LocalError
-from openline.inputs import CommentDraft, Content, DropDraft, HandDraft, Revoke, SaveDraft, Tick
+from openline.inputs import (
+    CommentDraft,
+    Content,
+    DropDraft,
+    HandDraft,
+    ReleaseDraft,
+    Revoke,
+    SaveDraft,
+    Tick,
+    Written,
+)
 from openline.post import Post
+from tests.changing import LABEL, Parties
 from tests.drafting import Desk, content
+from tests.test_changes_cards import over, rotate
 
 
 @pytest.fixture
@@ -100,3 +119,26 @@ def test_a_draft_of_a_revoked_line_goes_with_it(desk: Desk) -> None:
     assert not [name for name in desk.pair.stores["a"].state(1) if name.startswith("draft/")]
     with pytest.raises(LocalError, match=r"line\.revoked"):
         desk.write()
+
+
+def test_a_line_that_is_succeeded_leaves_its_drafts_to_its_successor() -> None:
+    parties = Parties()
+    parties.a.say("before")
+    parties.flow()
+    drafts = [parties.a.do(SaveDraft(1, "drafter", content(text))) for text in ("one", "two")]
+    first, second = (each.draft for each in drafts if isinstance(each, Written))
+    parties.a.do(HandDraft(first, "drafter", 1))
+    said = digest(LABEL, content("one"))
+    rotate(parties, "a")
+    assert parties.settle(lambda: over(parties))
+    for _ in range(2):
+        found = {draft.id: draft for draft in parties.a.post.drafts.on(2)}
+        assert set(found) == {first, second}
+        assert not [name for name in parties.a.store.state(1) if name.startswith("draft/")]
+        parties.a.start()
+    serial = parties.a.do(ReleaseDraft(first, "desk-one", 1, said))
+    assert parties.a.do(ReleaseDraft(first, "desk-two", 1, said)) == serial
+    parties.flow()
+    assert "one" in parties.b.heard()
+    parties.a.do(Revoke(2, "test"))
+    assert parties.a.post.drafts.on(2) == []

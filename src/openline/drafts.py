@@ -88,6 +88,8 @@ class Drafts:
         self._batch = Batch()
         self.grew = False
         """Whether this step writes what is not released: no use for the disk reserve."""
+        self.done: list[tuple[int, str]] = []
+        """What this step did, for those who watch: (line, act)."""
         self._of: dict[str, Draft] = {}
         for line in store.lines():
             for name, saved in store.state(line).items():
@@ -105,7 +107,7 @@ class Drafts:
 
     def begin(self, batch: Batch) -> None:
         """A step begins."""
-        self._batch, self.grew = batch, False
+        self._batch, self.grew, self.done = batch, False, []
 
     def leave(self, line: int, heir: int | None) -> None:
         """A line ends: its drafts go to the one that takes its place, or are erased with it."""
@@ -255,8 +257,7 @@ class Drafts:
                 self._remove(each)
         else:
             self._grow(draft)
-        if act != "release":  # of which the entry says "release", like that of any message
-            self._note(now, actor, f"draft_{act}", draft, revision=draft.current)
+        self._note(now, actor, f"draft_{act}", draft, revision=draft.current)
 
     def _grow(self, draft: Draft) -> None:
         """Put a draft that holds more than before, if there is room for it."""
@@ -276,7 +277,10 @@ class Drafts:
         self._batch.state[draft.line, _PREFIX + draft.id] = None
 
     def _note(self, now: Now, actor: str, act: str, draft: Draft, *, revision: int) -> None:
-        self._audit(now, actor, act, line=draft.line, draft=draft.id, revision=revision)
+        """Say in the audit log what was done, and to those who watch."""
+        self.done.append((draft.line, act))
+        if act != "draft_release":  # of which the entry is that of the message
+            self._audit(now, actor, act, line=draft.line, draft=draft.id, revision=revision)
 
 
 def _own_and_unseen(draft: Draft, actor: str) -> bool:

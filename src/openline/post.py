@@ -167,6 +167,7 @@ class Post:
             self.store.commit(self._batch)
         if now.mono_ms >= self._housekeeping_ms:
             self._housekeeping_ms = now.mono_ms + _HOUSEKEEPING_MS
+        self._events += [PostEvent("draft", n, {"kind": act}) for n, act in self.drafts.done]
         for lane in self._lanes.values():
             lane.ledger.settle()
             self._events += lane.events()
