@@ -175,6 +175,15 @@ def test_who_has_left_can_do_nothing_and_the_name_is_not_given_again(staff: Staf
     assert staff.caller(7).actor == "desk-two"
 
 
+def test_who_leaves_in_the_same_step_sets_no_passphrase(staff: Staff) -> None:
+    staff.add("desk-one")
+    passphrase = SetPassphrase("desk-one", SALT, CHEAP, bytes(32))
+    _, result = staff.post.step([EndPerson(ME, "desk-one"), passphrase], staff.now)
+    assert isinstance(result, LocalError)
+    assert result.code == "people.nobody"
+    assert not staff.post.people.views(staff.now)[0]["passphrase"]
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -278,7 +278,7 @@ class People:
 
     def _set_passphrase(self, given: SetPassphrase, now: Now) -> object:
         found = self._by_link(given, now) if given.link else self._people.get(given.actor)
-        if found is None:
+        if found is None or (isinstance(found, Person) and found.ended_s is not None):
             raise LocalError("people.nobody")
         if isinstance(found, LocalError):
             return found
