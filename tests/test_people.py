@@ -306,6 +306,16 @@ def test_a_link_ends_the_waiting_of_its_person(staff: Staff) -> None:
     assert staff.sign_in("desk-one", "the right passphrase")
 
 
+def test_any_text_may_be_said_for_a_name_a_link_or_a_token(staff: Staff) -> None:
+    staff.add("desk-one")
+    for said in ("\ud800", "\x00", "x" * 100_000):
+        assert staff.post.people.salt(said, staff.now)
+        assert code(staff, SignIn("page", said, b"")) == "people.wrong"
+        assert code(staff, SignIn("page", link=said)) == "people.link_void"
+        with pytest.raises(LocalError, match=r"people\.signed_out"):
+            staff.caller(3, said)
+
+
 def test_what_can_be_nobodys_name_waits_with_all_and_is_not_kept(staff: Staff) -> None:
     for number in range(20):
         assert code(staff, SignIn("page", f"{number} " * 1000, bytes(32))) == "people.wrong"

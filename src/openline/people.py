@@ -207,7 +207,7 @@ class People:
         self._tries.check(_tried(name), now)
         person = self._people.get(name)
         if person is None or person.lock is None:
-            return sha256(self._decoy + name.encode()).digest()[:SALT_BYTES], COST
+            return sha256(self._decoy + name.encode(errors="replace")).digest()[:SALT_BYTES], COST
         return person.lock.salt, person.lock.cost
 
     def views(self, now: Now) -> list[dict[str, Any]]:

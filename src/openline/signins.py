@@ -129,8 +129,8 @@ class Token(NamedTuple):
 
 
 def digest(token: str) -> str:
-    """What the post keeps of a token."""
-    return sha256(token.strip().encode()).hexdigest()
+    """What the post keeps of a token; of any text, for anything may be shown as one."""
+    return sha256(token.strip().encode(errors="replace")).hexdigest()
 
 
 # -- wrong passphrases ----------------------------------------------------------------------------
