@@ -29,7 +29,7 @@ from openline.switchboard import Switchboard
 from tests.pair import LinePair
 
 PATIENCE_S = 20.0
-OWN_VERBS = {"ping", "bearers", "bearer_test", *CHANGES, "watch", "stop"}
+OWN_VERBS = {"ping", "caller", "bearers", "bearer_test", *CHANGES, "watch", "stop"}
 
 
 class Client:

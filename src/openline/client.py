@@ -28,9 +28,13 @@ ANSWER_S = 30.0
 _LINE_BYTES_MAX = 64 << 20
 
 
+def socket_of(directory: Path) -> Path:
+    """Where the post in a directory listens: the socket that its post.toml names, else SOCKET.
+    Whether the file is right is the post's concern."""
+    return directory / _named(directory)
+
+
 def _named(directory: Path) -> str:
-    """The socket that post.toml names, else SOCKET. Whether the file is right is the post's
-    concern."""
     try:
         text = (directory / "post.toml").read_text(encoding="utf-8")
         said = tomllib.loads(text).get("control", SOCKET) if "control" in text else SOCKET
@@ -49,7 +53,7 @@ class Client:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(ANSWER_S)
         try:
-            self._socket.connect(str(directory / _named(directory)))
+            self._socket.connect(str(socket_of(directory)))
         except (FileNotFoundError, ConnectionRefusedError):
             self._socket.close()
             raise LocalError("post.not_running", directory=str(directory)) from None

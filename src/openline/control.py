@@ -13,6 +13,7 @@ by id:
 "mono_ms", "values"}}, `mono_ms` being the machine's monotonic clock when it was on disk. What verbs
 of the record mean is in verbs.py; here are only those that need a running post:
 
+    caller -      (who asks, and what they may)
     ping -        bearer_add line kind (address | url [tokens] …) [cost] …
     bearers -     bearer_change line name [address …] [cost] [latency_ms] …
     watch -       bearer_pause | bearer_resume | bearer_remove line name
@@ -226,7 +227,7 @@ class _Conversation:
         elif verb in self._slow:
             self._background(number, self._slow[verb](caller, args))
         else:
-            self._answer(number, self._at_once(verb))
+            self._answer(number, self._at_once(verb, caller))
 
     def _caller(self, token: str, *, at_work: bool = True) -> Caller:
         """Who is at the other end now. Raises LocalError."""
@@ -245,7 +246,9 @@ class _Conversation:
         else:
             self._answer(number, verbs.acted(future.result()))
 
-    def _at_once(self, verb: str) -> Any:
+    def _at_once(self, verb: str, caller: Caller) -> Any:
+        if verb == "caller":
+            return {"name": caller.actor, "rights": sorted(caller.rights)}
         if verb == "stop":
             self._running.stop()
             return {}

@@ -140,6 +140,16 @@ def language(code: str, catalogue: Catalogue) -> str:
     return catalogue.text("language.unknown", code=safe(code))
 
 
+def age(seconds: int | None, catalogue: Catalogue) -> str:
+    """How long ago, in the largest unit that fits."""
+    if seconds is None:
+        return catalogue.text("age.never")
+    for key, unit_s in (("age.days", 86_400), ("age.hours", 3600), ("age.minutes", 60)):
+        if seconds >= 2 * unit_s:
+            return catalogue.count(key, seconds // unit_s)
+    return catalogue.count("age.seconds", seconds)
+
+
 def moment(at_s: int | None) -> str | None:
     """An instant for machines and people alike: ISO 8601 in Zulu; None stays None."""
     return None if at_s is None else dtg.iso(at_s)

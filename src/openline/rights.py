@@ -16,6 +16,8 @@ RIGHTS = {
     "lines": "observe",
     "bearers": "observe",
     "watch": "observe",
+    "waiting": "observe",
+    "caller": "sign_in",
     "card": "observe",
     "voice": "observe",
     "inbox": "read",

@@ -23,7 +23,7 @@ be left out where unique):
     lines       -               status -                    card -
     transcript  line [ours] [theirs] [limit] [raw]          off_chain line
     anchors     line            audit [after] [limit]           voice line
-    records     line            tape line
+    records     line            tape line                   waiting [after]
 
 Those about people stand in people_verbs.py, those about drafts in draft_verbs.py.
 
@@ -58,6 +58,7 @@ from .sealing.keys import Identity
 from .signins import Token
 from .status import KIND_NAMES
 from .store.base import OURS, THEIRS, Store
+from .waiting import waiting
 
 LIMIT_MAX = 10_000
 """Most entries of one answer; listings are read on from where they ended."""
@@ -233,6 +234,10 @@ def _status(_store: Store, post: views.PostFace, _args: Args, now: Now) -> Any:
     return views.status(post, now)
 
 
+def _waiting(store: Store, _post: views.PostFace, args: Args, _now: Now) -> Any:
+    return waiting(store, _count(args, "after", 0))
+
+
 def _healing(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
     return views.healing(store, post, _line(post, args), now)
 
@@ -300,6 +305,7 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "voice": _voice,
     "records": _records,
     "tape": _tape,
+    "waiting": _waiting,
     **people_verbs.READINGS,
     **draft_verbs.READINGS,
 }

@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "lines",
     "bearer": "bearers",
     "people": "people",
+    "desk": "desk",
     "clear-alarm": "lines",
     "heal": "heal",
     "revoke": "lines",
@@ -38,7 +39,7 @@ SECTIONS = {
     "section.begin": ("init", "card", "tape", "pair", "bearer", "people", "serve"),
     "section.write": ("send", "draft", "receipt"),
     "section.read": ("inbox", "show", "transcript"),
-    "section.watch": ("status", "lines", "clear-alarm", "heal", "audit"),
+    "section.watch": ("desk", "status", "lines", "clear-alarm", "heal", "audit"),
     "section.keep": ("backup", "restore"),
     "section.end": ("revoke", "zeroise"),
 }

@@ -29,12 +29,7 @@ STALE_S = 24 * 3600
 
 def age(shell: Shell, seconds: int | None) -> str:
     """How long ago, in the largest unit that fits."""
-    if seconds is None:
-        return shell.text("age.never")
-    for key, unit_s in (("age.days", 86_400), ("age.hours", 3600), ("age.minutes", 60)):
-        if seconds >= 2 * unit_s:
-            return shell.words.count(key, seconds // unit_s)
-    return shell.words.count("age.seconds", seconds)
+    return display.age(seconds, shell.words)
 
 
 def ranges(found: list[list[int]]) -> str:

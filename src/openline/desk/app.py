@@ -1,0 +1,385 @@
+"""The desk's pages and what they do.
+
+Theory of operation: server-rendered pages that work without JavaScript; one small script makes the
+board live. A request passes, in this order: a bound on its size, the origin check for whatever
+changes something, the sign-in behind its cookie, the table of access.ROUTES; then a handler asks
+the post and fills a template. Every answer carries the same strict headers: nothing is loaded from
+elsewhere, nothing runs that is not ours, nothing is kept. What an act means, and who may do it, is
+decided by the post.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .. import clock, display, dtg
+from ..errors import LocalError, OpenlineError
+from ..i18n import LANGUAGES, catalogue
+from ..signins import stretched
+from ..store.keys import Cost
+from .access import ANYBODY, ROUTES
+from .asking import Asking
+from .board import tiles
+from .rendering import HERE, fragment, page
+
+COOKIE = "openline"
+"""Name of the cookie that holds a sign-in."""
+
+LANGUAGE_COOKIE = "language"
+FORM_BYTES_MAX = 64 * 1024
+LISTED = 200
+"""Messages on the page of a line."""
+
+BEAT_S = 4.0
+"""An event goes out at least so often; the script takes a longer silence for a stale board."""
+
+TOGETHER_S = 0.03
+"""Events so close together make one look at the board."""
+
+# Not "no-referrer" below: under that a browser says "Origin: null" of our own forms.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types openline"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+
+RECEIPTS = ("opened", "shown", "declined", "holding")
+"""What a person may say of a message, each a deliberate act."""
+
+
+@dataclass
+class Reader:
+    """Who looks at a page, as the post knows them."""
+
+    token: str
+    name: str
+    rights: frozenset[str] = field(default_factory=frozenset)
+
+
+class Headers:
+    """Puts HEADERS on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, sent)
+
+
+Handler = Callable[[Request, Reader], Awaitable[Response]]
+
+
+class Desk:
+    """The pages over one post. `origin` is what a browser calls this place: "http://host:port"."""
+
+    def __init__(self, directory: Path, origin: str) -> None:
+        self.asking = Asking(directory)
+        self.origin = origin
+        self._after = 0
+        self.app = Headers(self._starlette())
+
+    def _starlette(self) -> Starlette:
+        def route(path: str, name: str, handler: Handler, *methods: str) -> Route:
+            return Route(path, self._guarded(name, handler), methods=list(methods), name=name)
+
+        serial = "/line/{line:int}/{side}/{serial}"
+        return Starlette(
+            routes=[
+                route("/", "board", self._board, "GET"),
+                route("/tiles", "tiles", self._tiles, "GET"),
+                route("/live", "live", self._live, "GET"),
+                route("/line/{line:int}", "line", self._line, "GET"),
+                route(serial, "message", self._message, "GET"),
+                route(serial, "receipt", self._receipt, "POST"),
+                route("/sign-in", "sign_in", self._sign_in, "GET", "POST"),
+                route("/enter", "enter", self._enter, "GET", "POST"),
+                route("/sign-out", "sign_out", self._sign_out, "POST"),
+                route("/language", "language", self._language, "POST"),
+                Mount("/static", StaticFiles(directory=HERE / "static")),
+            ],
+            exception_handlers={HTTPException: self._unfound},
+        )
+
+    # -- the way in -----------------------------------------------------------------------------
+
+    def _guarded(self, name: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """The handler behind the checks that every request passes."""
+
+        async def handle(request: Request) -> Response:
+            try:
+                if request.method == "POST" and request.headers.get("origin") != self.origin:
+                    raise LocalError("desk.origin")
+                reader = await self._reader(request, name)
+                return await handler(request, reader)
+            except OpenlineError as error:
+                return self._problem(request, error)
+
+        return handle
+
+    async def _reader(self, request: Request, name: str) -> Reader:
+        """Who asks. Raises LocalError: people.signed_out, desk.no_right."""
+        token = request.cookies.get(COOKIE, "")
+        if ROUTES[name] == ANYBODY:
+            return Reader(token, "")
+        if not token:
+            raise LocalError("people.signed_out")
+        said = await self.asking.call("caller", token)
+        reader = Reader(token, said["name"], frozenset(said["rights"]))
+        if ROUTES[name] not in reader.rights:
+            raise LocalError("desk.no_right")
+        return reader
+
+    def _problem(self, request: Request, error: OpenlineError) -> Response:
+        if error.code == "people.signed_out":
+            gone = RedirectResponse("/sign-in", 303)
+            gone.delete_cookie(COOKIE)
+            return gone
+        words = catalogue(_language(request))
+        values = {
+            "person": "",
+            "what": words.text(error.code, **_safe(error.details)),
+            "next": words.text(f"{error.code}.next") if words.has(f"{error.code}.next") else "",
+            "back": "/",
+        }
+        return page("problem.html", words.language, values, _status(error.code))
+
+    async def _unfound(self, request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        words = catalogue(_language(request))
+        values = {"person": "", "what": words.text("desk.unfound"), "next": "", "back": "/"}
+        return page("problem.html", words.language, values, status)
+
+    # -- signing in -----------------------------------------------------------------------------
+
+    async def _sign_in(self, request: Request, _reader: Reader) -> Response:
+        if request.method == "GET":
+            return self._sign_in_page(request, None)
+        form = await _form(request)
+        name, passphrase = form.get("name", ""), form.get("passphrase", "")
+        try:
+            asked = await self.asking.call("sign_in_salt", name=name)
+            cost, salt = Cost(*asked["cost"]), bytes.fromhex(asked["salt"])
+            key = await asyncio.to_thread(stretched, passphrase, salt, cost)
+            found = await self.asking.call("sign_in", name=name, key=key.hex())
+        except LocalError as error:
+            return self._sign_in_page(request, error)
+        return self._entered(found["token"])
+
+    async def _enter(self, request: Request, _reader: Reader) -> Response:
+        if request.method == "GET":
+            return page("enter.html", _language(request), {"person": ""})
+        form = await _form(request)
+        found = await self.asking.call("sign_in", link=form.get("link", "").strip())
+        return self._entered(found["token"])
+
+    def _sign_in_page(self, request: Request, error: LocalError | None) -> Response:
+        words = catalogue(_language(request))
+        values = {"person": "", "what": "", "next": ""}
+        if error is not None:
+            values["what"] = words.text(error.code, **_safe(error.details))
+            values["next"] = words.text(f"{error.code}.next")
+        return page("sign_in.html", words.language, values, 400 if error else 200)
+
+    def _entered(self, token: str) -> Response:
+        answer = RedirectResponse("/", 303)
+        secure = self.origin.startswith("https:")
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def _sign_out(self, _request: Request, reader: Reader) -> Response:
+        await self.asking.call("sign_out_own", reader.token)
+        raise LocalError("people.signed_out")
+
+    async def _language(self, request: Request, _reader: Reader) -> Response:
+        form = await _form(request)
+        answer = RedirectResponse("/", 303)
+        if form.get("language") in LANGUAGES:
+            answer.set_cookie(LANGUAGE_COOKIE, form["language"], samesite="strict", httponly=True)
+        return answer
+
+    # -- the board ------------------------------------------------------------------------------
+
+    async def _values(self, reader: Reader) -> dict[str, Any]:
+        """What the templates of the board need."""
+        status, waiting = await asyncio.gather(
+            self.asking.call("status", reader.token),
+            self.asking.call("waiting", reader.token, after=self._after),
+        )
+        self._after = waiting["after"]
+        now_s = clock.now().wall_s
+        return {
+            "person": reader.name,
+            "tiles": tiles(status, waiting["messages"], now_s),
+            "now": display.moment(now_s),
+            "now_group": dtg.group(now_s),
+            "stamp": now_s,
+        }
+
+    async def _board(self, request: Request, reader: Reader) -> Response:
+        return page("board.html", _language(request), await self._values(reader))
+
+    async def _tiles(self, request: Request, reader: Reader) -> Response:
+        return page("tiles.html", _language(request), await self._values(reader))
+
+    async def _live(self, request: Request, reader: Reader) -> Response:
+        language = _language(request)
+
+        async def events() -> AsyncIterator[ServerSentEvent]:
+            """The tiles, whenever something happened; a beat when nothing did."""
+            changed = asyncio.Event()
+            watching = asyncio.create_task(self._watch(reader, changed))
+            try:
+                while not watching.done():
+                    html = fragment("tiles.html", language, await self._values(reader))
+                    yield ServerSentEvent(json.dumps({"html": html}), event="tiles")
+                    if not await _within(changed, BEAT_S):
+                        continue
+                    await asyncio.sleep(TOGETHER_S)
+                    changed.clear()
+            except LocalError:
+                # Signed out, or the post is away: the stream ends, and the script says so.
+                return
+            finally:
+                watching.cancel()
+
+        return EventSourceResponse(events())
+
+    async def _watch(self, reader: Reader, changed: asyncio.Event) -> None:
+        async for _ in self.asking.events(reader.token):
+            changed.set()
+
+    # -- reading --------------------------------------------------------------------------------
+
+    async def _label(self, request: Request, reader: Reader) -> str:
+        """The label of the line in the address."""
+        number = request.path_params["line"]
+        for line in await self.asking.call("lines", reader.token):
+            if line["line"] == number:
+                return str(line["label"])
+        raise LocalError("line.unknown", label=str(number))
+
+    async def _line(self, request: Request, reader: Reader) -> Response:
+        label = await self._label(request, reader)
+        found = await self.asking.call("inbox", reader.token, line=label, limit=LISTED)
+        values = {
+            "person": reader.name,
+            "line": request.path_params["line"],
+            "label": label,
+            "messages": found[::-1],
+        }
+        return page("line.html", _language(request), values)
+
+    async def _message(self, request: Request, reader: Reader) -> Response:
+        label = await self._label(request, reader)
+        number, incarnation = _serial(request.path_params["serial"])
+        side = request.path_params["side"]
+        message = await self.asking.call(
+            "show", reader.token, line=label, side=side, number=number, incarnation=incarnation
+        )
+        said = {mark["kind"] for mark in message["marks"]}
+        allowed = [kind for kind in RECEIPTS if _right(kind) in reader.rights]
+        acts = [kind for kind in allowed if kind not in said]
+        values = {
+            "person": reader.name,
+            "line": request.path_params["line"],
+            "m": message,
+            "acts": acts if message["kind"] == "text" and not message["service"] else [],
+        }
+        return page("message.html", _language(request), values)
+
+    async def _receipt(self, request: Request, reader: Reader) -> Response:
+        label = await self._label(request, reader)
+        form = await _form(request)
+        number, incarnation = _serial(request.path_params["serial"])
+        kind = form.get("kind", "")
+        if kind not in RECEIPTS or _right(kind) not in reader.rights:
+            raise LocalError("desk.no_right")
+        args: dict[str, object] = {"line": label, "number": number, "incarnation": incarnation}
+        if kind == "holding":
+            args["due_s"] = dtg.parse(form.get("due", ""), clock.now().wall_s)
+        await self.asking.call("receipt", reader.token, kind=kind, **args)
+        return RedirectResponse(request.url.path, 303)
+
+
+def _status(code: str) -> int:
+    """The HTTP status that an error means."""
+    if code.endswith((".no_right", ".origin")):
+        return 403
+    if code.endswith(".unknown"):
+        return 404
+    return 503 if code.startswith("post.") else 400
+
+
+def _right(kind: str) -> str:
+    return "show" if kind == "shown" else "receive"
+
+
+def _language(request: Request) -> str:
+    """The reader's interface language: as chosen, else as the browser prefers."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    wishes = [chosen, *request.headers.get("accept-language", "").split(",")]
+    return next((w.strip()[:2] for w in wishes if w.strip()[:2] in LANGUAGES), LANGUAGES[0])
+
+
+def _serial(said: str) -> tuple[int, int]:
+    """(number, incarnation) of a serial in an address, "12.8858ae"."""
+    number, _, incarnation = said.partition(".")
+    try:
+        return int(number), int(incarnation, 16)
+    except ValueError:
+        raise LocalError("message.unknown", serial=display.safe(said)[:40], label="") from None
+
+
+def _safe(details: dict[str, Any]) -> dict[str, object]:
+    """Details of an error for people, harmless whatever they hold."""
+    return {name: display.safe(str(value)) for name, value in details.items()}
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises LocalError("desk.form")."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES_MAX:
+            raise LocalError("desk.form")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=64))
+    except ValueError:
+        raise LocalError("desk.form") from None
+
+
+async def _within(changed: asyncio.Event, wait_s: float) -> bool:
+    try:
+        async with asyncio.timeout(wait_s):
+            return await changed.wait()
+    except TimeoutError:
+        return False

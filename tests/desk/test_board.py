@@ -1,0 +1,80 @@
+"""The board shows the gravest first, and counts what waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openline.desk.board import STANDINGS, tiles
+from openline.desk.rendering import SHAPES
+from openline.i18n import LANGUAGES, catalogue
+
+CALM: dict[str, Any] = {
+    "line": 1, "label": "moscow", "state": "open", "alarm": False, "forks": 0, "differs_at": None,
+    "comparison": None, "lost": [], "gaps": [], "flood": False, "outbox": 0, "heard_age_s": 3,
+    "bearers": [{"name": "tcp", "up": True, "paused_by": None, "age_s": 60}],
+}  # fmt: skip
+
+
+def message(line: int, number: int, precedence: str, due_s: int | None = None) -> dict[str, Any]:
+    serial = f"{number}.00000a"
+    due = {"due_s": due_s, "due_group": None if due_s is None else "010000ZJAN26"}
+    return {"line": line, "serial": serial, "precedence": precedence, **due}
+
+
+def test_a_calm_line_is_calm() -> None:
+    (tile,) = tiles({"lines": [CALM]}, [], 0)
+    assert tile.standings == ("calm",)
+    assert tile.waits_for_us == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "standing"),
+    [
+        ({"alarm": True, "lost": [[3, 4]]}, "alarm"),
+        ({"forks": 1}, "fork"),
+        ({"differs_at": 7}, "differs"),
+        ({"comparison": {"agree": False}}, "differs"),
+        ({"bearers": []}, "silent"),
+        ({"lost": [[3, 4]], "gaps": [[8, 8]]}, "lost"),
+        ({"gaps": [[8, 8]]}, "gap"),
+        ({"flood": True}, "flood"),
+        ({"state": "opening"}, "opening"),
+        ({"state": "retired", "alarm": True}, "ended"),
+    ],
+)
+def test_the_gravest_thing_that_is_true_is_shown(wrong: dict[str, Any], standing: str) -> None:
+    (tile,) = tiles({"lines": [CALM | wrong]}, [], 0)
+    assert tile.standing == standing
+
+
+def test_grave_lines_come_first_and_before_them_those_where_a_flash_waits() -> None:
+    lines = [
+        CALM | {"line": 1, "label": "a"},
+        CALM | {"line": 2, "label": "b", "alarm": True},
+        CALM | {"line": 3, "label": "c"},
+        CALM | {"line": 4, "label": "d"},
+    ]
+    waiting = [message(4, 9, "FLASH"), message(3, 8, "PRIORITY")]
+    assert [tile.label for tile in tiles({"lines": lines}, waiting, 0)] == ["d", "b", "c", "a"]
+
+
+def test_what_waits_is_counted_by_precedence_and_its_dues_sorted() -> None:
+    waiting = [
+        message(1, 4, "ROUTINE", 500),
+        message(1, 5, "FLASH", 100),
+        message(1, 6, "ROUTINE"),
+        message(2, 7, "FLASH"),
+    ]
+    (tile,) = tiles({"lines": [CALM]}, waiting, 200)
+    assert tile.waits_for_us == (("FLASH", 1), ("ROUTINE", 2))
+    assert tile.flashes == ("5.00000a",)
+    assert [due.left_s for due in tile.dues] == [-100, 300]
+
+
+def test_every_standing_has_a_shape_of_its_own_and_words_in_every_language() -> None:
+    assert len({SHAPES[name] for name in STANDINGS}) == len(STANDINGS)
+    for language in LANGUAGES:
+        for name in STANDINGS:
+            assert catalogue(language).has(f"desk.standing.{name}")
