@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -355,6 +356,9 @@ def test_a_message_says_who_drafted_and_released_it_and_when(desk: Desk) -> None
     assert (told["drafted"], told["released"]) == ("2023-11-14T22:13:20Z", "2023-11-14T22:18:20Z")
     assert told["one_person"] is False
     alone = desk.people(desk.pair.say("a", "x"))
+    details = [entry.entry.details for entry in desk.pair.stores["a"].audit()][-2:]
+    assert [json.loads(each)["one_person"] for each in details] == [False, True]
+    assert json.loads(details[0])["draft"] == draft
     assert (alone["drafted_by"], alone["released_by"], alone["one_person"]) == (
         ["test"],
         "test",

@@ -255,7 +255,7 @@ class Post:
         serial = lane.release(given, now)
         self.authorship.note(self._batch, lane.number, serial, given, now)
         told: dict[str, object] = {"line": lane.number, "number": serial.number}
-        told["precedence"] = given.precedence.name
+        told.update(precedence=given.precedence.name, one_person=by_one(given))
         if given.reviewed is not None:
             told.update(draft=given.reviewed.draft, revision=given.reviewed.revision)
         self._audit(now, given.actor, "release", **told)
