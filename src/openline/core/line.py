@@ -257,13 +257,13 @@ class Line:
         begin = Begin.decode(record)
         if begin.floor > 0 and self.reception.lost:
             self.tell("lost", ranges=list(self.reception.lost))
+        self.delivery.forget()  # what was held beyond the contiguous number, an ACK says anew
         at = find_segment(self.branch, begin.reader_incarnation)
         if at is None and begin.reader_incarnation:
             self.impersonated = True
             self._begin_anew(now)
             return
         end = segment_end(self.branch, at, self.number) if at is not None else 0
-        self.delivery.forget()  # what was held beyond that, an ACK says anew
         if min(begin.reader_contiguous, end) < self.acked:
             fresh = self._floor != self.acked or self.number == self.acked
             (self._begin if fresh else self._ask_begin)(now)
