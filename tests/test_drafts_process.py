@@ -21,20 +21,20 @@ pair = test_serve.pair
 RELEASERS = 8
 
 
-def ask(process: Process, verb: str, **args: object) -> dict[str, Any]:
-    """The whole answer of the control socket, an error too."""
+def ask(process: Process, verb: str, *, token: object = "", **args: object) -> dict[str, Any]:
+    """The whole answer of the control socket to who has signed in, an error too."""
     with socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(PATIENCE_S)
         asking.connect(str(process.directory / "control.sock"))
-        asking.sendall(request(verb, **args))
+        asking.sendall(request(verb, token=token, **args))
         with asking.makefile("rb") as lines:
             answer: dict[str, Any] = json.loads(lines.readline())
             return answer
 
 
-def request(verb: str, **args: object) -> bytes:
+def request(verb: str, *, token: object = "", **args: object) -> bytes:
     """A request as it goes over the socket."""
-    return json.dumps({"id": 1, "verb": verb, "args": args}).encode() + b"\n"
+    return json.dumps({"id": 1, "verb": verb, "args": args, "as": token}).encode() + b"\n"
 
 
 def handed(process: Process, text: str, **more: object) -> dict[str, object]:
@@ -136,6 +136,41 @@ def test_two_persons_are_needed_where_the_configuration_says_so(
     assert ask(near, "draft_release", **seen)["error"]["code"] == "release.two_persons"
     assert "ok" in ask(near, "send", line="other", text="x", precedence="IMMEDIATE")
     assert sent(near) == ["x"]
+
+
+def test_a_drafter_writes_a_releaser_releases_and_the_message_names_both(
+    pair: tuple[Process, Process],
+) -> None:
+    near, _ = pair
+    with (near.directory / "post.toml").open("a", encoding="utf-8") as file:
+        file.write('[release]\ntwo_persons = ["FLASH"]\n')
+    near.start()
+    tokens = {}
+    for name, role in (("drafter", "drafter"), ("desk-one", "releaser"), ("duty", "duty")):
+        near.call("person_add", name=name, roles=[role])
+        link = near.call("person_link", name=name)["token"]
+        tokens[name] = near.call("sign_in", link=link)["token"]
+    drafter, releaser = tokens["drafter"], tokens["desk-one"]
+
+    def refused(verb: str, token: str, **args: object) -> str:
+        code: str = ask(near, verb, token=token, **args)["error"]["code"]
+        return code
+
+    new = {"line": "other", "text": "Are you standing by?", "precedence": "FLASH"}
+    assert refused("draft_save", tokens["duty"], **new) == "control.no_right"
+    written = ask(near, "draft_save", token=drafter, **new)["ok"]
+    assert "ok" in ask(near, "draft_hand", token=drafter, **written)
+    said = ask(near, "draft_show", token=releaser, draft=written["draft"])["ok"]["hash"]
+    seen = {**written, "hash": said}
+    assert refused("draft_release", drafter, **seen) == "control.no_right"
+    assert refused("draft_drop", releaser, draft=written["draft"]) == "draft.not_yours"
+    others = {"draft": written["draft"], "others": True}
+    assert refused("draft_drop", drafter, **others) == "control.no_right"
+    serial = ask(near, "draft_release", token=releaser, **seen)["ok"]["serial"]
+    shown = ask(near, "show", token=releaser, line="other", side="ours", **serial)["ok"]
+    told = shown["authorship"]
+    assert (told["drafted_by"], told["released_by"]) == (["drafter"], "desk-one")
+    assert told["one_person"] is False
 
 
 def test_the_log_says_nothing_of_a_draft(pair: tuple[Process, Process]) -> None:

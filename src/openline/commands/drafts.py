@@ -162,6 +162,8 @@ def _page(shell: Shell, view: dict[str, Any]) -> None:
     from rich.rule import Rule
 
     shell.fields(_fields(shell, view))
+    if not view["text"]:  # it has ended: the text is in the record alone
+        return
     shell.show(Rule(style="dim"))
     for line in display.wrap(view["text"], shell.console.width):
         click.echo(line)
@@ -248,7 +250,7 @@ def edit(shell: Shell, /, draft_id: str, text: str | None, path: Path | None, **
     changed = {**kept, **_said(said), **dict(_CLEARED[name] for name in said["clear"])}
     revision = said["revision"] or view["revision"]
     answer = shell.call("draft_save", draft=draft_id, revision=revision, text=body, **changed)
-    _told(shell, "draft.is_saved", answer, said["as_json"])
+    _told(shell, "draft.is_changed", answer, said["as_json"])
 
 
 def _seconds(at: str | None) -> int | None:
