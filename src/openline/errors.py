@@ -1,10 +1,9 @@
 """Every error Openline raises, by whose fault it is.
 
 Theory of operation: an error carries a stable `code` ("store.locked") and safe details (numbers,
-paths, positions, labels, which of our people was there before; never text or keys, and never
-logged). Wording lives in the interface catalogues
-under the code, so that an error is read in the duty officer's language and a test or a script can
-match the code. Nothing here formats for people.
+paths, positions, labels, who of ours was there before; never text or keys, and never logged).
+Wording lives in the interface catalogues under the code, so that an error is read in the duty
+officer's language and a test or a script can match the code. Nothing here formats for people.
 """
 
 from __future__ import annotations
