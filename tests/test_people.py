@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from openline import inputs
@@ -17,77 +14,15 @@ from openline.inputs import (
     EndPerson,
     MakeLink,
     SetPassphrase,
-    SignedOut,
     SignIn,
     SignOut,
-    SignOutAll,
-    Tick,
 )
 from openline.people import LINK_S, PEOPLE_MAX, Caller, Passkey, People, Person
-from openline.post import Post
 from openline.rights import EVERYTHING, KEEPER, ROLES, rights_of
-from openline.signins import AGE_S, IDLE_S, PER_PERSON_MAX, Age, Lock, Token, Tries, stretched
+from openline.signins import Lock, Tries, stretched
 from openline.store.base import Batch
 from openline.store.keys import Cost
-from tests.pair import LinePair
-
-CHEAP = Cost(64, 1, 1)
-SALT = bytes(16)
-OWN = 1000
-"""The Unix user that the post runs as."""
-ME = "uid:1000"
-
-
-class Staff:
-    """The people of post "a", on a clock in the test's hand."""
-
-    def __init__(self) -> None:
-        self.pair = LinePair()
-
-    @property
-    def post(self) -> Post:
-        """The post as it is after any restart."""
-        return self.pair.posts["a"]
-
-    @property
-    def now(self) -> Now:
-        """The present."""
-        return self.pair.now
-
-    def do(self, given: inputs.Input) -> Any:
-        """One step; its result, raised if it is an error."""
-        return self.pair.do("a", given)
-
-    def add(self, name: str, *roles: str, uid: int | None = None) -> None:
-        """A new person."""
-        self.do(AddPerson(ME, name, roles or ("duty",), uid))
-
-    def link(self, name: str) -> str:
-        """A link for a person."""
-        token = self.do(MakeLink(ME, name))
-        assert isinstance(token, Token)
-        return token.text
-
-    def give_passphrase(self, name: str, passphrase: str) -> None:
-        """A person sets a passphrase."""
-        key = stretched(passphrase, SALT, CHEAP)
-        self.do(SetPassphrase(ME, SALT, CHEAP, key, self.link(name)))
-
-    def sign_in(self, name: str, passphrase: str) -> str:
-        """The token that a passphrase gives."""
-        salt, cost = self.post.people.salt(name, self.now)
-        token = self.do(SignIn("page", name, stretched(passphrase, salt, cost)))
-        assert isinstance(token, Token)
-        return token.text
-
-    def caller(self, uid: int = OWN, token: str = "") -> Caller:
-        """Who this is to the post."""
-        return self.post.people.caller(uid, OWN, self.now, token)
-
-    def acts(self, *which: str) -> list[tuple[str, str, dict[str, Any]]]:
-        """(actor, act, details) of the audit log for these acts."""
-        log = (each.entry for each in self.pair.stores["a"].audit())
-        return [(e.actor, e.act, json.loads(e.details)) for e in log if e.act in which]
+from tests.staff import CHEAP, ME, OWN, SALT, Staff, code, signed_in, wait_s
 
 
 @pytest.fixture
@@ -96,20 +31,12 @@ def staff() -> Staff:
     return Staff()
 
 
-def code(staff: Staff, given: inputs.Input) -> str:
-    """The code of the error that an input ends in."""
-    with pytest.raises(LocalError) as caught:
-        staff.do(given)
-    return caught.value.code
-
-
-def wait_s(staff: Staff, name: str) -> int:
-    """How long a try under this name has to wait."""
-    try:
-        staff.post.people.salt(name, staff.now)
-    except LocalError as error:
-        return int(str(error.details["seconds"]))
-    return 0
+@pytest.fixture
+def desk(staff: Staff) -> Staff:
+    """One person with a passphrase."""
+    staff.add("desk-one")
+    staff.give_passphrase("desk-one", "correct horse battery")
+    return staff
 
 
 # -- who asks -----------------------------------------------------------------------------------
@@ -332,109 +259,6 @@ def test_guessing_over_many_names_slows_all_down_but_for_seconds_only() -> None:
         tries.check("duty", now)
     assert caught.value.details["seconds"] == 8
     tries.check("duty", Now(8_000, 0))
-
-
-# -- sign-ins -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def desk(staff: Staff) -> Staff:
-    """One person with a passphrase."""
-    staff.add("desk-one")
-    staff.give_passphrase("desk-one", "correct horse battery")
-    return staff
-
-
-def signed_in(staff: Staff, token: str) -> bool:
-    """Whether a token still says who somebody is."""
-    try:
-        return staff.caller(3, token).actor == "desk-one"
-    except LocalError:
-        return False
-
-
-def test_a_sign_in_ends_by_idleness_and_by_age(desk: Staff) -> None:
-    idle = desk.sign_in("desk-one", "correct horse battery")
-    used = desk.sign_in("desk-one", "correct horse battery")
-    for _ in range(AGE_S // (IDLE_S // 2) - 1):
-        desk.pair.wait(IDLE_S / 2)
-        assert signed_in(desk, used)
-    assert not signed_in(desk, idle)
-    desk.pair.wait(IDLE_S / 2)
-    assert not signed_in(desk, used)
-    ended = [(actor, details["why"]) for actor, _, details in desk.acts("signed_out")]
-    assert ended == [("desk-one", "idle"), ("desk-one", "age")]
-    assert not [name for name in desk.pair.stores["a"].state(0) if name.startswith("signin/")]
-
-
-def test_who_only_watches_is_idle(desk: Staff) -> None:
-    token = desk.sign_in("desk-one", "correct horse battery")
-    for _ in range(2):
-        desk.pair.wait(IDLE_S / 2 - 1)
-        assert desk.post.people.caller(3, OWN, desk.now, token, at_work=False).actor == "desk-one"
-    desk.pair.wait(2)
-    assert not signed_in(desk, token)
-
-
-def test_the_operator_may_want_another_idleness(desk: Staff) -> None:
-    desk.post.people.sign_ins.idle_s = 300
-    token = desk.sign_in("desk-one", "correct horse battery")
-    desk.pair.wait(299)
-    assert signed_in(desk, token)
-    desk.pair.wait(300)
-    assert not signed_in(desk, token)
-
-
-def test_a_clock_put_back_makes_no_sign_in_younger(desk: Staff) -> None:
-    token = desk.sign_in("desk-one", "correct horse battery")
-    desk.pair.wait(IDLE_S - 1)
-    desk.pair.now = Now(desk.now.mono_ms + 2_000, 0)
-    assert not signed_in(desk, token)
-
-
-def test_a_sign_in_outlives_a_restart_and_no_more_than_its_time(desk: Staff) -> None:
-    token = desk.sign_in("desk-one", "correct horse battery")
-    desk.pair.wait(IDLE_S / 2)
-    assert signed_in(desk, token)
-    desk.do(Tick())
-    desk.pair.now = Now(5_000, desk.now.wall_s + IDLE_S // 2)
-    desk.pair.restart("a")
-    assert signed_in(desk, token)
-    desk.do(Tick())
-    desk.pair.now = Now(5_000, desk.now.wall_s + IDLE_S)
-    desk.pair.restart("a")
-    assert not signed_in(desk, token)
-
-
-def test_an_age_goes_on_by_the_wall_clock_only_where_no_process_ran() -> None:
-    age = Age(Now(0, 100))
-    assert age.ms(Now(7_000, 0)) == 7_000
-    saved = age.saved(Now(7_000, 200))
-    assert Age.load(saved, Now(50, 230)).ms(Now(60, 0)) == 37_010
-    assert Age.load(saved, Now(50, 10)).ms(Now(50, 10)) == 7_000
-
-
-def test_sign_ins_end_one_by_one_by_person_and_all_at_once(desk: Staff) -> None:
-    desk.add("desk-two", "duty")
-    desk.give_passphrase("desk-two", "correct horse battery")
-    tokens = [desk.sign_in("desk-one", "correct horse battery") for _ in range(3)]
-    other = desk.sign_in("desk-two", "correct horse battery")
-    shown = desk.post.people.sign_ins.views(desk.now)
-    assert [each["name"] for each in shown] == ["desk-one"] * 3 + ["desk-two"]
-    assert desk.do(SignOut(ME, "desk-one", shown[0]["sign_in"])) == SignedOut(1)
-    assert sorted(signed_in(desk, token) for token in tokens) == [False, True, True]
-    assert desk.do(SignOut(ME, "desk-one")) == SignedOut(2)
-    assert desk.caller(3, other).actor == "desk-two"
-    assert desk.do(SignOutAll(ME)) == SignedOut(1)
-    assert desk.post.people.sign_ins.views(desk.now) == []
-
-
-def test_one_person_has_so_many_sign_ins_and_the_oldest_goes(desk: Staff) -> None:
-    tokens = []
-    for _ in range(PER_PERSON_MAX + 1):
-        tokens.append(desk.sign_in("desk-one", "correct horse battery"))
-        desk.pair.wait(1)
-    assert [signed_in(desk, token) for token in tokens] == [False] + [True] * PER_PERSON_MAX
 
 
 # -- what is kept -------------------------------------------------------------------------------

@@ -82,6 +82,12 @@ class Scene:
             until(lambda: not line_of(asking)["outbox"])
         return f"{found['number']}.{found['incarnation']:06x}"
 
+    def draft(self, text: str) -> str:
+        """A draft of the post's own, made by a drafter; its id."""
+        with self.browser("drafter") as browser:
+            made = browser.post("/line/1/write", data={"precedence": "ROUTINE", "text": text})
+            return made.headers["location"].rpartition("/")[2]
+
     def there(self, serial: str) -> list[str]:
         """What the other side knows was done with its text."""
         number = int(serial.partition(".")[0])

@@ -21,6 +21,14 @@ WALK = {
     "line": (GET, "/line/1"),
     "message": (GET, "/line/1/theirs/{serial}"),
     "receipt": (POST, "/line/1/theirs/{serial}"),
+    "drafts": (GET, "/drafts"),
+    "write": (GET, "/line/1/write"),
+    "draft": (GET, "/draft/{draft}"),
+    "draft_act": (POST, "/draft/{draft}"),
+    "edit": (GET, "/draft/{draft}/edit"),
+    "check": (GET, "/draft/{draft}/check"),
+    "release": (GET, "/draft/{draft}/release"),
+    "passphrase": (GET, "/passphrase"),
     "sign_in": (GET, "/sign-in"),
     "enter": (GET, "/enter"),
     "language": (POST, "/language"),
@@ -42,12 +50,12 @@ def test_who_is_not_signed_in_is_led_to_the_door(scene: Scene) -> None:
 
 @pytest.mark.parametrize("role", sorted(ROLES))
 def test_every_route_is_open_to_those_whose_role_gives_its_right(scene: Scene, role: str) -> None:
-    serial = scene.say("for everybody")
+    serial, draft = scene.say("for everybody"), scene.draft("to be walked over")
     with scene.browser(role) as browser:
         for name, (method, path) in WALK.items():
             may = ROUTES[name] in (ANYBODY, SIGNED_IN, *rights_of([role]))
-            data = {"kind": "opened"} if method == POST else None
-            answer = browser.request(method, path.format(serial=serial), data=data)
+            data = {"kind": "opened", "act": "comment", "text": "seen"} if method == POST else None
+            answer = browser.request(method, path.format(serial=serial, draft=draft), data=data)
             assert (answer.status_code != 403) == may, (role, name, answer.status_code)
             assert answer.status_code in ((200, 303) if may else (403,)), (role, name)
 

@@ -24,5 +24,13 @@ ROUTES = {
     "line": "read",
     "message": "read",
     "receipt": "receive",
+    "drafts": "draft",
+    "write": "draft",
+    "draft": "draft",
+    "draft_act": "draft",
+    "edit": "draft",
+    "check": "release",
+    "release": "release",
+    "passphrase": SIGNED_IN,
 }
 """Name of a route → the right it needs."""

@@ -31,12 +31,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .. import clock, display, dtg
 from ..errors import LocalError, OpenlineError
 from ..i18n import LANGUAGES, catalogue
-from ..signins import stretched
-from ..store.keys import Cost
+from ..signins import digest
 from .access import ANYBODY, ROUTES
 from .asking import Asking
 from .board import tiles
 from .rendering import HERE, fragment, page
+from .writing import Writing
 
 COOKIE = "openline"
 """Name of the cookie that holds a sign-in."""
@@ -104,6 +104,7 @@ class Desk:
     def __init__(self, directory: Path, origin: str) -> None:
         self.asking = Asking(directory)
         self.origin = origin
+        self._writing = Writing(self)
         self._after = 0
         self.app = Headers(self._starlette())
 
@@ -111,7 +112,7 @@ class Desk:
         def route(path: str, name: str, handler: Handler, *methods: str) -> Route:
             return Route(path, self._guarded(name, handler), methods=list(methods), name=name)
 
-        serial = "/line/{line:int}/{side}/{serial}"
+        serial, draft, writing = "/line/{line:int}/{side}/{serial}", "/draft/{draft}", self._writing
         return Starlette(
             routes=[
                 route("/", "board", self._board, "GET"),
@@ -120,6 +121,14 @@ class Desk:
                 route("/line/{line:int}", "line", self._line, "GET"),
                 route(serial, "message", self._message, "GET"),
                 route(serial, "receipt", self._receipt, "POST"),
+                route("/drafts", "drafts", writing.drafts, "GET"),
+                route("/line/{line:int}/write", "write", writing.write, "GET", "POST"),
+                route(draft, "draft", writing.draft, "GET"),
+                route(draft, "draft_act", writing.act, "POST"),
+                route(draft + "/edit", "edit", writing.edit, "GET", "POST"),
+                route(draft + "/check", "check", writing.check, "GET"),
+                route(draft + "/release", "release", writing.release, "GET", "POST"),
+                route("/passphrase", "passphrase", writing.passphrase, "GET", "POST"),
                 route("/sign-in", "sign_in", self._sign_in, "GET", "POST"),
                 route("/enter", "enter", self._enter, "GET", "POST"),
                 route("/sign-out", "sign_out", self._sign_out, "POST"),
@@ -178,26 +187,39 @@ class Desk:
         values = {"person": "", "what": words.text("desk.unfound"), "next": "", "back": "/"}
         return page("problem.html", words.language, values, status)
 
+    async def form(self, request: Request) -> dict[str, str]:
+        """The fields of a form. Raises LocalError("desk.form")."""
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > FORM_BYTES_MAX:
+                raise LocalError("desk.form")
+        try:
+            return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=64))
+        except ValueError:
+            raise LocalError("desk.form") from None
+
+    def page(self, request: Request, reader: Reader, name: str, values: dict[str, Any]) -> Response:
+        """A page for who is signed in."""
+        given = {"person": reader.name, "rights": reader.rights, **values}
+        return page(name, _language(request), given)
+
     # -- signing in -----------------------------------------------------------------------------
 
     async def _sign_in(self, request: Request, _reader: Reader) -> Response:
         if request.method == "GET":
             return self._sign_in_page(request, None)
-        form = await _form(request)
+        form = await self.form(request)
         name, passphrase = form.get("name", ""), form.get("passphrase", "")
         try:
-            asked = await self.asking.call("sign_in_salt", name=name)
-            cost, salt = Cost(*asked["cost"]), bytes.fromhex(asked["salt"])
-            key = await asyncio.to_thread(stretched, passphrase, salt, cost)
-            found = await self.asking.call("sign_in", name=name, key=key.hex())
+            return self._entered(await self._writing.proven(name, passphrase))
         except LocalError as error:
             return self._sign_in_page(request, error)
-        return self._entered(found["token"])
 
     async def _enter(self, request: Request, _reader: Reader) -> Response:
         if request.method == "GET":
             return page("enter.html", _language(request), {"person": ""})
-        form = await _form(request)
+        form = await self.form(request)
         found = await self.asking.call("sign_in", link=form.get("link", "").strip())
         return self._entered(found["token"])
 
@@ -216,11 +238,11 @@ class Desk:
         return answer
 
     async def _sign_out(self, _request: Request, reader: Reader) -> Response:
-        await self.asking.call("sign_out_own", reader.token)
+        await self.asking.call("sign_out_own", reader.token, sign_in=digest(reader.token))
         raise LocalError("people.signed_out")
 
     async def _language(self, request: Request, _reader: Reader) -> Response:
-        form = await _form(request)
+        form = await self.form(request)
         answer = RedirectResponse("/", 303)
         if form.get("language") in LANGUAGES:
             answer.set_cookie(LANGUAGE_COOKIE, form["language"], samesite="strict", httponly=True)
@@ -237,7 +259,6 @@ class Desk:
         self._after = waiting["after"]
         now_s = clock.now().wall_s
         return {
-            "person": reader.name,
             "tiles": tiles(status, waiting["messages"], now_s),
             "now": display.moment(now_s),
             "now_group": dtg.group(now_s),
@@ -245,10 +266,10 @@ class Desk:
         }
 
     async def _board(self, request: Request, reader: Reader) -> Response:
-        return page("board.html", _language(request), await self._values(reader))
+        return self.page(request, reader, "board.html", await self._values(reader))
 
     async def _tiles(self, request: Request, reader: Reader) -> Response:
-        return page("tiles.html", _language(request), await self._values(reader))
+        return self.page(request, reader, "tiles.html", await self._values(reader))
 
     async def _live(self, request: Request, reader: Reader) -> Response:
         language = _language(request)
@@ -279,7 +300,7 @@ class Desk:
 
     # -- reading --------------------------------------------------------------------------------
 
-    async def _label(self, request: Request, reader: Reader) -> str:
+    async def label(self, request: Request, reader: Reader) -> str:
         """The label of the line in the address."""
         number = request.path_params["line"]
         for line in await self.asking.call("lines", reader.token):
@@ -288,18 +309,17 @@ class Desk:
         raise LocalError("line.unknown", label=str(number))
 
     async def _line(self, request: Request, reader: Reader) -> Response:
-        label = await self._label(request, reader)
+        label = await self.label(request, reader)
         found = await self.asking.call("inbox", reader.token, line=label, limit=LISTED)
         values = {
-            "person": reader.name,
             "line": request.path_params["line"],
             "label": label,
             "messages": found[::-1],
         }
-        return page("line.html", _language(request), values)
+        return self.page(request, reader, "line.html", values)
 
     async def _message(self, request: Request, reader: Reader) -> Response:
-        label = await self._label(request, reader)
+        label = await self.label(request, reader)
         number, incarnation = _serial(request.path_params["serial"])
         side = request.path_params["side"]
         message = await self.asking.call(
@@ -309,16 +329,15 @@ class Desk:
         allowed = [kind for kind in RECEIPTS if _right(kind) in reader.rights]
         acts = [kind for kind in allowed if kind not in said]
         values = {
-            "person": reader.name,
             "line": request.path_params["line"],
             "m": message,
             "acts": acts if message["kind"] == "text" and not message["service"] else [],
         }
-        return page("message.html", _language(request), values)
+        return self.page(request, reader, "message.html", values)
 
     async def _receipt(self, request: Request, reader: Reader) -> Response:
-        label = await self._label(request, reader)
-        form = await _form(request)
+        label = await self.label(request, reader)
+        form = await self.form(request)
         number, incarnation = _serial(request.path_params["serial"])
         kind = form.get("kind", "")
         if kind not in RECEIPTS or _right(kind) not in reader.rights:
@@ -362,19 +381,6 @@ def _serial(said: str) -> tuple[int, int]:
 def _safe(details: dict[str, Any]) -> dict[str, object]:
     """Details of an error for people, harmless whatever they hold."""
     return {name: display.safe(str(value)) for name, value in details.items()}
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises LocalError("desk.form")."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES_MAX:
-            raise LocalError("desk.form")
-    try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=64))
-    except ValueError:
-        raise LocalError("desk.form") from None
 
 
 async def _within(changed: asyncio.Event, wait_s: float) -> bool:
