@@ -42,7 +42,8 @@ COOKIE = "openline"
 """Name of the cookie that holds a sign-in."""
 
 LANGUAGE_COOKIE = "language"
-FORM_BYTES_MAX = 64 * 1024
+FORM_BYTES_MAX = 256 * 1024
+"""Room for the longest text, each of its bytes written as %XX."""
 LISTED = 200
 """Messages on the page of a line."""
 
