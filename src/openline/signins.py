@@ -13,18 +13,16 @@ a bound, so that nobody can lock a duty officer out for good. Who people are liv
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, NamedTuple, Self
 
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
 from . import dtg
 from .core.events import Now
-from .errors import LocalError
+from .errors import LocalError, StoreError
+from .store import keys
 from .store.base import Audit, Batch
 from .store.keys import Cost
 
@@ -51,17 +49,10 @@ _STATE = "signin/"
 
 
 def stretched(passphrase: str, salt: bytes, cost: Cost) -> bytes:
-    """The key of a passphrase: Argon2id over its NFC form, 32 bytes. Raises LocalError."""
-    text = unicodedata.normalize("NFC", passphrase).encode()
+    """The key of a passphrase, 32 bytes, as keys.stretched makes it. Raises LocalError."""
     try:
-        return Argon2id(
-            salt=salt,
-            length=KEY_BYTES,
-            iterations=cost.passes,
-            lanes=cost.lanes,
-            memory_cost=cost.memory_kib,
-        ).derive(text)
-    except MemoryError:
+        return keys.stretched(passphrase, salt, cost)
+    except StoreError:
         raise LocalError("people.no_memory", memory_kib=cost.memory_kib) from None
 
 

@@ -170,20 +170,25 @@ def methods(document: bytes) -> list[str]:
 # Keys from secrets
 
 
+def stretched(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+    """The key of a passphrase: Argon2id (RFC 9106) over its NFC form, 32 bytes. Raises
+    StoreError("store.no_memory")."""
+    text = unicodedata.normalize("NFC", passphrase).encode()
+    try:
+        return Argon2id(
+            salt=salt,
+            length=KEY_BYTES,
+            iterations=cost.passes,
+            lanes=cost.lanes,
+            memory_cost=cost.memory_kib,
+        ).derive(text)
+    except MemoryError:
+        raise StoreError("store.no_memory", memory_kib=cost.memory_kib) from None
+
+
 def _wrapping_key(secret: Secret, wrapping: _Wrapping) -> bytes:
     if isinstance(secret, Passphrase):
-        cost = wrapping.cost or COST
-        text = unicodedata.normalize("NFC", secret.text).encode()
-        try:
-            return Argon2id(
-                salt=wrapping.salt,
-                length=KEY_BYTES,
-                iterations=cost.passes,
-                lanes=cost.lanes,
-                memory_cost=cost.memory_kib,
-            ).derive(text)
-        except MemoryError:
-            raise StoreError("store.no_memory", memory_kib=cost.memory_kib) from None
+        return stretched(secret.text, wrapping.salt, wrapping.cost or COST)
     material = read_key_file(secret)
     info = f"{_FORMAT}/{wrapping.method}".encode()
     return HKDF(SHA256(), length=KEY_BYTES, salt=wrapping.salt, info=info).derive(material)

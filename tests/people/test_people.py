@@ -24,21 +24,6 @@ from openline.store.base import Batch
 from openline.store.keys import Cost
 from tests.staff import CHEAP, ME, OWN, SALT, Staff, code, signed_in, wait_s
 
-
-@pytest.fixture
-def staff() -> Staff:
-    """A post without people."""
-    return Staff()
-
-
-@pytest.fixture
-def desk(staff: Staff) -> Staff:
-    """One person with a passphrase."""
-    staff.add("desk-one")
-    staff.give_passphrase("desk-one", "correct horse battery")
-    return staff
-
-
 # -- who asks -----------------------------------------------------------------------------------
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from openline.core.events import Now
 from openline.inputs import (
     SignedOut,
@@ -13,20 +11,6 @@ from openline.inputs import (
 )
 from openline.signins import AGE_S, IDLE_S, PER_PERSON_MAX, Age
 from tests.staff import ME, OWN, Staff, signed_in
-
-
-@pytest.fixture
-def staff() -> Staff:
-    """A post without people."""
-    return Staff()
-
-
-@pytest.fixture
-def desk(staff: Staff) -> Staff:
-    """One person with a passphrase."""
-    staff.add("desk-one")
-    staff.give_passphrase("desk-one", "correct horse battery")
-    return staff
 
 
 def test_a_sign_in_ends_by_idleness_and_by_age(desk: Staff) -> None:
