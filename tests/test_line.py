@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openline.core import limits, receipts
+from openline.core.envelope import Ack
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
 from openline.delivery.outbox import Outbound
@@ -335,3 +336,33 @@ def test_an_ack_names_all_that_is_held_between_many_gaps(pair: LinePair) -> None
     pair.give("a", pair.take("b"))
     sent = lane(pair, "a").outbox.entries.values()
     assert sum(entry.state is Outbound.HELD for entry in sent) == count // 2
+
+
+def test_a_run_whose_confirmation_was_lost_is_shown_again_though_nothing_is_left_to_say() -> None:
+    pair = LinePair()
+    pair.give("b", pair.take("a"))
+    for _ in range(40):
+        # All comes to b; of what b says only ACKs come to a, and no RUN.
+        pair.give("b", pair.take("a"))
+        pair.take("b")
+    held = pair.posts["a"]._lanes[1]
+    held.line.acked = held.line.number
+    held.outbox.acknowledge(Ack(1, held.line.number), held.line.number, pair.now.mono_ms)
+    assert held.seal.confirmed is None
+    assert pair.take("a") == []
+    pair.wait(31)
+    pair.flow()
+    assert held.seal.confirmed is not None
+
+
+def test_a_run_is_not_shown_in_haste_while_no_bearer_is_up() -> None:
+    pair = LinePair()
+    pair.take("a")
+    held = pair.posts["a"]._lanes[1]
+    held.outbox.acknowledge(Ack(1, held.line.number), held.line.number, pair.now.mono_ms)
+    pair.do("a", BearerDown(1, "tcp", "tcp.closed"))
+    for _ in range(30):
+        due_ms = held.deadline()
+        assert due_ms is not None
+        assert due_ms > pair.now.mono_ms
+        pair.wait(max(1, (due_ms - pair.now.mono_ms) / 1000))

@@ -35,6 +35,7 @@ from .store.base import Batch, Store
 
 _RENEW_AFTER = 3
 _RENEW_MS = 30_000
+_SHOW_MS_MAX = 900_000
 _REOPEN_MS = 5_000
 _REOPEN_MS_MAX = 300_000
 _ASIDE = ("abandoned", "fork")
@@ -81,6 +82,8 @@ class Lane:
         self._obeyed_ms = now.mono_ms - _REOPEN_MS
         """When REOPEN was last obeyed (R11)."""
         self._rekeying = Rekeying(self.line, self.seal, now)
+        self._shown: tuple[int, int] = (0, _RENEW_MS)
+        """When a run that was read and not confirmed was shown again, and how long to wait then."""
         self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
         self.peer_version = int(saved.get("peer_version", b"0")) or None
         self.former: tuple[int, ...] = ()
@@ -114,6 +117,7 @@ class Lane:
         if question is not None:
             self.line.answer(question)
         self._rekeying.work(now)
+        self._show_run(now)
         for receipt in self.healing.work(now):
             self._mark_again(receipt)
         for name, value in self.healing.changes(now).items():
@@ -125,6 +129,22 @@ class Lane:
                 self.peer_version = int(str(top))
                 batch.state[self.number, "peer_version"] = str(top).encode()
         self.save_seal(batch, now)
+
+    def _show_due_ms(self) -> int | None:
+        """When to show a run again that awaits its RUN with nothing more to say in it: a RUN that
+        was lost comes only when the opening comes again (R7)."""
+        if self.seal.confirmed is not None or not self.seal.candidates or self.outbox.waiting():
+            return None
+        carried_ms = self.seal.candidates[-1].carried_ms
+        return None if carried_ms is None else max(carried_ms, self._shown[0]) + self._shown[1]
+
+    def _show_run(self, now: Now) -> None:
+        due_ms = self._show_due_ms()
+        if due_ms is None:
+            self._shown = (0, _RENEW_MS)
+        elif now.mono_ms >= due_ms:
+            self._shown = (now.mono_ms, min(2 * self._shown[1], _SHOW_MS_MAX))
+            self.line.owes_ack = True
 
     def _reopen(self, run_id: bytes, now: Now) -> None:
         """Answer what we cannot read with REOPEN, at a pace that replays cannot drive."""
@@ -142,7 +162,7 @@ class Lane:
     def deadline(self) -> int | None:
         """When something is due next, monotonic milliseconds; None if nothing waits."""
         parts = (self.line, self.outbox, self.comparer, self.healing, self._rekeying)
-        waits = (part.deadline() for part in parts)
+        waits = (*(part.deadline() for part in parts), self._show_due_ms())
         return min((at for at in waits if at is not None), default=None)
 
     def events(self) -> list[PostEvent]:
