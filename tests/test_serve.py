@@ -82,7 +82,8 @@ class Process:
 
     def texts(self) -> list[str]:
         """What it has from the other side."""
-        return [view["text"] for view in self.call("inbox", limit=1000)]
+        listed = self.call("inbox", limit=1000)
+        return [view["text"] for view in listed if view["type"] == "message"]
 
 
 def until(true: Callable[[], bool]) -> None:
