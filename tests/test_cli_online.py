@@ -21,9 +21,8 @@ from openline.delivery.choice import Why
 from openline.delivery.explain import BearerStatus, bearer_view
 from openline.store.base import ABANDONED, THEIRS, Batch, Row
 from tests.answering import Answering
+from tests.command_line import Captured, answered, openline, said
 from tests.pair import LinePair
-
-Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -38,26 +37,9 @@ def pair() -> LinePair:
 
 @pytest.fixture(autouse=True)
 def running(pair: LinePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
-    """Post "a" answers in the directory that the commands find; English, 80 columns."""
-    monkeypatch.setenv("OPENLINE_DIR", str(tmp_path))
-    monkeypatch.setenv("LANG", "C.UTF-8")
-    monkeypatch.setenv("COLUMNS", "80")
-    for name in ("OPENLINE_LANG", "OPENLINE_LANGUAGE", "OPENLINE_KEY_FILE", "LC_ALL"):
-        monkeypatch.delenv(name, raising=False)
-    with Answering(pair, "a", tmp_path) as answering:
+    """Post "a" answers to commands."""
+    with answered(pair, tmp_path, monkeypatch, columns=80) as answering:
         yield answering
-
-
-def openline(*arguments: object) -> int:
-    """Run one command line; the exit code."""
-    return cli.run([str(argument) for argument in arguments])
-
-
-def said(capsys: Captured, *arguments: object) -> str:
-    """What a command that succeeds prints."""
-    capsys.readouterr()
-    assert openline(*arguments) == 0
-    return capsys.readouterr().out
 
 
 def type_in(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:

@@ -7,18 +7,16 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from openline import cli, i18n
 from openline.core.precedence import Precedence
-from openline.inputs import CommentDraft, SaveDraft
+from openline.inputs import CommentDraft, SaveDraft, Written
 from tests.answering import Answering
+from tests.command_line import Captured, answered, asked, openline, said
 from tests.drafting import content
 from tests.pair import LinePair
-
-Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -31,31 +29,9 @@ def pair() -> LinePair:
 
 @pytest.fixture(autouse=True)
 def running(pair: LinePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
-    """Post "a" answers in the directory that the commands find; English, 100 columns."""
-    monkeypatch.setenv("OPENLINE_DIR", str(tmp_path))
-    monkeypatch.setenv("LANG", "C.UTF-8")
-    monkeypatch.setenv("COLUMNS", "100")
-    for name in ("OPENLINE_LANG", "OPENLINE_LANGUAGE", "OPENLINE_KEY_FILE", "LC_ALL"):
-        monkeypatch.delenv(name, raising=False)
-    with Answering(pair, "a", tmp_path) as answering:
+    """Post "a" answers to commands."""
+    with answered(pair, tmp_path, monkeypatch) as answering:
         yield answering
-
-
-def openline(*arguments: object) -> int:
-    """Run one command line; the exit code."""
-    return cli.run([str(argument) for argument in arguments])
-
-
-def said(capsys: Captured, *arguments: object) -> str:
-    """What a command that succeeds prints."""
-    capsys.readouterr()
-    assert openline(*arguments) == 0
-    return capsys.readouterr().out
-
-
-def asked(capsys: Captured, *arguments: object) -> Any:
-    """The JSON that a command prints."""
-    return json.loads(said(capsys, *arguments, "--json"))
 
 
 def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -159,11 +135,17 @@ def test_who_was_faster_is_named_and_both_texts_are_kept(pair: LinePair, capsys:
     assert "- Are you there?" in said(capsys, "draft", "show", draft, "--since", 1)
 
 
+def saved(pair: LinePair, given: SaveDraft) -> str:
+    """Save a draft beside the command line; its id."""
+    made = pair.do("a", given)
+    assert isinstance(made, Written)
+    return made.draft
+
+
 def test_drafts_of_others_are_dropped_only_if_that_is_said(
     pair: LinePair, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = pair.do("a", SaveDraft(1, "desk-two", content("x")))
-    draft = made.draft  # type: ignore[attr-defined]
+    draft = saved(pair, SaveDraft(1, "desk-two", content("x")))
     assert openline("draft", "drop", draft, "--yes") == cli.EXIT_LOCAL
     type_in(monkeypatch, "no\n")
     assert openline("draft", "drop", draft, "--others") == cli.EXIT_LOCAL
@@ -187,8 +169,7 @@ def test_two_persons_are_asked_for_where_they_are_needed(pair: LinePair, capsys:
 def test_nothing_a_text_says_controls_the_terminal(
     pair: LinePair, capsys: Captured, language: str
 ) -> None:
-    draft = pair.do("a", SaveDraft(1, "desk-two", content("\x1b[2J\u202eon")))
-    name = draft.draft  # type: ignore[attr-defined]
+    name = saved(pair, SaveDraft(1, "desk-two", content("\x1b[2J\u202eon")))
     pair.do("a", CommentDraft(name, "desk-two", "\x1b[2J\u202ecomment"))
     pair.do("a", SaveDraft(1, "desk-two", content("\x1b[2J\u202etwo", subject="\x1b"), name, 1))
     for arguments in (("draft", "list"), ("draft", "show", name)):

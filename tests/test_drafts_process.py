@@ -123,13 +123,18 @@ def test_a_post_killed_in_a_release_has_one_message_once_it_is_asked_again(
     assert sorted(far.texts()) == sorted(sent(near)) == [f"text {n}" for n in range(5)]
 
 
+def start_with_two(post: Process) -> None:
+    """Start a post whose configuration wants two persons for FLASH."""
+    with (post.directory / "post.toml").open("a", encoding="utf-8") as file:
+        file.write('[release]\ntwo_persons = ["FLASH"]\n')
+    post.start()
+
+
 def test_two_persons_are_needed_where_the_configuration_says_so(
     pair: tuple[Process, Process],
 ) -> None:
     near, _ = pair
-    with (near.directory / "post.toml").open("a", encoding="utf-8") as file:
-        file.write('[release]\ntwo_persons = ["FLASH"]\n')
-    near.start()
+    start_with_two(near)
     refused = ask(near, "send", line="other", text="x", precedence="FLASH")
     assert refused["error"]["code"] == "release.two_persons"
     seen = handed(near, "x", precedence="FLASH")
@@ -142,9 +147,7 @@ def test_a_drafter_writes_a_releaser_releases_and_the_message_names_both(
     pair: tuple[Process, Process],
 ) -> None:
     near, _ = pair
-    with (near.directory / "post.toml").open("a", encoding="utf-8") as file:
-        file.write('[release]\ntwo_persons = ["FLASH"]\n')
-    near.start()
+    start_with_two(near)
     tokens = {}
     for name, role in (("drafter", "drafter"), ("desk-one", "releaser"), ("duty", "duty")):
         near.call("person_add", name=name, roles=[role])

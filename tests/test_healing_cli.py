@@ -13,10 +13,9 @@ import pytest
 from openline import cli, i18n
 from openline.inputs import ClearAlarm, HealAsk
 from tests.answering import Answering
+from tests.command_line import Captured, answered
 from tests.healing import clear, give, lose_all, status, talk
 from tests.pair import LinePair
-
-Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -30,13 +29,8 @@ def pair() -> LinePair:
 
 @pytest.fixture(autouse=True)
 def running(pair: LinePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
-    """Post "a" answers in the directory that the commands find."""
-    monkeypatch.setenv("OPENLINE_DIR", str(tmp_path))
-    monkeypatch.setenv("LANG", "C.UTF-8")
-    monkeypatch.setenv("COLUMNS", "100")
-    for name in ("OPENLINE_LANG", "LC_ALL"):
-        monkeypatch.delenv(name, raising=False)
-    with Answering(pair, "a", tmp_path) as answering:
+    """Post "a" answers to commands."""
+    with answered(pair, tmp_path, monkeypatch) as answering:
         yield answering
 
 

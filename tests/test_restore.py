@@ -269,7 +269,9 @@ def serials(store: MemoryStore, side: int) -> set[str]:
 class Theft:
     """A thief speaks to b with the kit of a, while a is away; then a returns."""
 
-    def __init__(self, *, tape: bool, rekeys: bool, restarted: bool) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, tape: bool, rekeys: bool, restarted: bool
+    ) -> None:
         self.world = world = World(tape=tape)
         kit = backup.collect(world.stores["a"])
         world.say("a", "a secret of a")
@@ -282,7 +284,7 @@ class Theft:
         world.stores["a"].commit(kit.batch("thief", world.now))
         world.posts["a"] = world._post("a")
         if not rekeys:
-            forgo_rekeys(world.posts["a"])
+            forgo_rekeys(world.posts["a"], monkeypatch)
         world.up("a")
         world.up("b")
         world.live()
@@ -302,11 +304,9 @@ class Theft:
         world.live()
 
 
-def forgo_rekeys(post: Post) -> None:
+def forgo_rekeys(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thief who makes no root with us, so that we have none that the true party lacks."""
-    lane = post._lanes[1]
-    lane._rekeying.work = lambda now: None  # type: ignore[method-assign]
-    lane.seal.answer = lambda offer, now: None  # type: ignore[method-assign]
+    monkeypatch.setattr(post._lanes[1]._rekeying, "work", lambda now: None)
 
 
 @pytest.fixture(
@@ -319,10 +319,10 @@ def forgo_rekeys(post: Post) -> None:
         )
     ),
 )
-def theft(request: pytest.FixtureRequest) -> Theft:
+def theft(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Theft:
     """A thief of any manner, and the true party alive all the time or started anew."""
     tape, rekeys, restarted = request.param
-    return Theft(tape=tape, rekeys=rekeys, restarted=restarted)
+    return Theft(monkeypatch, tape=tape, rekeys=rekeys, restarted=restarted)
 
 
 def test_a_thief_with_the_kit_gets_no_history_and_both_sides_are_alarmed(theft: Theft) -> None:
