@@ -31,17 +31,20 @@ class Hostile:
     """A server that gives the same answer to every request of a kind, whatever it says."""
 
     def __init__(self, stream: bytes, poll: bytes, rest: bytes = EMPTY_OK) -> None:
-        self.answers = {"stream": stream, "poll": poll, "rest": rest}
-        self.asked = {"stream": 0, "poll": 0, "rest": 0}
+        self.answers = {"stream": stream, "poll": poll, "deposit": rest, "rest": rest}
+        self.asked = dict.fromkeys(self.answers, 0)
         self.elsewhere = 0
+        self.connected = 0
         self._changed = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer until the other side closes, or the answer is one that ends the connection."""
+        self.connected += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 line = head.split(b"\r\n")[0]
-                kind = "stream" if b"/stream" in line else "poll" if b"?wait" in line else "rest"
+                kinds = {b"/stream": "stream", b"?wait": "poll", b"POST": "deposit"}
+                kind = next((kinds[part] for part in kinds if part in line), "rest")
                 self.asked[kind] += 1
                 self._changed.set()
                 writer.write(self.answers[kind])
@@ -52,6 +55,8 @@ class Hostile:
             return
         finally:
             writer.close()
+            self.connected -= 1
+            self._changed.set()
 
     async def trap(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Count who was sent here by a redirect."""
@@ -119,6 +124,28 @@ def test_a_403_that_is_not_the_relays_costs_no_token() -> None:
     play(Hostile(forbidden, forbidden, forbidden), scene)
 
 
+def test_a_bearer_stopped_while_it_pauses_leaves_no_connection() -> None:
+    """It has deposited in one mailbox; in the other the relay has just answered nonsense."""
+
+    async def scene(relay: Hostile, url: str) -> None:
+        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        relay.answers["deposit"] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+        end = End(RelayBearer(Relay(url), lambda: boxes, NoTokens()))
+        end.start()
+        await end.port.until(lambda: end.port.is_up)
+        end.port.send(b"datagram", recovery=True)
+        await relay.until(lambda: relay.asked["deposit"] == 1)
+        relay.answers["deposit"] = b"\x00" * 1_000
+        end.port.send(b"datagram")
+        await end.port.until(lambda: not end.port.is_up)
+        await asyncio.sleep(0.05)
+        assert end.running
+        await end.stop()
+        await relay.until(lambda: relay.connected == 0)
+
+    play(Hostile(NO_STREAM, EMPTY_OK), scene)
+
+
 def test_a_redirect_is_not_followed() -> None:
     """Neither by a stream nor by a request: the relay does not say where we connect to."""
 
@@ -131,7 +158,9 @@ def test_a_redirect_is_not_followed() -> None:
             relay.answers[kind] = location + b"Content-Length: 0\r\n\r\n"
         end = End(RelayBearer(Relay(url), lambda: boxes, NoTokens()))
         end.start()
-        await relay.until(lambda: min(relay.asked.values()) >= 2)
+        await relay.until(
+            lambda: all(relay.asked[kind] >= 2 for kind in ("stream", "poll", "rest"))
+        )
         assert relay.elsewhere == 0
         assert not end.port.is_up
         await end.stop()

@@ -126,30 +126,28 @@ class RelayBearer:
         door, silent_s, backoff_s = Door(port), SILENT_S, BACKOFF_S_MIN
         reach = Reach(*self._relay.first_hop, self.profile)
         passage: _Passage | None = None
-        while True:
-            lost_s = loop.time()
-            try:
+        try:
+            while True:
+                lost_s = loop.time()
                 with closing(await reach.connected(door.down)) as probe:
                     reset_at_close(probe)
-            finally:
                 if passage is not None:
                     await passage.close()
-            # A wire that lets us in at once is slow, not dead.
-            slow = passage is not None and loop.time() - lost_s < SILENT_S
-            silent_s = min(2 * silent_s, REQUEST_S) if slow else SILENT_S
-            silent_s = max(silent_s, ROUND_TRIPS * reach.rtt_s)
-            passage = _Passage(self._relay, tls, self._mailboxes, self._tokens, door, silent_s)
-            began_s = loop.time()
-            try:
+                # A wire that lets us in at once is slow, not dead.
+                slow = passage is not None and loop.time() - lost_s < SILENT_S
+                silent_s = min(2 * silent_s, REQUEST_S) if slow else SILENT_S
+                silent_s = max(silent_s, ROUND_TRIPS * reach.rtt_s)
+                passage = _Passage(self._relay, tls, self._mailboxes, self._tokens, door, silent_s)
+                began_s = loop.time()
                 await passage.carry()
-            except BaseException:
+                if loop.time() - began_s > BACKOFF_S_MAX:
+                    backoff_s = BACKOFF_S_MIN
+                else:
+                    await asyncio.sleep(backoff_s)
+                    backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
+        finally:
+            if passage is not None:
                 await passage.close()
-                raise
-            if loop.time() - began_s > BACKOFF_S_MAX:
-                backoff_s = BACKOFF_S_MIN
-            else:
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
 
 
 class _Passage:
