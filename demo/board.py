@@ -17,8 +17,8 @@ from typing import Any
 
 from openline import clock
 from openline.errors import LocalError
+from openline.link import Event
 
-from .link import Event
 from .script import Said
 
 STAGES = ("released", "sent", "held", "arrived", "delivered", "opened", "shown", "holding")

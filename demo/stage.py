@@ -24,9 +24,9 @@ from typing import Any, Self
 from openline import clock
 from openline.config import CONFIG_FILE
 from openline.errors import LocalError
+from openline.link import Event, Link
 
 from .board import PATIENCE_S, Board, Message
-from .link import Event, Link
 from .processes import Child, Failed, python, run, together
 from .script import Said
 
@@ -82,8 +82,8 @@ class Post:
         """Start the daemon and watch it; the address it listens at, "" if it does not."""
         self._stage.show("openline " + " ".join(self._serve))
         ready = await self.child.start()
-        self._link = Link(self._hear)
-        await self._link.open(self._stage.directory / self.name)
+        self._link = await Link(self._stage.directory / self.name, self._hear).open()
+        await self._link.call("watch")
         self._watch = asyncio.create_task(self._keep_watch())
         return str(ready.get("listen") or "")
 

@@ -1,22 +1,16 @@
 """The desk as a process: its listener, its end, and nothing else.
 
-Theory of operation: uvicorn serves the pages over one socket until SIGTERM or SIGINT; open event
+Theory of operation: the pages are served over one socket until SIGTERM or SIGINT; open event
 streams are ended first, or they would hold the end up. The log holds no address and no page.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import uvicorn
-
 from ..errors import LocalError
+from ..serving import Server, configured, listener, url
 from .app import Desk
 
 KEEP_ALIVE_S = 60
@@ -29,66 +23,23 @@ async def serve(
 ) -> None:
     """Serve the desk of the post in `directory` until told to stop; `ready` is called with its
     origin. Port 0 takes a free one. Raises LocalError("desk.listen")."""
-    listening = _listening(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    origin = origin or f"http://{shown}:{listening.getsockname()[1]}"
-    desk = Desk(directory, origin)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    config = uvicorn.Config(
+    try:
+        listening = listener(host, port)
+    except OSError as error:
+        address = f"{host}:{port}"
+        raise LocalError("desk.listen", address=address, reason=error.strerror or "") from None
+    here = origin or url("http", host, listening)
+    desk = Desk(directory, here)
+    config = configured(
         desk.app,
         http="h11",
         ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
     )
     try:
-        await _Server(config, lambda: ready(origin)).serve(sockets=[listening])
+        with listening:
+            await Server(config, lambda: ready(here), lambda: None).serve(sockets=[listening])
     finally:
         await desk.asking.close()
-        listening.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server with our own signals: a stop that was asked for ends with exit status 0."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections, then say so."""
-        await super().startup(sockets)
-        self._ready()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGTERM and SIGINT while the server runs."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        address = f"{host}:{port}"
-        raise LocalError("desk.listen", address=address, reason=error.strerror or "") from None
-    return listening

@@ -5,9 +5,8 @@ one thread owns the store. A line of JSON on stdout says that it listens; the lo
 lines of counts. SIGTERM and SIGINT send waiting takers away, let requests under way finish, and
 close the store; SIGKILL loses nothing that was answered with 201.
 
-uvicorn's own loggers are kept at ERROR: at INFO they would write mailbox names. A connection that
-sends no whole request in time is dropped (`PromptProtocol`), and one whose peer stops reading is
-ended by the kernel (TCP_USER_TIMEOUT).
+A connection that sends no whole request in time is dropped (`PromptProtocol`), and one whose peer
+stops reading is ended by the kernel (TCP_USER_TIMEOUT).
 
 Help and complaints are in the language of the operator, by the same catalogues as the post's.
 
@@ -19,14 +18,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import os
 import resource
-import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +33,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from openline import clock
 from openline.errors import LocalError, OpenlineError
 from openline.i18n import Catalogue
+from openline.serving import Server, configured, listener, url
 from openline.usage import Group, check_language, perform, words_for
 
 from .interface import ACK_BYTES_MAX, WAITERS_MAX, Interface
@@ -69,6 +66,17 @@ STOP_S = 5
 QUIET_S, QUIET_REPEAT_S = 60, 20
 """Seconds after which the kernel asks a quiet peer whether it is there, and until it gives it up.
 Takers ping their streams more often; pings of ours would be repeated into every wire that died."""
+
+SOCKET_OPTIONS = [
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+]
+if hasattr(socket, "TCP_USER_TIMEOUT"):
+    SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS))
+if hasattr(socket, "TCP_KEEPIDLE"):
+    SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, QUIET_S))
+    SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, QUIET_REPEAT_S))
 
 
 class Listen(NamedTuple):
@@ -106,38 +114,6 @@ class PromptProtocol(H11Protocol):
         self.loop.call_later(KEEP_ALIVE_S, self._watch)
 
 
-class RelayServer(uvicorn.Server):
-    """uvicorn's server with our own signals: a stop that was asked for ends with exit status 0."""
-
-    def __init__(self, config: uvicorn.Config, interface: Interface, ready: str) -> None:
-        super().__init__(config)
-        self._interface = interface
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections, then say so on stdout."""
-        await super().startup(sockets)
-        click.echo(self._ready)
-        sys.stdout.flush()
-
-    def stop(self) -> None:
-        """Take no more, send waiting takers away, finish."""
-        self._interface.waiting.close()
-        self.should_exit = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGTERM and SIGINT while the server runs."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-
 async def serve(store: MailboxStore, listen: Listen) -> None:
     """Serve `store` until stopped by a signal, then close it. OSError if the address cannot be
     had.
@@ -146,10 +122,12 @@ async def serve(store: MailboxStore, listen: Listen) -> None:
     asyncio.get_running_loop().set_exception_handler(_log_fault)
     keeping = asyncio.create_task(_keep_house(store, interface))
     try:
-        with _listener(listen) as listener:
-            ready = json.dumps({"listening": _url(listen, listener)})
-            server = RelayServer(_config(interface, listen), interface, ready)
-            await server.serve(sockets=[listener])
+        with listener(listen.host, listen.port, SOCKET_OPTIONS) as listening:
+            scheme = "https" if listen.tls_cert else "http"
+            ready = json.dumps({"listening": url(scheme, listen.host, listening)})
+            config = _config(interface, listen)
+            server = Server(config, lambda: _say(ready), interface.waiting.close)
+            await server.serve(sockets=[listening])
     finally:
         keeping.cancel()
         with suppress(asyncio.CancelledError):
@@ -185,19 +163,17 @@ def _log(event: str, **values: object) -> None:
     click.echo(json.dumps({"event": event, "wall_s": clock.now().wall_s, **values}), err=True)
 
 
+def _say(line: str) -> None:
+    """One line on stdout, at once."""
+    click.echo(line)
+    sys.stdout.flush()
+
+
 def _config(interface: Interface, listen: Listen) -> uvicorn.Config:
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return uvicorn.Config(
+    return configured(
         interface.app,
         http=PromptProtocol,
         ws="websockets-sansio",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
         date_header=False,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,
@@ -208,33 +184,6 @@ def _config(interface: Interface, listen: Listen) -> uvicorn.Config:
         ssl_certfile=listen.tls_cert,
         ssl_keyfile=listen.tls_key,
     )
-
-
-def _url(listen: Listen, listener: socket.socket) -> str:
-    scheme = "https" if listen.tls_cert else "http"
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    return f"{scheme}://{host}:{listener.getsockname()[1]}"
-
-
-def _listener(listen: Listen) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What is set here is inherited by every connection accepted.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, QUIET_S)
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, QUIET_REPEAT_S)
-        listener.bind((listen.host, listen.port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 class Carried(NamedTuple):

@@ -1,0 +1,94 @@
+"""Serving pages or an interface over HTTP: what the desk and the relay set alike in uvicorn.
+
+Theory of operation: the socket is opened by us, so that its address is known and a failure has a
+name; the server says when it accepts; SIGTERM and SIGINT end it with exit status 0. uvicorn's own
+loggers are kept at ERROR: at INFO they would write addresses and paths. What is served, and how
+slow or numerous its callers may be, is said by whoever serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets")
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with our own signals. `ready` is called when it accepts connections,
+    `ending` when it is told to stop, before requests under way are waited for.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._ending = ending
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections, then say so."""
+        await super().startup(sockets)
+        self._ready()
+
+    def stop(self, number: int) -> None:
+        """Take no more and finish, because of a signal; a second SIGINT does not wait."""
+        self._ending()
+        self.handle_exit(number, None)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT while the server runs."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop, number)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+def configured(app: Any, **more: Any) -> uvicorn.Config:
+    """uvicorn's configuration for an ASGI application; `more` are its own settings."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        **more,
+    )
+
+
+def listener(host: str, port: int, options: Sequence[tuple[int, int, int]] = ()) -> socket.socket:
+    """A bound socket, which every connection inherits `options` (level, name, value) from. Port 0
+    takes a free one. OSError if the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        for option in ((socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), *options):
+            made.setsockopt(*option)
+        made.bind((host, port))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def url(scheme: str, host: str, listening: socket.socket) -> str:
+    """Where a bound socket is found, as a URL without a path."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}:{listening.getsockname()[1]}"
