@@ -22,6 +22,7 @@ FAILED_ONCE = {
     1723: "who was told only once, and too soon, that it was put back never began anew",
     2022: "an author whose newest BEGIN was held on a branch left never began again",
     2477: "an old OFFER was answered, the one that counted ignored, and the alarm rang for an hour",
+    3903: "a hostile author on a forged path was told what we hold each minute for days",
 }
 """Seeds that found something when the code was younger, and what it was. (Those of the simulator's
 first version meant other worlds; what they found is told in the tests of the line and of

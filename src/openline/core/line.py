@@ -44,7 +44,7 @@ from .transcript import (
 )
 
 _PATIENCE_MS = 60_000
-_GAP_WAIT_MS_MAX = 3_600_000
+_ASK_WAIT_MS_MAX = 3_600_000
 _ANSWERS_MAX = 64
 
 
@@ -108,7 +108,7 @@ class Line:
         self._unheard = 0  # the number of our latest BEGIN, until it is known to be held
         self._gap: tuple[int, int] | None = None
         """The number before the gap, and until when to wait for it to be mended (R22)."""
-        self._gap_wait_ms = _PATIENCE_MS
+        self._asked, self._ask_wait_ms = 0, _PATIENCE_MS  # what we held then, and the pace (R22)
         self._floor, self._ends_with_begin = -1, False
         if saved is not None:
             self._load(json.loads(saved))
@@ -250,7 +250,7 @@ class Line:
         if not self.reception.waiting:
             self._gap = None
         elif self._gap is None or self._gap[0] != before:
-            self._gap, self._gap_wait_ms = (before, now.mono_ms + _PATIENCE_MS), _PATIENCE_MS
+            self._gap = before, now.mono_ms + _PATIENCE_MS
 
     def _begun_there(self, record: Record, now: Now) -> None:
         """R23: what the other side says it holds of ours, against what it had acknowledged."""
@@ -269,9 +269,11 @@ class Line:
             (self._begin if fresh else self._ask_begin)(now)
 
     def _ask_begin(self, now: Now) -> None:
-        """R22: say what we hold, that the author begins anew; unless that is still on its way."""
-        said = now.mono_ms - self._begun_ms < _PATIENCE_MS
-        if not said and not self._unheard:
+        """R22: say what we hold, that the author begins anew; more seldom if it changes nothing."""
+        if self._asked != self.reception.contiguous:
+            self._asked, self._ask_wait_ms = self.reception.contiguous, _PATIENCE_MS
+        if now.mono_ms - self._begun_ms >= self._ask_wait_ms and not self._unheard:
+            self._ask_wait_ms = min(2 * self._ask_wait_ms, _ASK_WAIT_MS_MAX)
             self._begin(now)
 
     def _begin_anew(self, now: Now) -> None:
@@ -326,11 +328,10 @@ class Line:
         self.events.append((name, values))
 
     def tick(self, now: Now) -> None:
-        """A gap that stays makes us begin, ever more seldom, and so say what we hold (R22)."""
+        """A gap that stays makes us begin, and so say what we hold (R22)."""
         if self._gap is not None and now.mono_ms >= self._gap[1]:
-            self._gap_wait_ms = min(2 * self._gap_wait_ms, _GAP_WAIT_MS_MAX)
-            self._gap = (self._gap[0], now.mono_ms + self._gap_wait_ms)
             self._ask_begin(now)
+            self._gap = self._gap[0], now.mono_ms + self._ask_wait_ms
         if self._again_ms is not None and now.mono_ms >= self._again_ms:
             self._begin(now)
 

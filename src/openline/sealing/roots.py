@@ -98,12 +98,11 @@ class Roots:
 
     def age(self, running_s: int) -> None:
         """Delete what was superseded long ago (R13)."""
-        kept = [
+        self.later = [
             r
             for r in self.later
             if r.superseded_s is None or running_s - r.superseded_s < limits.KEEP_S
         ]
-        self.later = kept[: limits.ROOTS_MAX]
 
     def continuity(self, ephemeral: bytes) -> bytes:
         """What an opening says to prove that we are no restored backup, by a root both have."""
