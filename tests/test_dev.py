@@ -97,7 +97,7 @@ def copy(tmp_path: Path) -> Copy:
     for name in ("cat", "cp", "mkdir", "rm", "sh"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
     fakes = {"fake-python": PYTHON, "bin/apt-get": APT}
-    fakes |= {f"bin/{program}": PYTHON for program in ("strace", "spin", "cc")}
+    fakes |= {f"bin/{program}": PYTHON for program in ("strace", "spin", "cc", "chromium")}
     for path, script in fakes.items():
         (tmp_path / path).write_text(script)
         (tmp_path / path).chmod(0o755)
@@ -190,8 +190,22 @@ def test_a_system_package_it_cannot_add_is_named(copy: Copy) -> None:
     assert "sudo apt-get install strace" in ended.stderr
     assert copy.log()[-1] == "python -m pytest -n 2"
     tried = [line for line in copy.log() if line.startswith("apt-get")]
-    install = "apt-get install -qq strace"
-    assert tried == ([install, "apt-get update -qq", install] if os.geteuid() == 0 else [])
+    fetch = "apt-get install -qq --download-only strace"
+    assert tried == ([fetch, "apt-get update -qq"] if os.geteuid() == 0 else [])
+
+
+def test_a_browser_is_added_for_tests_apart_from_the_rest_and_never_for_the_demo(
+    copy: Copy,
+) -> None:
+    (copy.root / "bin" / "chromium").unlink()
+    copy.run("demo")
+    assert not [line for line in copy.log() if line.startswith("apt-get")]
+    ended = copy.run("test")
+    assert "sudo apt-get install chromium fonts-noto-core" in ended.stderr
+    assert copy.log()[-1] == "python -m pytest -n 2"
+    (copy.root / "bin" / "google-chrome").symlink_to(copy.root / "bin" / "strace")
+    assert "apt-get" not in copy.run("test").stderr
+    assert copy.log() == ["python -m pytest -n 2"]
 
 
 def test_the_model_needs_spin_and_no_environment(copy: Copy) -> None:

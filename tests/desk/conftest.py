@@ -1,4 +1,4 @@
-"""One desk for the tests of a module."""
+"""One desk for the tests of a module, and a browser for those that want one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from . import browser
 from .scene import Scene
 
 
@@ -19,3 +21,15 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A real browser; the test is skipped aloud where there is none."""
+    if not browser.program():
+        pytest.skip(browser.MISSING)
+    # No wider than a module: while playwright runs, this thread can run no other event loop.
+    with sync_playwright() as playwright:
+        found = browser.launch(playwright)
+        yield found
+        found.close()
