@@ -16,12 +16,12 @@ def test_a_text_waits_until_it_is_opened() -> None:
     pair.say("a", "second", Precedence.FLASH)
     pair.say("b", "ours waits for them")
     pair.flow()
-    found = waiting(pair.stores["b"])
+    found = waiting(pair.stores["b"], pair.posts["b"])
     assert [each["precedence"] for each in found["messages"]] == ["FLASH", "ROUTINE"]
     pair.do("b", Receive(1, "duty", receipts.DELIVERED, first))
-    assert len(waiting(pair.stores["b"], found["after"])["messages"]) == 2
+    assert len(waiting(pair.stores["b"], pair.posts["b"], found["after"])["messages"]) == 2
     pair.do("b", Receive(1, "duty", receipts.OPENED, first))
-    left = waiting(pair.stores["b"], found["after"])
+    left = waiting(pair.stores["b"], pair.posts["b"], found["after"])
     assert [each["precedence"] for each in left["messages"]] == ["FLASH"]
 
 
@@ -30,8 +30,8 @@ def test_what_was_handled_long_ago_is_not_looked_at_again() -> None:
     serial = pair.say("a", "one")
     pair.flow()
     pair.do("b", Receive(1, "duty", receipts.OPENED, serial))
-    nothing = waiting(pair.stores["b"])
+    nothing = waiting(pair.stores["b"], pair.posts["b"])
     assert nothing["messages"] == []
     pair.say("a", "two")
     pair.flow()
-    assert len(waiting(pair.stores["b"], nothing["after"])["messages"]) == 1
+    assert len(waiting(pair.stores["b"], pair.posts["b"], nothing["after"])["messages"]) == 1

@@ -1,7 +1,9 @@
-"""Who drafted and who released each message of ours, as our own people may see it.
+"""Who drafted and who released each message of ours, and who said what of each of theirs, as our
+own people may see it.
 
 Theory of operation: these are marks on the record (store.base.Mark) of kinds that no wire carries:
-one of DRAFTED for each writer, one of RELEASED. A mark holds numbers only, so people stand in one
+one of DRAFTED for each writer, one of RELEASED; on a text of theirs one of RECEIVED for each thing
+that was said of it. A mark holds numbers only, so people stand in one
 table of the post, and a mark names their places in it. Nothing of this leaves the post: towards the
 other side the post has spoken, not a person.
 """
@@ -14,14 +16,17 @@ from typing import Any
 
 from . import display, dtg
 from .core.events import Now, Serial
-from .inputs import Release
-from .store.base import OURS, Batch, Mark
+from .inputs import Receive, Release
+from .store.base import OURS, THEIRS, Batch, Mark
 
 DRAFTED = 256
 """Mark.kind: `by_number` wrote what was released, at `wall_s`. Kinds on the wire end at 255."""
 RELEASED = 257
 """Mark.kind: `by_number` released it at `wall_s`; `by_incarnation` is 1 if who wrote the text that
 was released is who released it, so that nobody else has seen it."""
+
+RECEIVED = 258
+"""Mark.kind: `by_number` said at `wall_s` what a receipt of kind `by_incarnation` says."""
 
 STATE = "actors"
 """The name of the table in the state of line 0."""
@@ -49,6 +54,18 @@ class Authorship:
                 batch.marks.append(Mark(*place, DRAFTED, reviewed.written_s, None, by))
         by = self._place(batch, given.actor)
         batch.marks.append(Mark(*place, RELEASED, now.wall_s, None, by, alone))
+
+    def note_receipt(self, batch: Batch, given: Receive, now: Now) -> None:
+        """Mark a text of theirs of which somebody says something in this step."""
+        place = (given.line, THEIRS, given.serial.number, given.serial.incarnation)
+        by = self._place(batch, given.actor)
+        batch.marks.append(Mark(*place, RECEIVED, now.wall_s, given.due_s, by, given.kind))
+
+    def by_whom(self, marks: Sequence[Mark], receipt: Mark) -> str | None:
+        """Who of ours said what a receipt among these marks says; None if it is not known."""
+        said = [m for m in marks if (m.kind, m.by_incarnation) == (RECEIVED, receipt.kind)]
+        at_once = [mark for mark in said if mark.wall_s == receipt.wall_s]
+        return self._actors[(at_once or said)[-1].by_number] if said else None
 
     def _place(self, batch: Batch, actor: str) -> int:
         if actor not in self._actors:

@@ -129,6 +129,10 @@ class Drafts:
         found = (draft for draft in self._of.values() if draft.line == line)
         return sorted(found, key=lambda draft: draft.changed_s)
 
+    def in_review(self) -> list[Draft]:
+        """The drafts that wait for a releaser, on all lines."""
+        return [draft for draft in self._of.values() if draft.state is State.REVIEW]
+
     # -- writing ------------------------------------------------------------------------------
 
     def _save(self, given: SaveDraft, now: Now) -> Written | LocalError:

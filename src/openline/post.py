@@ -50,6 +50,7 @@ from .inputs import (
 )
 from .lane import Lane
 from .people import People
+from .replies import Replies
 from .sealing.keys import Entropy, Identity
 from .status import Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Audit, Batch, Store
@@ -84,6 +85,7 @@ class Post:
         """What nobody may release who wrote it."""
         self.people = People(entropy)
         self.people.load(store.state(0), now)
+        self.replies = Replies(store, self.label, self.named)
         for number in store.lines():
             self._load(number, now)
         self._follow()
@@ -264,6 +266,7 @@ class Post:
     def _receive(self, given: Receive, now: Now) -> object:
         serial = self._speaking(given.line).receive(given, now)
         if serial is not None:
+            self.authorship.note_receipt(self._batch, given, now)
             self._audit(
                 now,
                 given.actor,

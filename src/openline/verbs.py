@@ -234,8 +234,8 @@ def _status(_store: Store, post: views.PostFace, _args: Args, now: Now) -> Any:
     return views.status(post, now)
 
 
-def _waiting(store: Store, _post: views.PostFace, args: Args, _now: Now) -> Any:
-    return waiting(store, _count(args, "after", 0))
+def _waiting(store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
+    return waiting(store, post, _count(args, "after", 0))
 
 
 def _healing(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:

@@ -29,6 +29,7 @@ from .errors import LocalError
 from .healing import shown
 from .people import People
 from .reading import PAGE, reading_order
+from .replies import Replies
 from .sealing.openings import VERSION
 from .status import KIND_NAMES, Comparison, LineStatus
 from .store.base import CHAINED, FORKED, OURS, THEIRS, AuditEntry, Mark, Row, Store
@@ -70,6 +71,9 @@ class PostFace(Protocol):
 
     two_persons: frozenset[Precedence]
     """What nobody may release who wrote it."""
+
+    replies: Replies
+    """What is to be answered, and when."""
 
     @property
     def drafts(self) -> Drafts:
@@ -186,7 +190,11 @@ def _standing(row: Row) -> str:
 def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int = 0) -> View:
     """One record for people: the one place where it is decided what a reader gets of it."""
     record = decode_record(row.record)
-    seen = [_mark(mark) for mark in marks if mark.kind in receipts.RECEIPTS]
+    seen = [
+        {**_mark(mark), "actor": context.authorship.by_whom(marks, mark)}
+        for mark in marks
+        if mark.kind in receipts.RECEIPTS
+    ]
     restored = shown.restored(marks)
     return {
         "type": "message",
