@@ -9,7 +9,7 @@ import pytest
 
 from openline import views
 from openline.core import limits, receipts
-from openline.core.envelope import Frame, FrameType, Refusal, varint
+from openline.core.envelope import Ack, Frame, FrameType, Refusal, varint
 from openline.core.events import Serial
 from openline.core.inbound import Begin
 from openline.core.precedence import Precedence
@@ -124,6 +124,22 @@ def test_losses_told_without_end_stay_within_bounds(
         path.append(Segment(*serial))
     assert len(pair.posts["a"].status(1, pair.now).lost) <= 51
     assert disk_bytes(pair) < 64 * 1024
+    still_carries(pair)
+
+
+def test_who_goes_on_from_a_beginning_nobody_heard_is_told_ever_more_seldom(
+    pair: LinePair, mutant: Mutant
+) -> None:
+    before = kinds(pair, receipts.BEGIN)
+    unknown = raw_record(0x123456, mutant.last.number + 1)
+    for _ in range(3 * 60):
+        mutant.send(unknown)
+        told = lane(pair).line
+        ack = Ack(told.branch[-1].incarnation, told.number, ())
+        mutant.send(Frame(FrameType.ACK, ack.encode()))
+        mutant.pass_time(60_000)
+    # After 0, 1, 3, 7, 15, 31, 63 and 123 minutes; and then each hour.
+    assert 7 <= kinds(pair, receipts.BEGIN) - before <= 9
     still_carries(pair)
 
 
