@@ -24,12 +24,15 @@ from playwright.sync_api import (
     Page,
     Playwright,
     Response,
+    expect,
 )
 
 PROGRAMS = ("chromium", "google-chrome")
 MISSING = "no browser here; to run this test too, type: sudo apt-get install chromium"
 PATIENCE_MS = 60_000
 """How long a window waits for anything: this machine may be busy with something else."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 _PAGE_ANSWERS = "Failed to load resource"
 """How the console begins to speak of an answer of 400 and above; `_answered` decides on those."""
@@ -82,8 +85,8 @@ class Watch:
     def judge(self) -> None:
         """AssertionError if anything was asked elsewhere, or complained of."""
         elsewhere = [url for url in self.requests if not url.startswith(self._origin + "/")]
-        assert elsewhere == []
-        assert self.complaints == []
+        assert not elsewhere, f"asked elsewhere: {elsewhere}"
+        assert not self.complaints, f"complained: {self.complaints}"
 
 
 @contextmanager

@@ -65,6 +65,9 @@ def test_what_was_said_of_a_message_reaches_the_other_side(scene: Scene) -> None
     page = f"/line/1/theirs/{serial}"
     with scene.browser("duty") as browser:
         assert "data-flash" in browser.get("/").text
+        assert scene.there(serial) == []
+        browser.get("/line/1")
+        until(lambda: scene.there(serial) == ["delivered"])
         for kind, more in (("opened", {}), ("shown", {}), ("holding", {"due": "+2h"})):
             assert browser.post(page, data={"kind": kind, **more}).status_code == 303
         until(lambda: {"opened", "shown", "holding"} <= {*scene.there(serial)})

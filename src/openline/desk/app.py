@@ -311,7 +311,9 @@ class Desk:
 
     async def _line(self, request: Request, reader: Reader) -> Response:
         label = await self.label(request, reader)
-        found = await self.asking.call("inbox", reader.token, line=label, limit=LISTED)
+        # What a duty officer has listed stands before the watch, and the other side is told so.
+        seen = "receive" in reader.rights
+        found = await self.asking.call("inbox", reader.token, line=label, limit=LISTED, seen=seen)
         values = {
             "line": request.path_params["line"],
             "label": label,

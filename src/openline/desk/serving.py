@@ -23,8 +23,10 @@ async def serve(
 ) -> None:
     """Serve the desk of the post in `directory` until told to stop; `ready` is called with its
     origin. Port 0 takes a free one. Raises LocalError("desk.listen")."""
+    # Such a name is this machine, whether or not its resolver knows it (RFC 6761).
+    bound = "127.0.0.1" if host.endswith(".localhost") else host
     try:
-        listening = listener(host, port)
+        listening = listener(bound, port)
     except OSError as error:
         address = f"{host}:{port}"
         raise LocalError("desk.listen", address=address, reason=error.strerror or "") from None
