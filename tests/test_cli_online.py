@@ -311,6 +311,14 @@ def test_the_log_of_acts_is_listed_and_checked(pair: LinePair, capsys: Captured)
     assert found == {"entries": 3, "hash": entries[-1]["hash"]}
 
 
+def test_forms_of_address_are_set_shown_and_taken_back(capsys: Captured) -> None:
+    assert "Nobody has said" in said(capsys, "address", "other")
+    evil = "The\u202e Chairman"
+    assert "The\u27e8U+202E\u27e9 Chairman" in said(capsys, "address", "other", "--set", evil)
+    assert "Chairman" in said(capsys, "address", "other")
+    assert "Nobody has said" in said(capsys, "address", "other", "--set", "")
+
+
 def test_an_alarm_is_cleared_by_a_person(capsys: Captured) -> None:
     assert "cleared" in said(capsys, "clear-alarm", "other")
 

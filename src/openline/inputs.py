@@ -377,6 +377,15 @@ class SignedOut(NamedTuple):
     number: int
 
 
+class SetAddress(NamedTuple):
+    """Say how those at the other end of a line are to be addressed; "" takes it back. Result:
+    None."""
+
+    line: int
+    actor: str
+    text: str
+
+
 class Tick(NamedTuple):
     """Time has passed. Result: None."""
 
@@ -415,5 +424,6 @@ Input = (
     | SignIn
     | SignOut
     | SignOutAll
+    | SetAddress
     | Tick
 )

@@ -15,7 +15,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from . import backup, handover, pairing, tapes
+from . import addressing, backup, handover, pairing, tapes
 from .authorship import STATE as ACTORS
 from .authorship import Authorship, by_one
 from .bearers.base import Outgoing
@@ -46,6 +46,7 @@ from .inputs import (
     Release,
     Revoke,
     Rotate,
+    SetAddress,
     TryBearer,
 )
 from .lane import Lane
@@ -209,6 +210,7 @@ class Post:
             Rotate: self._rotate,
             BurnPages: self._burn_pages,
             AddTape: self._add_tape,
+            SetAddress: self._set_address,
             **self.people.takers,
             **self.drafts.takers,
         }
@@ -352,6 +354,11 @@ class Post:
         self.drafts.leave(lane.number, self._passages.after(lane.number, self._lanes))
         del self._lanes[lane.number]
         self._ended[lane.number] = _ended(lane.number, state, _ENDS[name])
+
+    def _set_address(self, given: SetAddress, now: Now) -> None:
+        name = addressing.blob(self.label(given.line))
+        self._batch.state[0, name] = addressing.encoded(given.text)
+        self._audit(now, given.actor, "address_set", line=given.line)
 
     # -- tape ---------------------------------------------------------------------------------
 

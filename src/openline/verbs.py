@@ -25,7 +25,8 @@ be left out where unique):
     anchors     line            audit [after] [limit]           voice line
     records     line            tape line                   waiting [after]
 
-Those about people stand in people_verbs.py, those about drafts in draft_verbs.py.
+Those about people stand in people_verbs.py, those about drafts in draft_verbs.py,
+those with which a desk reads in reading_verbs.py.
 
 Several lines bear one label after a card was rotated or a peer enrolled again: `line` means the one
 in charge; `record`, the number of one of them, may be given beside it to all but send, inbox, show
@@ -38,7 +39,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from . import draft_verbs, dtg, inputs, people_verbs, reading, tapes, views
+from . import draft_verbs, dtg, inputs, people_verbs, reading, reading_verbs, tapes, views
 from .arguments import Args
 from .arguments import count as _count
 from .arguments import get as _get
@@ -163,6 +164,7 @@ ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "tape_add": _tape_add,
     **people_verbs.ACTS,
     **draft_verbs.ACTS,
+    **reading_verbs.ACTS,
 }
 """Verbs that change the record: each makes one input for `Post.step`."""
 
@@ -308,6 +310,7 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "waiting": _waiting,
     **people_verbs.READINGS,
     **draft_verbs.READINGS,
+    **reading_verbs.READINGS,
 }
 """Verbs that only read."""
 

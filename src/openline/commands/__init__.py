@@ -21,6 +21,7 @@ COMMANDS = {
     "show": "reading",
     "transcript": "transcripts",
     "lines": "lines",
+    "address": "addresses",
     "status": "lines",
     "bearer": "bearers",
     "people": "people",
@@ -37,7 +38,7 @@ COMMANDS = {
 
 SECTIONS = {
     "section.begin": ("init", "card", "tape", "pair", "bearer", "people", "serve"),
-    "section.write": ("send", "draft", "receipt"),
+    "section.write": ("send", "draft", "receipt", "address"),
     "section.read": ("inbox", "show", "transcript"),
     "section.watch": ("desk", "status", "lines", "clear-alarm", "heal", "audit"),
     "section.keep": ("backup", "restore"),
