@@ -301,11 +301,15 @@ def test_who_signs_in_over_a_connection_is_who_the_token_says(tmp_path: Path) ->
         client = await desk.client()
         made = await client.call("sign_in", link=token.text)
         with pytest.raises(LocalError, match=r"control\.no_right"):
-            await client.call("send", line="other", text="as the Unix user")
-        request = {"id": 1, "verb": "send", "args": {"line": "other", "text": "as desk-two"}}
+            await client.call("draft_save", line="other", text="as the Unix user")
+        request = {"id": 1, "verb": "draft_save", "args": {"line": "other", "text": "as desk-two"}}
         for said, told in ((made["token"], "ok"), ("f" * 32, "error"), (7, "error")):
             client.writer.write(json.dumps({**request, "as": said}).encode() + b"\n")
             assert told in await client.hear()
+        request = {**request, "verb": "send", "as": made["token"]}
+        for proof, code in (("", "people.proof_needed"), (7, "control.malformed")):
+            client.writer.write(json.dumps({**request, "proof": proof}).encode() + b"\n")
+            assert (await client.hear())["error"]["code"] == code
 
     play(tmp_path, scene, roles=["duty"])
 

@@ -15,26 +15,30 @@ from typing import Any
 import pytest
 
 from tests import test_serve
+from tests.authenticator import Device
 from tests.test_serve import PATIENCE_S, Process, until
 
 pair = test_serve.pair
 RELEASERS = 8
 
 
-def ask(process: Process, verb: str, *, token: object = "", **args: object) -> dict[str, Any]:
+def ask(
+    process: Process, verb: str, *, token: object = "", proof: object = "", **args: object
+) -> dict[str, Any]:
     """The whole answer of the control socket to who has signed in, an error too."""
     with socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(PATIENCE_S)
         asking.connect(str(process.directory / "control.sock"))
-        asking.sendall(request(verb, token=token, **args))
+        asking.sendall(request(verb, token=token, proof=proof, **args))
         with asking.makefile("rb") as lines:
             answer: dict[str, Any] = json.loads(lines.readline())
             return answer
 
 
-def request(verb: str, *, token: object = "", **args: object) -> bytes:
+def request(verb: str, *, token: object = "", proof: object = "", **args: object) -> bytes:
     """A request as it goes over the socket."""
-    return json.dumps({"id": 1, "verb": verb, "args": args, "as": token}).encode() + b"\n"
+    said = {"id": 1, "verb": verb, "args": args, "as": token, "proof": proof}
+    return json.dumps(said).encode() + b"\n"
 
 
 def handed(process: Process, text: str, **more: object) -> dict[str, object]:
@@ -169,7 +173,25 @@ def test_a_drafter_writes_a_releaser_releases_and_the_message_names_both(
     assert refused("draft_drop", releaser, draft=written["draft"]) == "draft.not_yours"
     others = {"draft": written["draft"], "others": True}
     assert refused("draft_drop", drafter, **others) == "control.no_right"
-    serial = ask(near, "draft_release", token=releaser, **seen)["ok"]["serial"]
+    assert refused("draft_release", releaser, **seen) == "people.proof_needed"
+    device, touch = Device(), {"act": "draft_release", "about": seen}
+
+    def options(what: str, **more: object) -> dict[str, Any]:
+        said = {"what": what, "origin": device.origin, **more}
+        found: dict[str, Any] = ask(near, "passkey_ask", token=releaser, **said)["ok"]["options"]
+        return found
+
+    def touched() -> str:
+        answer = device.get(options("act", **touch))
+        token: str = ask(near, "prove", token=releaser, answer=answer, **touch)["ok"]["token"]
+        return token
+
+    made = {"answer": device.create(options("passkey_add")), "label": "blue"}
+    assert "ok" in ask(near, "passkey_add", token=releaser, **made)
+    unseen = ask(near, "draft_release", token=releaser, proof=touched(), **{**seen, "revision": 7})
+    assert unseen["error"]["code"] == "people.proof_needed"
+    proof = touched()
+    serial = ask(near, "draft_release", token=releaser, proof=proof, **seen)["ok"]["serial"]
     shown = ask(near, "show", token=releaser, line="other", side="ours", **serial)["ok"]
     told = shown["authorship"]
     assert (told["drafted_by"], told["released_by"]) == (["drafter"], "desk-one")

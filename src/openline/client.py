@@ -44,12 +44,13 @@ def _named(directory: Path) -> str:
 
 
 class Client:
-    """A connection to the daemon of one post, under a sign-in if a token is given. Raises
-    LocalError("post.not_running") if there is none.
+    """A connection to the daemon of one post, under a sign-in if a token is given, with a proof
+    that what is asked was confirmed if there is one. Raises LocalError("post.not_running") if
+    there is no daemon.
     """
 
-    def __init__(self, directory: Path, token: str = "") -> None:
-        self._signed_in = {"as": token} if token else {}
+    def __init__(self, directory: Path, token: str = "", proof: str = "") -> None:
+        self._signed_in = {"as": token, "proof": proof} if token else {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(ANSWER_S)
         try:

@@ -6,7 +6,8 @@ configured). For each request `_Conversation._ask` finds out who asks (whose sig
 that they may. One JSON object per line each way, many requests under way at a time, answers matched
 by id:
 
-    {"id": 7, "verb": "send", "args": {...}}    and, if somebody is signed in, "as": token
+    {"id": 7, "verb": "send", "args": {...}}    and, if somebody is signed in, "as": token, and
+                                                "proof": what `prove` gave, where rights.py asks it
     {"id": 7, "ok": {...}}    or    {"id": 7, "error": {"code": "line.unknown", "details": {...}}}
 
 `watch` answers {"id": 7, "ok": {}} and from then on {"id": 7, "event": {"name", "line", "label",
@@ -37,7 +38,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import config, verbs, views
+from . import carrying, config, verbs, views
 from .arguments import Args
 from .clock import Now
 from .core import receipts
@@ -197,19 +198,22 @@ class _Conversation:
             number, verb, args = request.get("id"), request.get("verb"), request.get("args", {})
             if not isinstance(number, int | str) or not isinstance(args, dict):
                 raise LocalError("control.malformed")
-            self._ask(number, verb, args, request.get("as", ""))
+            self._ask(number, verb, args, request.get("as", ""), request.get("proof", ""))
         except Exception as error:  # the edge of one request: our mistake in it ends nothing else
             self._fail(number, error)
 
-    def _ask(self, number: int | str, verb: object, args: Args, token: object) -> None:
+    def _ask(
+        self, number: int | str, verb: object, args: Args, token: object, proof: object
+    ) -> None:
         """Check the right, here and nowhere else, then do it."""
         if not isinstance(verb, str) or verb not in RIGHTS:
             raise LocalError("control.verb")
-        if not isinstance(token, str):
+        if not isinstance(token, str) or not isinstance(proof, str):
             raise LocalError("control.malformed")
         running = self._running
         caller = self._caller(token)
         _need(caller, needed(verb, args), verb)
+        running.post.people.confirm(caller, verb, args, proof, running.now())
         if verb in verbs.ACTS:
             given = verbs.act(running.store, running.post, caller.actor, verb, args)
             self._outstanding += 1
@@ -248,7 +252,7 @@ class _Conversation:
 
     def _at_once(self, verb: str, caller: Caller) -> Any:
         if verb == "caller":
-            return {"name": caller.actor, "rights": sorted(caller.rights)}
+            return caller.view()
         if verb == "stop":
             self._running.stop()
             return {}

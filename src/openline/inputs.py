@@ -346,7 +346,8 @@ class SetPassphrase(NamedTuple):
 
 class SignIn(NamedTuple):
     """Somebody shows who they are: by `name` and the `key` of the passphrase (with what
-    People.salt gives), or by a `link`. Result: signins.Token.
+    People.salt gives), by a `link`, or by the `answer` of a device that holds a passkey (what
+    `navigator.credentials.get` gave, as JSON). Result: signins.Token.
 
     `actor` is from where it was asked, for who asks is not known yet.
     """
@@ -355,6 +356,47 @@ class SignIn(NamedTuple):
     name: str = ""
     key: bytes = b""
     link: str = ""
+    answer: str = ""
+
+
+class AskPasskey(NamedTuple):
+    """A challenge for a device, shown by a page of `origin`: to sign in ("sign_in"), to make a
+    passkey ("passkey_add"), or to confirm the act `subject` ("act"). Result: passkeys.Options.
+    """
+
+    actor: str
+    what: str
+    origin: str
+    subject: str = ""
+
+
+class AddPasskey(NamedTuple):
+    """A person has made a passkey: `answer` is what `navigator.credentials.create` gave, as JSON,
+    `label` what they call it. Result: None."""
+
+    actor: str
+    answer: str
+    label: str
+
+
+class RemovePasskey(NamedTuple):
+    """A passkey of a person counts no more, and all their sign-ins end. Result: SignedOut."""
+
+    actor: str
+    name: str
+    which: str
+    """Passkey.short."""
+
+
+class Prove(NamedTuple):
+    """A person confirms an act anew, by the `answer` of a device or the `key` of the passphrase.
+    Result: signins.Token, with which the act `subject` (rights.subject) may be done once."""
+
+    actor: str
+    verb: str
+    subject: str
+    key: bytes = b""
+    answer: str = ""
 
 
 class SignOut(NamedTuple):
@@ -424,6 +466,10 @@ Input = (
     | SignIn
     | SignOut
     | SignOutAll
+    | AskPasskey
+    | AddPasskey
+    | RemovePasskey
+    | Prove
     | SetAddress
     | Tick
 )

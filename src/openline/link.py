@@ -62,9 +62,9 @@ class Link:
         """Whether a question would reach the post, as far as is known here."""
         return self._reading is not None and not self._reading.done()
 
-    async def call(self, verb: str, token: str = "", /, **args: object) -> Any:
-        """Ask a verb, as who is signed in under `token` if one is given. Raises LocalError: the
-        post's own, or post.slow, post.went_away.
+    async def call(self, verb: str, token: str = "", proof: str = "", /, **args: object) -> Any:
+        """Ask a verb, as who is signed in under `token` if one is given, with the `proof` that it
+        was confirmed. Raises LocalError: the post's own, or post.slow, post.went_away.
         """
         if self._writer is None or not self.is_open:
             raise self._why
@@ -72,7 +72,8 @@ class Link:
         number = self._asked
         if verb == "watch":
             self._watch = number
-        request = {"id": number, "verb": verb, "args": args, **({"as": token} if token else {})}
+        signed_in = {"as": token, "proof": proof} if token else {}
+        request = {"id": number, "verb": verb, "args": args, **signed_in}
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         self._writer.write(json.dumps(request).encode() + b"\n")
         try:

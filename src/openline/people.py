@@ -16,26 +16,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
-from hmac import compare_digest
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-from . import dtg
+from . import passkeys
 from .core.events import Now
 from .errors import LocalError
 from .inputs import (
+    AddPasskey,
     AddPerson,
+    AskPasskey,
     ChangePerson,
     EndPerson,
     MakeLink,
+    Prove,
+    RemovePasskey,
     SetPassphrase,
     SignedOut,
     SignIn,
     SignOut,
     SignOutAll,
 )
-from .rights import EVERYTHING, KEEPER, ROLES, rights_of
+from .passkeys import Answer, Purpose, Secrets
+from .person import LINK_S, Link, Person
+from .rights import CONFIRMED, EVERYTHING, KEEPER, ROLES, WAYS_IN, rights_of, subject
 from .signins import COST, SALT_BYTES, TOKEN_BYTES, Age, Lock, SignIns, Token, Tries, digest
 from .store.base import Audit, Batch
 from .store.keys import Cost
@@ -43,8 +48,20 @@ from .store.keys import Cost
 PEOPLE_MAX = 1000
 """People of a post, those who have left included."""
 
-LINK_S = 24 * 3600
-"""How long a link may be used."""
+CHALLENGE_S = 120
+"""How long a device may take to answer."""
+
+PROOF_S = 60
+"""How long somebody who has just confirmed an act may take to do it."""
+
+ASKED_MAX = 1024
+"""Challenges, and proofs, given out at a time."""
+
+PASSKEYS_MAX = 16
+"""Of one person."""
+
+LABEL_CHARACTERS_MAX = 64
+"""Longest name of a passkey."""
 
 UID_MAX = 2**32 - 2
 
@@ -58,88 +75,18 @@ _OWN_NAME = "post"
 _STRANGER = rights_of(())
 
 
-class Passkey(NamedTuple):
-    """A public key that a person's device signs challenges with (WebAuthn)."""
-
-    ident: bytes
-    public_key: bytes
-    signed: int
-    """Signatures the device said it had made; a number that falls shows a copy."""
-    label: str
-
-
-class Link(NamedTuple):
-    """A way in that works once."""
-
-    hash: str
-    age: Age
-
-    def open(self, token: str, now: Now) -> bool:
-        """Whether this token fits and is not too old."""
-        return compare_digest(self.hash, digest(token)) and self.age.ms(now) < 1000 * LINK_S
-
-
-@dataclass(frozen=True)
-class Person:
-    """One of ours."""
-
-    name: str
-    roles: tuple[str, ...]
-    uid: int | None = None
-    """The Unix user that acts as this person."""
-    ended_s: int | None = None
-    """When the person left, by the clock on the wall."""
-    lock: Lock | None = None
-    passkeys: tuple[Passkey, ...] = ()
-    link: Link | None = None
-
-    def saved(self, now: Now) -> bytes:
-        """As kept in the store."""
-        told = {
-            "roles": self.roles,
-            "uid": self.uid,
-            "ended_s": self.ended_s,
-            "lock": self.lock and self.lock.saved(),
-            "passkeys": [[k.ident.hex(), k.public_key.hex(), *k[2:]] for k in self.passkeys],
-            "link": self.link and [self.link.hash, self.link.age.saved(now)],
-        }
-        return json.dumps(told).encode()
-
-    @classmethod
-    def load(cls, name: str, saved: bytes, now: Now) -> Self:
-        """The reverse of `saved`."""
-        told = json.loads(saved)
-        keys = told["passkeys"]
-        return cls(
-            name,
-            tuple(told["roles"]),
-            told["uid"],
-            told["ended_s"],
-            Lock.load(told["lock"]) if told["lock"] else None,
-            tuple(Passkey(bytes.fromhex(i), bytes.fromhex(k), *rest) for i, k, *rest in keys),
-            Link(told["link"][0], Age.load(told["link"][1], now)) if told["link"] else None,
-        )
-
-    def view(self, now: Now) -> dict[str, Any]:
-        """The person as JSON, without anything that opens."""
-        return {
-            "name": self.name,
-            "roles": list(self.roles),
-            "uid": self.uid,
-            "ended_s": self.ended_s,
-            "ended_group": None if self.ended_s is None else dtg.group(self.ended_s),
-            "passphrase": self.lock is not None,
-            "passkeys": [key.label for key in self.passkeys],
-            "link": self.link is not None and self.link.age.ms(now) < 1000 * LINK_S,
-        }
-
-
 class Caller(NamedTuple):
     """Who asks something of the post."""
 
     actor: str
     """The person's name, or "uid:N", as it stands in the audit log."""
     rights: frozenset[str]
+    how: str = ""
+    """By what they signed in: "passphrase", "passkey", "link"; "" for a Unix user."""
+
+    def view(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"name": self.actor, "rights": sorted(self.rights), "how": self.how}
 
 
 class People:
@@ -148,7 +95,11 @@ class People:
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
         self.sign_ins = SignIns(entropy)
         self._entropy = entropy
-        self._tries = Tries()
+        self._tries, self._passkey_tries = Tries(), Tries()
+        self._at_door = Secrets(entropy, CHALLENGE_S, ASKED_MAX)
+        """Challenges to sign in with, apart: whoever reaches a desk can make them."""
+        self._challenges = Secrets(entropy, CHALLENGE_S, ASKED_MAX)
+        self._proofs = Secrets(entropy, PROOF_S, ASKED_MAX)
         self._people: dict[str, Person] = {}
         self._batch = Batch()
         self._decoy = b""
@@ -161,6 +112,10 @@ class People:
             SignIn: self._sign_in,
             SignOut: self._sign_out,
             SignOutAll: self._sign_out_all,
+            AskPasskey: self._ask_passkey,
+            AddPasskey: self._add_passkey,
+            RemovePasskey: self._remove_passkey,
+            Prove: self._prove,
         }
         """Input → what takes it."""
 
@@ -190,8 +145,9 @@ class People:
         LocalError("people.signed_out").
         """
         if token:
-            person = self._people[self.sign_ins.name(token, now, at_work=at_work)]
-            return Caller(person.name, rights_of(person.roles))
+            signed_in = self.sign_ins.standing(token, now, at_work=at_work)
+            person = self._people[signed_in.name]
+            return Caller(person.name, rights_of(person.roles), signed_in.how)
         if not self._people:
             return Caller(f"uid:{uid}", EVERYTHING if uid == own_uid else frozenset())
         bound = next((each for each in self._living() if each.uid == uid), None)
@@ -199,6 +155,24 @@ class People:
         if bound is None:
             return Caller(f"uid:{uid}", own)
         return Caller(bound.name, rights_of(bound.roles) | own)
+
+    def confirm(
+        self, caller: Caller, verb: str, args: Mapping[str, object], proof: str, now: Now
+    ) -> None:
+        """Raise LocalError("people.proof_needed") if the verb is one that a sign-in alone does not
+        open (rights.CONFIRMED), and `proof` is not one for these very arguments. It is then used.
+        """
+        if not caller.how or verb not in CONFIRMED:
+            return
+        if caller.how == "link" and verb in WAYS_IN:
+            return  # who came by a link has it instead of what they are about to set
+        purpose = Purpose("act", caller.actor, subject(verb, args))
+        try:
+            found = self._proofs.take(bytes.fromhex(proof), now)
+        except ValueError:
+            found = None
+        if found != purpose:
+            raise LocalError("people.proof_needed", verb=verb)
 
     def salt(self, name: str, now: Now) -> tuple[bytes, Cost]:
         """What to stretch a passphrase with; the same look for names of nobody. Raises
@@ -225,6 +199,13 @@ class People:
             and (each.uid is not None or each.lock is not None or each.passkeys)
             for each in self._living()
         )
+
+    def _acting(self, actor: str) -> Person:
+        """The person who acts."""
+        person = self._people.get(actor)
+        if person is None or person.ended_s is not None:
+            raise LocalError("people.nobody")
+        return person
 
     def _person(self, name: str) -> Person:
         person = self._people.get(name)
@@ -277,9 +258,7 @@ class People:
         return Token(token, LINK_S)
 
     def _set_passphrase(self, given: SetPassphrase, now: Now) -> object:
-        found = self._by_link(given, now) if given.link else self._people.get(given.actor)
-        if found is None or (isinstance(found, Person) and found.ended_s is not None):
-            raise LocalError("people.nobody")
+        found = self._by_link(given, now) if given.link else self._acting(given.actor)
         if isinstance(found, LocalError):
             return found
         lock = Lock.of(given.salt, Cost(*given.cost), given.key)
@@ -291,24 +270,28 @@ class People:
         return None
 
     def _sign_in(self, given: SignIn, now: Now) -> object:
-        found = self._by_link(given, now) if given.link else self._by_key(given, now)
+        if given.link:
+            how, found = "link", self._by_link(given, now)
+        elif given.answer:
+            how, found = "passkey", self._by_passkey(given, now)
+        else:
+            how, found = "passphrase", self._by_key(given.actor, given.name, given.key, now)
         if not isinstance(found, Person):
             return found
-        how = "link" if given.link else "passphrase"
         if given.link:
             self._put(replace(found, link=None), now)
         token = self.sign_ins.new(found.name, how, now)
         self._audit(now, found.name, "sign_in", found, how=how, asked=given.actor)
         return token
 
-    def _by_key(self, given: SignIn, now: Now) -> Person | LocalError:
-        self._tries.check(_tried(given.name), now)
-        person = self._people.get(given.name)
-        if person is not None and person.lock is not None and person.lock.fits(given.key):
+    def _by_key(self, actor: str, name: str, key: bytes, now: Now) -> Person | LocalError:
+        self._tries.check(_tried(name), now)
+        person = self._people.get(name)
+        if person is not None and person.lock is not None and person.lock.fits(key):
             self._tries.forget(person.name)
             return person
-        self._tries.missed(_tried(given.name), now)
-        return self._refused(given.actor, "passphrase", person, now)
+        self._tries.missed(_tried(name), now)
+        return self._refused(LocalError("people.wrong"), actor, "passphrase", person, now)
 
     def _by_link(self, given: SignIn | SetPassphrase, now: Now) -> Person | LocalError:
         self._tries.check("", now)
@@ -316,14 +299,114 @@ class People:
             if person.link is not None and person.link.open(given.link, now):
                 return person
         self._tries.missed("", now)
-        return self._refused(given.actor, "link", None, now)
+        return self._refused(LocalError("people.link_void"), given.actor, "link", None, now)
 
-    def _refused(self, actor: str, how: str, person: Person | None, now: Now) -> LocalError:
+    def _by_passkey(self, given: SignIn, now: Now) -> Person | LocalError:
+        answer = Answer(given.answer)
+        purpose = self._at_door.take(answer.challenge, now)
+        if purpose is None:
+            raise LocalError("people.challenge_over")
+        for person in self._living():
+            if any(key.ident == answer.ident for key in person.passkeys):
+                return self._signed(person, answer, purpose, given.actor, now)
+        # Not written: anybody may make up as many as they like.
+        raise LocalError("people.passkey_unknown")
+
+    def _signed(
+        self, person: Person, answer: Answer, purpose: Purpose, actor: str, now: Now
+    ) -> Person | LocalError:
+        """The person, if a device of theirs signed this challenge."""
+        self._passkey_tries.check(person.name, now)
+        key = next((key for key in person.passkeys if key.ident == answer.ident), None)
+        if key is None:
+            raise LocalError("people.passkey_unknown")
+        try:
+            used = answer.signed(purpose, key)
+        except LocalError as error:
+            self._passkey_tries.missed(person.name, now)
+            return self._refused(error, actor, "passkey", person, now)
+        self._passkey_tries.forget(person.name)
+        keys = tuple(used if each is key else each for each in person.passkeys)
+        person = replace(person, passkeys=keys)
+        self._put(person, now)
+        return person
+
+    def _refused(
+        self, error: LocalError, actor: str, how: str, person: Person | None, now: Now
+    ) -> LocalError:
         """A wrong try is given back, not raised, for that it was made is to be committed. A name
         of nobody is not written: it may be a passphrase typed in the wrong place.
         """
-        self._audit(now, actor, "sign_in_refused", person, how=how)
-        return LocalError("people.link_void" if how == "link" else "people.wrong")
+        self._audit(now, actor, "sign_in_refused", person, how=how, code=error.code)
+        return error
+
+    # -- passkeys, and acts confirmed ---------------------------------------------------------
+
+    def _ask_passkey(self, given: AskPasskey, now: Now) -> passkeys.Options:
+        at = passkeys.host(given.origin)
+        if given.what == "sign_in":
+            # Of nobody in particular: which passkeys there are is not told at the door.
+            challenge = self._at_door.give(Purpose(given.what, origin=given.origin), now)
+            return passkeys.request(challenge, at, ())
+        person = self._acting(given.actor)
+        if given.what == "act" and not person.passkeys:
+            raise LocalError("people.no_passkey")
+        purpose = Purpose(given.what, person.name, given.subject, given.origin)
+        challenge = self._challenges.give(purpose, now)
+        if given.what == "act":
+            return passkeys.request(challenge, at, person.passkeys)
+        handle = sha256(self._decoy + b"/" + person.name.encode()).digest()
+        return passkeys.creation(challenge, at, person.name, handle, person.passkeys)
+
+    def _answered(self, answer: Answer, asked: Purpose, now: Now) -> Purpose:
+        """What the challenge of this answer was given out for: the same as is `asked`."""
+        purpose = self._challenges.take(answer.challenge, now)
+        if purpose is None or purpose._replace(origin="") != asked:
+            raise LocalError("people.challenge_over")
+        return purpose
+
+    def _add_passkey(self, given: AddPasskey, now: Now) -> None:
+        person, answer, label = self._acting(given.actor), Answer(given.answer), given.label.strip()
+        if not label.isprintable() or not 0 < len(label) <= LABEL_CHARACTERS_MAX:
+            raise LocalError("people.passkey_label", most=LABEL_CHARACTERS_MAX)
+        if len(person.passkeys) >= PASSKEYS_MAX:
+            raise LocalError("people.passkeys", most=PASSKEYS_MAX)
+        purpose = self._answered(answer, Purpose("passkey_add", person.name), now)
+        made = answer.created(purpose, label, now)
+        held = [key.ident for each in self._living() for key in each.passkeys]
+        if made.ident in held:
+            raise LocalError("people.passkey_refused")
+        self._put(replace(person, passkeys=(*person.passkeys, made)), now)
+        self.sign_ins.shown(person.name, "passkey", now)
+        self._audit(now, given.actor, "passkey_add", person, passkey=made.short)
+
+    def _remove_passkey(self, given: RemovePasskey, now: Now) -> SignedOut:
+        own = given.name == given.actor
+        person = self._acting(given.name) if own else self._person(given.name)
+        left = tuple(key for key in person.passkeys if key.short != given.which)
+        if left == person.passkeys:
+            raise LocalError("people.passkey_unknown")
+        self._put(replace(person, passkeys=left), now)
+        count = self.sign_ins.end(person.name)
+        told = {"passkey": given.which, "signed_out": count}
+        self._audit(now, given.actor, "passkey_remove", person, **told)
+        return SignedOut(count)
+
+    def _prove(self, given: Prove, now: Now) -> object:
+        person = self._acting(given.actor)
+        asked = Purpose("act", person.name, given.subject)
+        if given.answer:
+            how, answer = "passkey", Answer(given.answer)
+            purpose = self._answered(answer, asked, now)
+            found = self._signed(person, answer, purpose, given.actor, now)
+        else:
+            how, found = "passphrase", self._by_key(given.actor, person.name, given.key, now)
+        if isinstance(found, LocalError):
+            return found
+        self._audit(now, given.actor, "confirm", person, how=how, verb=given.verb)
+        return Token(self._proofs.give(asked, now).hex(), PROOF_S)
+
+    # -- ends ---------------------------------------------------------------------------------
 
     def _sign_out(self, given: SignOut, now: Now) -> SignedOut:
         person = self._people.get(given.name)

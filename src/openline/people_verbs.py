@@ -6,9 +6,16 @@ Theory of operation: as in verbs.py, whose tables take these in. Arguments, by v
     person_add      name roles (list) [uid]            person_end name
     person_change   name [roles] [uid] [unbind]        person_link name
     passphrase      salt (hex) cost (list) key (hex) [link]
-    sign_in_salt    name                               sign_in name key (hex), or link
+    sign_in_salt    name                               sign_in name key (hex), or link, or answer
     sign_out        name [sign_in]                     sign_out_own [sign_in]
-    sign_out_all    -
+    sign_out_all    -                                  prove act about key (hex), or answer
+    passkey_ask     origin what ("sign_in", "passkey_add", or "act" with act about)
+    passkey_add     answer label
+    passkey_remove  name passkey                       passkey_remove_own passkey
+
+`answer` is what a browser's device answered to what passkey_ask gave (passkeys.py). `prove` gives
+what a request for the verb `act` with arguments `about` carries as its "proof", where it stands in
+rights.CONFIRMED.
 
 `key` is what signins.stretched makes of a passphrase with salt and cost: no passphrase comes over
 the socket. What the acts do lives in people.py.
@@ -23,7 +30,9 @@ from . import inputs
 from .arguments import Args, get, octets
 from .core.events import Now
 from .errors import LocalError
+from .passkeys import Options
 from .people import People
+from .rights import CONFIRMED, subject
 from .signins import Token
 from .store.base import Store
 
@@ -73,7 +82,7 @@ def _passphrase(_store: Store, _post: Staffed, actor: str, args: Args) -> inputs
 def _sign_in(_store: Store, _post: Staffed, actor: str, args: Args) -> inputs.Input:
     link = get(args, "link", str, "")
     name, key = get(args, "name", str, ""), octets(args, "key", b"")
-    return inputs.SignIn(actor, name, key, link)
+    return inputs.SignIn(actor, name, key, link, get(args, "answer", str, ""))
 
 
 def _sign_out(_store: Store, _post: Staffed, actor: str, args: Args) -> inputs.Input:
@@ -88,6 +97,37 @@ def _sign_out_all(_store: Store, _post: Staffed, actor: str, _args: Args) -> inp
     return inputs.SignOutAll(actor)
 
 
+def _subject(args: Args) -> tuple[str, str]:
+    verb, about = get(args, "act", str), get(args, "about", dict, {})
+    if verb not in CONFIRMED:
+        raise LocalError("control.argument", name="act")
+    return verb, subject(verb, about)
+
+
+def _ask(_store: Store, _post: Staffed, actor: str, args: Args) -> inputs.Input:
+    what, origin = get(args, "what", str), get(args, "origin", str)
+    if what not in ("sign_in", "passkey_add", "act"):
+        raise LocalError("control.argument", name="what")
+    return inputs.AskPasskey(actor, what, origin, _subject(args)[1] if what == "act" else "")
+
+
+def _add_passkey(_store: Store, _post: Staffed, actor: str, args: Args) -> inputs.Input:
+    return inputs.AddPasskey(actor, get(args, "answer", str), get(args, "label", str))
+
+
+def _remove(_store: Store, _post: Staffed, actor: str, args: Args) -> inputs.Input:
+    return inputs.RemovePasskey(actor, get(args, "name", str), get(args, "passkey", str))
+
+
+def _remove_own(_store: Store, _post: Staffed, actor: str, args: Args) -> inputs.Input:
+    return inputs.RemovePasskey(actor, actor, get(args, "passkey", str))
+
+
+def _prove(_store: Store, _post: Staffed, actor: str, args: Args) -> inputs.Input:
+    key, answer = octets(args, "key", b""), get(args, "answer", str, "")
+    return inputs.Prove(actor, *_subject(args), key, answer)
+
+
 ACTS: dict[str, Callable[[Store, Staffed, str, Args], inputs.Input]] = {
     "person_add": _add,
     "person_change": _change,
@@ -98,12 +138,19 @@ ACTS: dict[str, Callable[[Store, Staffed, str, Args], inputs.Input]] = {
     "sign_out": _sign_out,
     "sign_out_own": _sign_out_own,
     "sign_out_all": _sign_out_all,
+    "passkey_ask": _ask,
+    "passkey_add": _add_passkey,
+    "passkey_remove": _remove,
+    "passkey_remove_own": _remove_own,
+    "prove": _prove,
 }
 """Verbs that change something: each makes one input for `Post.step`."""
 
 
-def acted(result: inputs.SignedOut | Token) -> dict[str, Any]:
+def acted(result: inputs.SignedOut | Token | Options) -> dict[str, Any]:
     """The answer to an act that has one."""
+    if isinstance(result, dict):
+        return {"options": result}
     if isinstance(result, Token):
         return {"token": result.text, "expires_s": result.expires_s}
     return {"count": result.number}

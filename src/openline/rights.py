@@ -8,7 +8,9 @@ the post (socket, command on an opened post) asks `needed` for each request in o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 
 RIGHTS = {
     "ping": "observe",
@@ -73,6 +75,11 @@ RIGHTS = {
     "sign_out": "people",
     "sign_out_all": "relieve",
     "sign_out_own": "sign_in",
+    "passkey_ask": "sign_in",
+    "passkey_add": "sign_in",
+    "passkey_remove": "people",
+    "passkey_remove_own": "sign_in",
+    "prove": "sign_in",
 }
 """Verb → the right it needs. Marking what is read as delivered or opened needs "receive" besides.
 """
@@ -82,6 +89,19 @@ NARROWER = {
     ("draft_drop", "others", True): "release",
 }
 """(verb, argument, value) → the right needed in place of the verb's."""
+
+WAYS_IN = frozenset({"passphrase", "passkey_add"})
+"""Verbs that give a person another way in."""
+
+CONFIRMED = WAYS_IN | {
+    "send",
+    "draft_release",
+    "person_add",
+    "person_change",
+    "person_link",
+}
+"""Verbs that a sign-in alone does not open: who is signed in confirms each anew, by passkey or
+passphrase. They speak for the post, or give somebody the means to. A Unix user confirms nothing."""
 
 _ANYBODY = frozenset({"sign_in"})
 """What everybody may who reaches the post at all: show who they are, and end that again."""
@@ -117,3 +137,10 @@ def needed(verb: str, args: Mapping[str, object]) -> str:
 def rights_of(roles: Iterable[str]) -> frozenset[str]:
     """The rights of somebody with these roles; one of a newer version gives none."""
     return _ANYBODY.union(*(ROLES.get(role, _ANYBODY) for role in roles))
+
+
+def subject(verb: str, args: Mapping[str, object]) -> str:
+    """What stands for an act where it is confirmed: the verb, and a hash of its arguments. Those of
+    a new way in are made only when it was confirmed, and left out."""
+    told = {} if verb in WAYS_IN else {k: args[k] for k in args if args[k] is not None}
+    return f"{verb} {sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()}"

@@ -198,7 +198,7 @@ class SignedIn:
 
     name: str
     how: str
-    """"passphrase" or "link"."""
+    """"passphrase", "passkey" or "link"."""
     since_s: int
     """A label; `age` decides."""
     age: Age
@@ -254,8 +254,8 @@ class SignIns:
         self._batch.state[0, _STATE + key] = self._all[key].saved(now)
         return Token(text, AGE_S)
 
-    def name(self, token: str, now: Now, *, at_work: bool = True) -> str:
-        """Whose sign-in this is; `at_work`, it is no longer idle. Raises
+    def standing(self, token: str, now: Now, *, at_work: bool = True) -> SignedIn:
+        """The sign-in of this token; `at_work`, it is no longer idle. Raises
         LocalError("people.signed_out").
         """
         found = self._all.get(digest(token))
@@ -263,7 +263,14 @@ class SignIns:
             raise LocalError("people.signed_out")
         if at_work:
             found.idle = Age(now)
-        return found.name
+        return found
+
+    def shown(self, name: str, how: str, now: Now) -> None:
+        """Who came by a link has got another way in: their sign-ins are from now on by that."""
+        for key, each in self._all.items():
+            if each.name == name and each.how == "link":
+                each.how = how
+                self._batch.state[0, _STATE + key] = each.saved(now)
 
     def end(self, name: str | None = None, which: str = "") -> int:
         """End those of a person (None: of everybody), or the one whose short name `which` is; how

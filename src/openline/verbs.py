@@ -184,7 +184,7 @@ def acted(result: object) -> views.View:
         return {"sealed": result.hex()}
     if isinstance(result, inputs.Pages):
         return {"count": result.number}
-    if isinstance(result, inputs.SignedOut | Token):
+    if isinstance(result, inputs.SignedOut | Token | dict):
         return people_verbs.acted(result)
     if isinstance(result, inputs.Written):
         return draft_verbs.acted(result)

@@ -29,15 +29,16 @@ WALK = {
     "check": (GET, "/draft/{draft}/check"),
     "release": (GET, "/draft/{draft}/release"),
     "passphrase": (GET, "/passphrase"),
+    "passkeys": (GET, "/passkeys"),
     "sign_in": (GET, "/sign-in"),
     "enter": (GET, "/enter"),
     "language": (POST, "/language"),
 }
-"""Route → how to ask for it; the event stream and signing out have tests of their own."""
+"""Route → how to ask for it; the event stream, signing out and passkeys have tests of their own."""
 
 
 def test_the_walk_misses_no_route() -> None:
-    assert {*WALK, "live", "sign_out"} == {*ROUTES}
+    assert {*WALK, "live", "sign_out", "passkey"} == {*ROUTES}
 
 
 def test_who_is_not_signed_in_is_led_to_the_door(scene: Scene) -> None:

@@ -52,15 +52,15 @@ def test_a_text_is_drafted_reviewed_and_released_by_two(scene: Scene) -> None:
         assert "<del>" in shown
         assert "Bonjour à 0300Z" in releaser.get(f"{page}/check").text
         form = fields(releaser, draft)
-        wrong = releaser.post(f"{page}/release", data={**form, "passphrase": "something else"})
+        wrong = releaser.post(f"{page}/release", data={**form, "confirm": "something else"})
         assert wrong.status_code == 400
         assert received(scene) == []
-        right = releaser.post(f"{page}/release", data={**form, "passphrase": PHRASE})
+        right = releaser.post(f"{page}/release", data={**form, "confirm": PHRASE})
         assert right.status_code == 303
         until(lambda: received(scene) == ["Bonjour à 0300Z"])
         message = releaser.get(right.headers["location"]).text
         assert "Drafted by drafter, released by releaser" in message
-        again = releaser.post(f"{page}/release", data={**form, "passphrase": PHRASE})
+        again = releaser.post(f"{page}/release", data={**form, "confirm": PHRASE})
         assert again.headers["location"] == right.headers["location"]
         assert received(scene) == ["Bonjour à 0300Z"]
 
@@ -73,7 +73,7 @@ def test_what_was_changed_meanwhile_is_not_released(scene: Scene) -> None:
         drafter.post(page, data={"act": "hand", "revision": "1"})
         form = fields(releaser, draft)
         drafter.post(f"{page}/edit", data={**TEXT, "revision": "1"})
-        stale = releaser.post(f"{page}/release", data={**form, "passphrase": PHRASE})
+        stale = releaser.post(f"{page}/release", data={**form, "confirm": PHRASE})
         assert stale.status_code == 400
         assert received(scene) == held
 

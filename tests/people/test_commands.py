@@ -96,10 +96,11 @@ def test_a_post_gets_people_who_sign_in_write_are_killed_with_it_and_are_signed_
     near.act_as(signed_in=True)
     near("people", "sign-in", "desk-one", typed=PASSPHRASE + "\n")
     assert near.sign_in_file.stat().st_mode & 0o777 == 0o600
-    near("send", "other", "Bonjour")
+    assert "fit" in near("send", "other", "not confirmed", typed="something else\n", code=1)
+    near("send", "other", "Bonjour", typed=PASSPHRASE + "\n")
     near.process.end(signal.SIGKILL)
     near.process.start()
-    near("send", "other", "still me")
+    near("send", "other", "still me", typed=PASSPHRASE + "\n")
     assert [each["name"] for each in near.json("people", "signed-in")] == ["desk-one"]
     assert "no right" in near("audit", code=1)
     assert "1 sign-in ended" in near("people", "sign-out", "--all")
@@ -170,7 +171,7 @@ def test_a_person_signs_out_here_and_changes_the_passphrase(near: Terminal) -> N
     assert "signed out" in near("status", code=1)
     near("people", "sign-in", "desk-one", typed=PASSPHRASE + "\n")
     new = "another passphrase altogether"
-    near("people", "passphrase", typed=f"{new}\n{new}\n")
+    near("people", "passphrase", typed=f"{new}\n{new}\n{PASSPHRASE}\n")
     assert "signed out" in near("status", code=1)
     assert "do not fit" in near("people", "sign-in", "desk-one", typed="wrong\n", code=1)
     near("people", "sign-in", "desk-one", typed=new + "\n")

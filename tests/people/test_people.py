@@ -17,7 +17,9 @@ from openline.inputs import (
     SignIn,
     SignOut,
 )
-from openline.people import LINK_S, PEOPLE_MAX, Caller, Passkey, People, Person
+from openline.passkeys import Passkey
+from openline.people import PEOPLE_MAX, Caller, People
+from openline.person import LINK_S, Person
 from openline.rights import EVERYTHING, KEEPER, ROLES, rights_of
 from openline.signins import Lock, Tries, stretched
 from openline.store.base import Batch
@@ -255,7 +257,8 @@ def test_all_that_is_known_of_a_person_is_kept(staff: Staff) -> None:
     whole = Person("desk-one", ("duty", "auditor"), 7, None, lock, keys)
     again = Person.load("desk-one", whole.saved(staff.now), staff.now)
     assert again == whole
-    assert again.view(staff.now)["passkeys"] == ["the blue one"]
+    (shown,) = again.view(staff.now)["passkeys"]
+    assert (shown["passkey"], shown["label"]) == (keys[0].short, "the blue one")
 
 
 def test_people_and_sign_ins_are_there_after_a_restart(desk: Staff) -> None:
@@ -308,7 +311,7 @@ def test_every_act_on_people_is_in_the_audit_log_with_who_did_it(desk: Staff) ->
         ("desk-two", "person_change", {"name": "desk-one", "roles": ["auditor"], "uid": None}),
         ("desk-one", "sign_out", {"name": "desk-one", "count": 1}),
         ("desk-two", "person_end", {"name": "desk-one", "signed_out": 0}),
-        ("uid:9", "sign_in_refused", {"how": "passphrase"}),
+        ("uid:9", "sign_in_refused", {"how": "passphrase", "code": "people.wrong"}),
     ]
 
 

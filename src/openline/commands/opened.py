@@ -53,17 +53,20 @@ class OpenedPost:
             self._store.close()
             raise
 
-    def call(self, verb: str, args: Args) -> Any:
+    def call(self, verb: str, args: Args, proof: str = "") -> Any:
         """What the daemon would answer; raises LocalError, StoreError."""
         uid = os.getuid()
         caller = self._post.people.caller(uid, uid, clock.now(), self._token)
         right = needed(verb, args)
         if right not in caller.rights:
             raise LocalError("control.no_right", verb=verb, right=right)
+        self._post.people.confirm(caller, verb, args, proof, clock.now())
         if verb in verbs.READINGS:
             return verbs.read(self._store, self._post, verb, args, clock.now())
         if verb in verbs.ACTS:
             return self._step(verbs.act(self._store, self._post, caller.actor, verb, args))
+        if verb == "caller":
+            return caller.view()
         if verb == "bearers":
             return bearers(config.load(self._directory))
         if verb in config.CHANGES:

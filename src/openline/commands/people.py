@@ -1,5 +1,5 @@
-"""The people of a post: `people list`, `add`, `change`, `end`, `link`, `passphrase`, and who is
-signed in: `people sign-in`, `signed-in`, `sign-out`.
+"""The people of a post: `people list`, `add`, `change`, `end`, `link`, `passphrase`, `passkey list`
+and `remove`, and who is signed in: `people sign-in`, `signed-in`, `sign-out`.
 
 Theory of operation: people stand in the record of the post, so these commands ask the running post,
 or open it where none runs. A passphrase is stretched here and never leaves this process. A sign-in
@@ -75,7 +75,8 @@ def _row(shell: Shell, person: dict[str, Any]) -> Iterator[str]:
     yield "\n".join(person["roles"])
     yield "" if person["uid"] is None else str(person["uid"])
     ways = [shell.text("people.by_passphrase")] if person["passphrase"] else []
-    ways += [shell.text("people.by_passkey", label=label) for label in person["passkeys"]]
+    keys = person["passkeys"]
+    ways += [shell.text("people.by_passkey_of", label=display.safe(key["label"])) for key in keys]
     ways += [shell.text("people.by_link")] if person["link"] else []
     yield "\n".join(ways)
     left = person["ended_group"]
@@ -155,6 +156,48 @@ def passphrase(shell: Shell, with_link: bool) -> None:
     shell.say("people.passphrase_set")
 
 
+@people.group("passkey", cls=Group)
+def passkey() -> None:
+    """Passkeys; they are made at the desk, where the device is."""
+
+
+@passkey.command("list")
+@click.argument("name", required=False)
+@as_json
+@pass_shell
+def passkey_list(shell: Shell, name: str | None, as_json: bool) -> None:
+    """The passkeys of a person, or of everybody."""
+    people = shell.call("people", offline=True)
+    if name is not None and not any(each["name"] == name for each in people):
+        raise LocalError("people.unknown")
+    named = [each for each in people if name in (None, each["name"])]
+    found = [{"name": each["name"], **key} for each in named for key in each["passkeys"]]
+    if as_json:
+        shell.json(found)
+    elif not found:
+        shell.say("people.no_passkeys")
+    else:
+        headings = ("head.name", "head.passkey", "head.since", "head.label")
+        columns = ("name", "passkey", "added_group", "label")
+        shell.table(
+            headings, ([display.safe(key[each] or "") for each in columns] for key in found)
+        )
+
+
+@passkey.command("remove")
+@click.argument("passkey")
+@click.argument("name", required=False)
+@pass_shell
+def passkey_remove(shell: Shell, passkey: str, name: str | None) -> None:
+    """A passkey counts no more: one's own, or that of a person."""
+    if name is None:
+        ended = shell.call("passkey_remove_own", offline=True, passkey=passkey)
+    else:
+        ended = shell.call("passkey_remove", offline=True, name=name, passkey=passkey)
+    shell.say("people.passkey_removed", passkey=passkey)
+    shell.say_count("people.signed_out_count", ended["count"])
+
+
 @people.command("sign-in")
 @click.argument("name", required=False)
 @click.option("--link", "with_link", is_flag=True)
@@ -169,19 +212,9 @@ def sign_in(shell: Shell, name: str | None, with_link: bool, out: Path) -> None:
     if name is None:
         said["link"] = shell.ask("ask.link", hidden=True).strip()
     else:
-        said["key"] = _key(shell, name)
+        said["key"] = shell.key(name, "ask.sign_in")
     _keep(out, shell.call("sign_in", **said)["token"])
     shell.say("people.now_signed_in", path=str(out), variable=SIGN_IN)
-
-
-def _key(shell: Shell, name: str) -> str:
-    """What a passphrase, asked for, gives under the salt of that name; in hex."""
-    from ..signins import stretched
-    from ..store.keys import Cost
-
-    made = shell.call("sign_in_salt", name=name)
-    text = shell.ask("ask.sign_in", hidden=True)
-    return stretched(text, bytes.fromhex(made["salt"]), Cost(*made["cost"])).hex()
 
 
 def _keep(path: Path, token: str) -> None:

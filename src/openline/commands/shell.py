@@ -174,15 +174,35 @@ class Shell:
 
     def call(self, verb: str, *, offline: bool = False, **args: Any) -> Any:
         """Ask a verb of the running post, or with `offline` of the post opened here if none runs.
+        Who is signed in is asked for the passphrase where the post wants the act confirmed.
 
         Raises LocalError, StoreError; LocalError("post.not_running") without `offline`.
         """
         given = {name: arg for name, arg in args.items() if arg is not None}
+        try:
+            return self._call(verb, given, offline)
+        except LocalError as error:
+            if error.code != "people.proof_needed":
+                raise
+        name = self._call("caller", {}, offline)["name"]
+        about = {"act": verb, "about": given, "key": self.key(name, "ask.confirm")}
+        return self._call(verb, given, offline, self._call("prove", about, offline)["token"])
+
+    def key(self, name: str, question: str) -> str:
+        """What the passphrase of a person, asked for, gives under their salt; in hex."""
+        from ..signins import stretched
+        from ..store.keys import Cost
+
+        made = self.call("sign_in_salt", offline=True, name=name)
+        text = self.ask(question, hidden=True, name=name)
+        return stretched(text, bytes.fromhex(made["salt"]), Cost(*made["cost"])).hex()
+
+    def _call(self, verb: str, given: dict[str, Any], offline: bool, proof: str = "") -> Any:
         if self._opened is None:
             from ..client import Client
 
             try:
-                with Client(self.directory, self.token()) as client:
+                with Client(self.directory, self.token(), proof) as client:
                     return client.call(verb, **given)
             except LocalError as error:
                 if error.code != "post.not_running" or not offline:
@@ -190,7 +210,7 @@ class Shell:
             from .opened import OpenedPost
 
             self._opened = OpenedPost(self.directory, self.secret(), self.token())
-        return self._opened.call(verb, given)
+        return self._opened.call(verb, given, proof)
 
     def token(self) -> str:
         """The token of the sign-in to act under; "" to act as the Unix user."""

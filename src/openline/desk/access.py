@@ -32,5 +32,7 @@ ROUTES = {
     "check": "release",
     "release": "release",
     "passphrase": SIGNED_IN,
+    "passkeys": SIGNED_IN,
+    "passkey": ANYBODY,
 }
 """Name of a route → the right it needs."""

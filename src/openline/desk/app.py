@@ -31,10 +31,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .. import clock, display, dtg
 from ..errors import LocalError, OpenlineError
 from ..i18n import LANGUAGES, catalogue
-from ..signins import digest
 from .access import ANYBODY, ROUTES
 from .asking import Asking
 from .board import tiles
+from .confirming import Confirming
+from .door import Door
 from .rendering import HERE, fragment, page
 from .writing import Writing
 
@@ -79,6 +80,8 @@ class Reader:
     token: str
     name: str
     rights: frozenset[str] = field(default_factory=frozenset)
+    how: str = ""
+    """By what they signed in: "passphrase", "passkey", "link"."""
 
 
 class Headers:
@@ -105,6 +108,8 @@ class Desk:
     def __init__(self, directory: Path, origin: str) -> None:
         self.asking = Asking(directory)
         self.origin = origin
+        self.confirming = Confirming(self)
+        self._door = Door(self)
         self._writing = Writing(self)
         self._after = 0
         self.app = Headers(self._starlette())
@@ -113,7 +118,8 @@ class Desk:
         def route(path: str, name: str, handler: Handler, *methods: str) -> Route:
             return Route(path, self._guarded(name, handler), methods=list(methods), name=name)
 
-        serial, draft, writing = "/line/{line:int}/{side}/{serial}", "/draft/{draft}", self._writing
+        serial, draft = "/line/{line:int}/{side}/{serial}", "/draft/{draft}"
+        door, writing = self._door, self._writing
         return Starlette(
             routes=[
                 route("/", "board", self._board, "GET"),
@@ -129,10 +135,12 @@ class Desk:
                 route(draft + "/edit", "edit", writing.edit, "GET", "POST"),
                 route(draft + "/check", "check", writing.check, "GET"),
                 route(draft + "/release", "release", writing.release, "GET", "POST"),
-                route("/passphrase", "passphrase", writing.passphrase, "GET", "POST"),
-                route("/sign-in", "sign_in", self._sign_in, "GET", "POST"),
-                route("/enter", "enter", self._enter, "GET", "POST"),
-                route("/sign-out", "sign_out", self._sign_out, "POST"),
+                route("/passphrase", "passphrase", door.passphrase, "GET", "POST"),
+                route("/passkeys", "passkeys", door.passkeys, "GET", "POST"),
+                route("/passkey", "passkey", self.confirming.ask, "POST"),
+                route("/sign-in", "sign_in", door.sign_in, "GET", "POST"),
+                route("/enter", "enter", door.enter, "GET", "POST"),
+                route("/sign-out", "sign_out", door.sign_out, "POST"),
                 route("/language", "language", self._language, "POST"),
                 Mount("/static", StaticFiles(directory=HERE / "static")),
             ],
@@ -163,7 +171,7 @@ class Desk:
         if not token:
             raise LocalError("people.signed_out")
         said = await self.asking.call("caller", token)
-        reader = Reader(token, said["name"], frozenset(said["rights"]))
+        reader = Reader(token, said["name"], frozenset(said["rights"]), said["how"])
         if ROUTES[name] not in reader.rights:
             raise LocalError("desk.no_right")
         return reader
@@ -173,14 +181,16 @@ class Desk:
             gone = RedirectResponse("/sign-in", 303)
             gone.delete_cookie(COOKIE)
             return gone
+        what, then = self.told(request, error)
+        values = {"person": "", "what": what, "next": then, "back": "/"}
+        return page("problem.html", _language(request), values, _status(error.code))
+
+    def told(self, request: Request, error: OpenlineError) -> tuple[str, str]:
+        """An error in words: what it is, and what to do now."""
         words = catalogue(_language(request))
-        values = {
-            "person": "",
-            "what": words.text(error.code, **_safe(error.details)),
-            "next": words.text(f"{error.code}.next") if words.has(f"{error.code}.next") else "",
-            "back": "/",
-        }
-        return page("problem.html", words.language, values, _status(error.code))
+        then = f"{error.code}.next"
+        what = words.text(error.code, **_safe(error.details))
+        return what, words.text(then) if words.has(then) else ""
 
     async def _unfound(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -200,47 +210,26 @@ class Desk:
         except ValueError:
             raise LocalError("desk.form") from None
 
-    def page(self, request: Request, reader: Reader, name: str, values: dict[str, Any]) -> Response:
-        """A page for who is signed in."""
+    def page(
+        self,
+        request: Request,
+        reader: Reader,
+        name: str,
+        values: dict[str, Any],
+        status: int = 200,
+    ) -> Response:
+        """A page for who is signed in, or for nobody yet."""
         given = {"person": reader.name, "rights": reader.rights, **values}
-        return page(name, _language(request), given)
+        return page(name, _language(request), given, status)
 
-    # -- signing in -----------------------------------------------------------------------------
+    # -- the cookies ----------------------------------------------------------------------------
 
-    async def _sign_in(self, request: Request, _reader: Reader) -> Response:
-        if request.method == "GET":
-            return self._sign_in_page(request, None)
-        form = await self.form(request)
-        name, passphrase = form.get("name", ""), form.get("passphrase", "")
-        try:
-            return self._entered(await self._writing.proven(name, passphrase))
-        except LocalError as error:
-            return self._sign_in_page(request, error)
-
-    async def _enter(self, request: Request, _reader: Reader) -> Response:
-        if request.method == "GET":
-            return page("enter.html", _language(request), {"person": ""})
-        form = await self.form(request)
-        found = await self.asking.call("sign_in", link=form.get("link", "").strip())
-        return self._entered(found["token"])
-
-    def _sign_in_page(self, request: Request, error: LocalError | None) -> Response:
-        words = catalogue(_language(request))
-        values = {"person": "", "what": "", "next": ""}
-        if error is not None:
-            values["what"] = words.text(error.code, **_safe(error.details))
-            values["next"] = words.text(f"{error.code}.next")
-        return page("sign_in.html", words.language, values, 400 if error else 200)
-
-    def _entered(self, token: str) -> Response:
-        answer = RedirectResponse("/", 303)
+    def entered(self, token: str, then: str) -> Response:
+        """Somebody has signed in, and is led on."""
+        answer = RedirectResponse(then, 303)
         secure = self.origin.startswith("https:")
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
         return answer
-
-    async def _sign_out(self, _request: Request, reader: Reader) -> Response:
-        await self.asking.call("sign_out_own", reader.token, sign_in=digest(reader.token))
-        raise LocalError("people.signed_out")
 
     async def _language(self, request: Request, _reader: Reader) -> Response:
         form = await self.form(request)

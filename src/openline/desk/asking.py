@@ -25,14 +25,18 @@ class Asking:
         self._link = Link(directory)
         self._opening = asyncio.Lock()
 
-    async def call(self, verb: str, token: str = "", **args: object) -> Any:
+    async def call(self, verb: str, token: str = "", /, **args: object) -> Any:
         """Ask a verb as who is signed in under `token`. Raises LocalError: the post's own, or
         post.not_running, post.slow, post.went_away.
         """
+        return await self.confirmed(verb, token, "", **args)
+
+    async def confirmed(self, verb: str, token: str, proof: str, /, **args: object) -> Any:
+        """The same for an act that a sign-in alone does not open, with what `prove` gave."""
         async with self._opening:
             if not self._link.is_open:
                 self._link = await Link(self._directory).open()
-        return await self._link.call(verb, token, **args)
+        return await self._link.call(verb, token, proof, **args)
 
     async def events(self, token: str) -> AsyncIterator[Event]:
         """What happens at the post, for as long as who is signed in under `token` may know; then,

@@ -3,14 +3,16 @@
 Theory of operation: a page shows a draft as the post gave it and sends back with each act the
 revision it showed, so that the post refuses what was made from something older, and loses neither
 text. Release is three deliberate steps: a page with everything that is about to be said, a page
-that says in one sentence what will happen, and the passphrase of who releases, tried anew; what is
-released is named by its hash. A second click, or a second releaser, finds the message there.
+that says in one sentence what will happen, and the passkey or the passphrase of who releases, which
+the post wants anew (confirming.py); what is released is named by its hash. A second click, or a
+second releaser, finds the message there.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,13 +20,12 @@ from starlette.responses import RedirectResponse, Response
 from .. import clock, dtg
 from ..core.precedence import Precedence
 from ..errors import LocalError
-from ..signins import COST, SALT_BYTES, digest, stretched
-from ..store.keys import Cost
+from .composing import beside, names, reference, references
+from .confirming import whole_number
 
 if TYPE_CHECKING:
     from .app import Desk, Reader
 
-PASSPHRASE_CHARACTERS_MIN = 12
 ACTS = ("hand", "comment", "return", "drop")
 
 
@@ -34,6 +35,8 @@ class Writing:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._call = desk.asking.call
+        self._releasing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Drafts that are being released here: one by one, for a double click is two requests."""
 
     async def drafts(self, request: Request, reader: Reader) -> Response:
         """All drafts under way, and the lines one may write on."""
@@ -46,7 +49,7 @@ class Writing:
         """An empty form, or what was written on it made a draft."""
         label = await self._desk.label(request, reader)
         if request.method == "GET":
-            values = {"label": label, "d": _EMPTY, "draft": "", "action": request.url.path}
+            values = await self._blank(request, reader, label)
             return self._desk.page(request, reader, "write.html", values)
         content = _content(await self._desk.form(request))
         made = await self._call("draft_save", reader.token, line=label, **content)
@@ -62,12 +65,13 @@ class Writing:
         found = await self._draft(request, reader)
         if request.method == "GET":
             values = {"label": found["label"], "d": found, "draft": found["draft"]}
+            values.update(await beside(self._call, reader.token, found["label"], found))
             return self._desk.page(
                 request, reader, "write.html", {**values, "action": request.url.path}
             )
         form = await self._desk.form(request)
         # What the form has no field for stays as it is.
-        said = {**_kept(found), **_content(form), "revision": _revision(form)}
+        said = {**_kept(found), **_content(form), "revision": whole_number(form, "revision")}
         await self._call("draft_save", reader.token, draft=found["draft"], **said)
         return RedirectResponse(f"/draft/{found['draft']}", 303)
 
@@ -79,7 +83,7 @@ class Writing:
             raise LocalError("desk.form")
         args: dict[str, object] = {"draft": draft}
         if act == "hand":
-            args["revision"] = _revision(form)
+            args["revision"] = whole_number(form, "revision")
         elif act in ("comment", "return"):
             args["text"] = _text(form, "text")
         elif "release" in reader.rights:
@@ -95,49 +99,28 @@ class Writing:
     async def release(self, request: Request, reader: Reader) -> Response:
         """What will happen, in one sentence; and, with the passphrase, that it happens."""
         draft = request.path_params["draft"]
+        found = await self._draft(request, reader)
         if request.method == "GET":
-            found = await self._draft(request, reader)
             return self._desk.page(request, reader, "release.html", {"d": found})
-        form = await self._desk.form(request)
-        token = await self.proven(reader.name, form.get("passphrase", ""))
-        try:
-            done = await self._call(
-                "draft_release",
-                token,
-                draft=draft,
-                revision=_revision(form),
-                hash=form.get("hash", ""),
-            )
-        finally:
-            await self._call("sign_out_own", token, sign_in=digest(token))
-        found = await self._call("draft_show", reader.token, draft=draft)
-        serial = f"{done['serial']['number']}.{done['serial']['incarnation']:06x}"
-        return RedirectResponse(f"/line/{found['line']}/ours/{serial}", 303)
+        form = {**await self._desk.form(request), "act": "draft_release", "draft": draft}
+        async with self._releasing.setdefault(draft, asyncio.Lock()):
+            # Who asks again, or comes second, is answered by what is there by now.
+            found = await self._draft(request, reader)
+            if found["state"] != "released" or form.get("hash") != found["hash"]:
+                await self._desk.confirming.do(reader, form)
+                found = await self._draft(request, reader)
+        return RedirectResponse(f"/line/{found['line']}/ours/{found['serial']}", 303)
 
-    async def passphrase(self, request: Request, reader: Reader) -> Response:
-        """A person sets their passphrase; all their sign-ins end with that."""
-        if request.method == "GET":
-            return self._desk.page(request, reader, "passphrase.html", {})
-        form = await self._desk.form(request)
-        said = form.get("passphrase", "")
-        if len(said) < PASSPHRASE_CHARACTERS_MIN:
-            least = PASSPHRASE_CHARACTERS_MIN
-            raise LocalError("init.short_passphrase", characters_min=least)
-        if said != form.get("again", ""):
-            raise LocalError("init.passphrases_differ")
-        salt = clock.entropy(SALT_BYTES)
-        key = await asyncio.to_thread(stretched, said, salt, COST)
-        args = {"salt": salt.hex(), "cost": list(COST), "key": key.hex()}
-        await self._call("passphrase", reader.token, **args)
-        return RedirectResponse("/sign-in", 303)
-
-    async def proven(self, name: str, passphrase: str) -> str:
-        """A sign-in of a person who gives the passphrase now. Raises LocalError."""
-        asked = await self._call("sign_in_salt", name=name)
-        cost, salt = Cost(*asked["cost"]), bytes.fromhex(asked["salt"])
-        key = await asyncio.to_thread(stretched, passphrase, salt, cost)
-        found = await self._call("sign_in", name=name, key=key.hex())
-        return str(found["token"])
+    async def _blank(self, request: Request, reader: Reader, label: str) -> dict[str, Any]:
+        """An empty form, or a reply: then it refers to what it answers, and is as urgent."""
+        blank: dict[str, Any] = {**_EMPTY, "references": []}
+        if said := request.query_params.get("reply"):
+            blank["references"] = [reference(said)]
+        values = await beside(self._call, reader.token, label, blank)
+        if said:
+            answered = (each for each in values["recent"] if each["checked"])
+            blank.update({"precedence": each.get("precedence", "ROUTINE")} for each in answered)
+        return {**values, "label": label, "d": blank, "draft": "", "action": request.url.path}
 
     async def _draft(self, request: Request, reader: Reader) -> dict[str, Any]:
         draft = request.path_params["draft"]
@@ -147,24 +130,13 @@ class Writing:
 
 _EMPTY = {
     "precedence": "ROUTINE", "language": "", "subject": "", "text": "", "due": None,
-    "due_group": "", "dtg": None, "dtg_group": "", "revision": 0,
+    "due_group": "", "dtg": None, "dtg_group": "", "revision": 0, "action": [], "information": [],
 }  # fmt: skip
 
 
 def _kept(found: dict[str, Any]) -> dict[str, object]:
     """What a draft says that the form does not ask for, as arguments of draft_save."""
-    references = [
-        {
-            "ours": each["side"] == "ours",
-            "number": each["number"],
-            "incarnation": each["incarnation"],
-        }
-        for each in found["references"]
-    ]
-    kept = {name: found[name] for name in ("action", "information")}
-    if found["dtg"]:
-        kept["dtg_s"] = dtg.parse(found["dtg"], 0)
-    return {**kept, "references": references}
+    return {"dtg_s": dtg.parse(found["dtg"], 0)} if found["dtg"] else {}
 
 
 def _open(line: dict[str, Any]) -> bool:
@@ -174,13 +146,6 @@ def _open(line: dict[str, Any]) -> bool:
 def _text(form: dict[str, str], name: str) -> str:
     """A field as typed; browsers send line ends as CR LF."""
     return form.get(name, "").replace("\r\n", "\n")
-
-
-def _revision(form: dict[str, str]) -> int:
-    said = form.get("revision", "")
-    if not said.isascii() or not said.isdigit() or len(said) > 9:
-        raise LocalError("desk.form")
-    return int(said)
 
 
 def _content(form: dict[str, str]) -> dict[str, object]:
@@ -198,5 +163,8 @@ def _content(form: dict[str, str]) -> dict[str, object]:
         "language": form.get("language", "").strip().lower(),
         "subject": _text(form, "subject").strip(),
         "text": _text(form, "text"),
+        "references": references(form),
+        "action": names(form.get("action", "")),
+        "information": names(form.get("information", "")),
         **times,
     }

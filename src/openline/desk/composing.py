@@ -1,0 +1,67 @@
+"""What stands beside a text while it is written: forms of address, messages it may refer to,
+addressees.
+
+Theory of operation: a form names each message it refers to by a field of its own, "ref.SIDE.SERIAL",
+so that it works without a script and keeps what it was not shown; addressees stand one to a line.
+Saving, review and release are in writing.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ..errors import LocalError
+from .naming import place_of
+
+RECENT = 12
+"""Messages offered to refer to, the newest."""
+_FIELD = "ref."
+
+
+def reference(said: str) -> dict[str, Any]:
+    """ "theirs.12.00000a" as a draft's view has it. Raises LocalError."""
+    side, _, serial = said.partition(".")
+    if side not in ("ours", "theirs"):
+        raise LocalError("desk.form")
+    number, incarnation = place_of(serial)
+    return {"side": side, "serial": serial, "number": number, "incarnation": incarnation}
+
+
+def references(form: Mapping[str, str]) -> list[dict[str, object]]:
+    """The messages a form refers to, as an argument of draft_save. Raises LocalError."""
+    named = [reference(name.removeprefix(_FIELD)) for name in form if name.startswith(_FIELD)]
+    return [
+        {
+            "ours": each["side"] == "ours",
+            "number": each["number"],
+            "incarnation": each["incarnation"],
+        }
+        for each in named
+    ]
+
+
+def names(said: str) -> list[str]:
+    """Addressees, one to a line."""
+    return [line.strip() for line in said.splitlines() if line.strip()]
+
+
+async def beside(
+    call: Callable[..., Awaitable[Any]], token: str, label: str, draft: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the form shows besides the draft: {"address", "recent"}."""
+    address, found = await asyncio.gather(
+        call("address", token, line=label),
+        call("search", token, line=label, latest=True, limit=RECENT),
+    )
+    chosen = {(each["side"], each["serial"]): each for each in draft["references"]}
+    recent = []
+    for each in reversed([one for one in found["records"] if one["type"] == "message"]):
+        checked = chosen.pop((each["side"], each["serial"]), None) is not None
+        recent.append({**each, "checked": checked})
+    older = [
+        {**each, "checked": True, "dtg_group": "", "subject": "", "text": "", "language": ""}
+        for each in chosen.values()
+    ]
+    return {"address": address["text"], "recent": [*older, *recent]}
