@@ -1,9 +1,9 @@
 """What stands beside a text while it is written: forms of address, messages it may refer to,
 addressees.
 
-Theory of operation: a form names each message it refers to by a field of its own, "ref.SIDE.SERIAL",
-so that it works without a script and keeps what it was not shown; addressees stand one to a line.
-Saving, review and release are in writing.py.
+Theory of operation: a form names each message it refers to by a field of its own,
+"ref.SIDE.SERIAL", so that it works without a script and keeps what is no longer offered; addressees
+stand one to a line. Saving, review and release are in writing.py.
 """
 
 from __future__ import annotations

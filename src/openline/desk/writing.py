@@ -117,9 +117,9 @@ class Writing:
         if said := request.query_params.get("reply"):
             blank["references"] = [reference(said)]
         values = await beside(self._call, reader.token, label, blank)
-        if said:
-            answered = (each for each in values["recent"] if each["checked"])
-            blank.update({"precedence": each.get("precedence", "ROUTINE")} for each in answered)
+        for each in values["recent"]:
+            if each["checked"]:
+                blank["precedence"] = each.get("precedence", "ROUTINE")
         return {**values, "label": label, "d": blank, "draft": "", "action": request.url.path}
 
     async def _draft(self, request: Request, reader: Reader) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Writing:
         return found
 
 
-_EMPTY = {
+_EMPTY: dict[str, Any] = {
     "precedence": "ROUTINE", "language": "", "subject": "", "text": "", "due": None,
     "due_group": "", "dtg": None, "dtg_group": "", "revision": 0, "action": [], "information": [],
 }  # fmt: skip
