@@ -94,13 +94,14 @@ class Secrets:
 
 
 def host(origin: str) -> str:
-    """The host name in an origin ("https://desk.example:8470"), which a passkey is bound to.
-    Raises LocalError("people.passkey_origin").
+    """The host name in an origin ("https://desk.example:8470"), which a passkey is bound to: not an
+    address in figures. Raises LocalError("people.passkey_origin").
     """
     try:
         found = urlsplit(origin)
-        if found.scheme in ("http", "https") and found.hostname:
-            return found.hostname
+        name = found.hostname or ""
+        if found.scheme in ("http", "https") and name and not (":" in name or name[-1].isdigit()):
+            return name
     except ValueError:
         pass
     raise LocalError("people.passkey_origin")

@@ -33,7 +33,7 @@ class Scene:
             until(lambda: settled(asking))
             for role in ROLES:
                 asking.call("person_add", name=role, roles=[role])
-        self.start_desk("127.0.0.1:0")
+        self.start_desk("localhost:0")
 
     def start_desk(self, listen: str) -> None:
         """Start the desk; returns when it listens."""
@@ -42,6 +42,12 @@ class Scene:
         self._desk = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._desk.stdout is not None
         self.origin = self._desk.stdout.readline().split()[-1]
+
+    def said(self, lines: int) -> str:
+        """So many further lines that the desk has printed."""
+        assert self._desk is not None
+        assert self._desk.stdout is not None
+        return "".join(self._desk.stdout.readline() for _ in range(lines))
 
     def end_desk(self) -> int:
         """SIGTERM to the desk; its exit code."""

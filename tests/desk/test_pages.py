@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -194,3 +195,22 @@ def test_a_post_that_is_away_is_told_as_such_and_found_again(scene: Scene) -> No
         assert "openline serve" in away.text
         scene.far.start()
         assert browser.get("/").status_code == 200
+
+
+def test_a_post_without_people_gets_an_administrator_and_a_link_at_the_first_start(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    try:
+        scene.far.start()
+        scene.start_desk("localhost:0")
+        told = scene.said(2)
+        link = re.findall(rf"{scene.origin}/enter#([0-9a-f]{{32}})", told)
+        assert len(link) == 1, told
+        with scene.browser() as browser:
+            entered = browser.post("/enter", data={"link": link[0]})
+            assert entered.headers["location"] == "/passkeys"
+            assert "administrator" in browser.get("/").text
+            assert browser.post("/enter", data={"link": link[0]}).status_code == 400
+    finally:
+        scene.end()
