@@ -149,6 +149,7 @@ class _Conversation:
         self._slow: dict[str, Callable[[Caller, Args], Awaitable[Any]]] = {
             "bearer_test": self._bearer_test,
             **{verb: partial(self._bearer_changed, verb) for verb in config.CHANGES},
+            **{verb: partial(self._carried, carry) for verb, carry in carrying.VERBS.items()},
         }
 
     async def run(self, reader: asyncio.StreamReader) -> None:
@@ -318,6 +319,9 @@ class _Conversation:
             return {"answered": False, "took_ms": None}
         finally:
             watching.close()
+
+    async def _carried(self, carry: carrying.Carry, caller: Caller, args: Args) -> Any:
+        return await carry(self._running.post, self._running.runner, caller.actor, args)
 
     async def _marked(self, found: Any, marks: list[Receive]) -> Any:
         """The reading, once its receipts are on disk; one that cannot be written does not hide the

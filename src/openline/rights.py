@@ -61,6 +61,9 @@ RIGHTS = {
     "bearer_pause": "administer",
     "bearer_resume": "administer",
     "bearer_remove": "administer",
+    "carry_names": "carry",
+    "carry_out": "carry",
+    "carry_in": "carry",
     "stop": "stop",
     "audit": "audit",
     "people": "observe",
@@ -107,8 +110,8 @@ _ANYBODY = frozenset({"sign_in"})
 """What everybody may who reaches the post at all: show who they are, and end that again."""
 
 ROLES = {
-    "administrator": _ANYBODY | {"observe", "administer", "people", "relieve", "stop"},
-    "duty": _ANYBODY | {"observe", "read", "receive", "show", "compare", "relieve"},
+    "administrator": _ANYBODY | {"observe", "administer", "carry", "people", "relieve", "stop"},
+    "duty": _ANYBODY | {"observe", "read", "receive", "show", "compare", "carry", "relieve"},
     "drafter": _ANYBODY | {"observe", "read", "draft"},
     "releaser": _ANYBODY | {"observe", "read", "draft", "release"},
     "translator": _ANYBODY | {"observe", "read", "draft"},

@@ -35,7 +35,7 @@ TEXTS = 120
 ARRIVE_S = 300.0
 BOUND_PACKETS_S, BOUND_BYTES_S = 2.0, 200.0
 WORDS_LOST_S = 15.0
-"""By then the kernels, relay's too, repeat what the wire swallowed so seldom that knocking counts."""
+"""By then the kernels repeat what the wire swallowed so seldom that knocking counts."""
 
 DOWN_S = 30.0
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "address": "addresses",
     "status": "lines",
     "bearer": "bearers",
+    "carry": "carry",
     "people": "people",
     "desk": "desk",
     "clear-alarm": "lines",
@@ -38,7 +39,7 @@ COMMANDS = {
 
 SECTIONS = {
     "section.begin": ("init", "card", "tape", "pair", "bearer", "people", "serve"),
-    "section.write": ("send", "draft", "receipt", "address"),
+    "section.write": ("send", "draft", "receipt", "carry", "address"),
     "section.read": ("inbox", "show", "transcript"),
     "section.watch": ("desk", "status", "lines", "clear-alarm", "heal", "audit"),
     "section.keep": ("backup", "restore"),
