@@ -27,6 +27,7 @@ WALK = {
     "draft": (GET, "/draft/{draft}"),
     "draft_act": (POST, "/draft/{draft}"),
     "edit": (GET, "/draft/{draft}/edit"),
+    "autosave": (POST, "/draft/{draft}/autosave"),
     "check": (GET, "/draft/{draft}/check"),
     "release": (GET, "/draft/{draft}/release"),
     "passphrase": (GET, "/passphrase"),

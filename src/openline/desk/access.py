@@ -29,6 +29,7 @@ ROUTES = {
     "draft": "draft",
     "draft_act": "draft",
     "edit": "draft",
+    "autosave": "draft",
     "check": "release",
     "release": "release",
     "passphrase": SIGNED_IN,

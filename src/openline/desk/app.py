@@ -133,6 +133,8 @@ class Desk:
                 route(draft, "draft", writing.draft, "GET"),
                 route(draft, "draft_act", writing.act, "POST"),
                 route(draft + "/edit", "edit", writing.edit, "GET", "POST"),
+                route("/line/{line:int}/autosave", "autosave", writing.autosave, "POST"),
+                route(draft + "/autosave", "autosave", writing.autosave, "POST"),
                 route(draft + "/check", "check", writing.check, "GET"),
                 route(draft + "/release", "release", writing.release, "GET", "POST"),
                 route("/passphrase", "passphrase", door.passphrase, "GET", "POST"),
@@ -184,6 +186,10 @@ class Desk:
         what, then = self.told(request, error)
         values = {"person": "", "what": what, "next": then, "back": "/"}
         return page("problem.html", _language(request), values, _status(error.code))
+
+    def text(self, request: Request, key: str, **values: object) -> str:
+        """A wording in the reader's language."""
+        return catalogue(_language(request)).text(key, **values)
 
     def told(self, request: Request, error: OpenlineError) -> tuple[str, str]:
         """An error in words: what it is, and what to do now."""

@@ -11,11 +11,12 @@ second releaser, finds the message there.
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from .. import clock, dtg
 from ..core.precedence import Precedence
@@ -74,6 +75,28 @@ class Writing:
         said = {**_kept(found), **_content(form), "revision": whole_number(form, "revision")}
         await self._call("draft_save", reader.token, draft=found["draft"], **said)
         return RedirectResponse(f"/draft/{found['draft']}", 303)
+
+    async def autosave(self, request: Request, reader: Reader) -> Response:
+        """Keep what is on the form by now; says to the script of the page, in words and as JSON,
+        when and as what, or why not. It takes the place of what the same person saved before, as
+        long as nobody has seen that; what is on the page stays there either way.
+        """
+        try:
+            form = await self._desk.form(request)
+            said = {**_content(form), "autosave": True}
+            if "draft" in request.path_params:
+                found = await self._draft(request, reader)
+                said |= {**_kept(found), "draft": found["draft"]}
+                said["revision"] = whole_number(form, "revision")
+            else:
+                said["line"] = await self._desk.label(request, reader)
+            made = await self._call("draft_save", reader.token, **said)
+        except LocalError as error:
+            return JSONResponse({"said": " ".join(self._desk.told(request, error))})
+        now = datetime.fromtimestamp(clock.now().wall_s, UTC)
+        return JSONResponse(
+            {**made, "said": self._desk.text(request, "desk.saved_at", at=f"{now:%H:%MZ}")}
+        )
 
     async def act(self, request: Request, reader: Reader) -> Response:
         """Hand over, comment, return or drop."""
