@@ -40,7 +40,7 @@ WALK = {
 
 
 def test_the_walk_misses_no_route() -> None:
-    assert {*WALK, "live", "sign_out", "passkey"} == {*ROUTES}
+    assert {*WALK, "live", "sign_out", "passkey", "door_passkey"} == {*ROUTES}
 
 
 def test_who_is_not_signed_in_is_led_to_the_door(scene: Scene) -> None:

@@ -19,7 +19,8 @@ from .test_writing import fields, received
 
 def asked(browser: httpx2.Client, what: str, **form: str) -> dict[str, Any]:
     """What a device is asked to do, as the script of a page gets it."""
-    answer = browser.post("/passkey", data={**form, "what": what})
+    where = "/sign-in/passkey" if what == "sign_in" else "/passkey"
+    answer = browser.post(where, data={**form, "what": what})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -157,7 +158,9 @@ def test_a_device_is_asked_for_nothing_unheard_of(scene: Scene, form: dict[str, 
     with scene.browser("duty") as browser:
         assert browser.post("/passkey", data=form).status_code == 400
     with scene.browser() as browser:
-        assert browser.post("/passkey", data={**form, "what": "passkey_add"}).status_code == 400
+        assert browser.post("/passkey", data=form).headers["location"] == "/sign-in"
+        said = {**form, "what": "passkey_add"}
+        assert browser.post("/sign-in/passkey", data=said).status_code in (400, 403)
 
 
 @pytest.mark.parametrize("answer", ["{", "[]", json.dumps({"rawId": "AA"}), "x" * 100_000])

@@ -43,9 +43,10 @@ def desk(shell: Shell, listen: str, origin: str | None) -> None:
     def ready(address: str) -> None:
         shell.say("desk.serving", address=address)
         if first:
-            # After "#", it is sent to nobody: the page itself reads it and forgets it.
+            # What stands after "#" is sent to nobody: the page itself reads it and forgets it.
+            where = f"{address}/enter#{first}"
             shell.say("desk.first_person", name=FIRST)
-            shell.line(f"{address}/enter#{first}")
+            shell.line(where)
 
     asyncio.run(
         serve(shell.directory, host.strip("[]"), int(port), origin and origin.rstrip("/"), ready)

@@ -34,6 +34,7 @@ ROUTES = {
     "release": "release",
     "passphrase": SIGNED_IN,
     "passkeys": SIGNED_IN,
-    "passkey": ANYBODY,
+    "passkey": SIGNED_IN,
+    "door_passkey": ANYBODY,
 }
 """Name of a route → the right it needs."""

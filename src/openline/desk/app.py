@@ -36,6 +36,7 @@ from .asking import Asking
 from .board import tiles
 from .confirming import Confirming
 from .door import Door
+from .pace import Pace
 from .rendering import HERE, fragment, page
 from .writing import Writing
 
@@ -43,6 +44,13 @@ COOKIE = "openline"
 """Name of the cookie that holds a sign-in."""
 
 LANGUAGE_COOKIE = "language"
+
+PERSON_BURST, PERSON_PER_S = 2_000, 200
+"""Requests of one person at once, and per second: more than hands and our scripts make."""
+
+DOOR_BURST, DOOR_PER_S = 200, 5
+"""What is sent to the door by everybody together."""
+
 FORM_BYTES_MAX = 256 * 1024
 """Room for the longest text, each of its bytes written as %XX."""
 LISTED = 200
@@ -108,6 +116,8 @@ class Desk:
     def __init__(self, directory: Path, origin: str) -> None:
         self.asking = Asking(directory)
         self.origin = origin
+        self._people_pace = Pace(PERSON_BURST, PERSON_PER_S)
+        self._door_pace = Pace(DOOR_BURST, DOOR_PER_S)
         self.confirming = Confirming(self)
         self._door = Door(self)
         self._writing = Writing(self)
@@ -140,6 +150,7 @@ class Desk:
                 route("/passphrase", "passphrase", door.passphrase, "GET", "POST"),
                 route("/passkeys", "passkeys", door.passkeys, "GET", "POST"),
                 route("/passkey", "passkey", self.confirming.ask, "POST"),
+                route("/sign-in/passkey", "door_passkey", self.confirming.ask, "POST"),
                 route("/sign-in", "sign_in", door.sign_in, "GET", "POST"),
                 route("/enter", "enter", door.enter, "GET", "POST"),
                 route("/sign-out", "sign_out", door.sign_out, "POST"),
@@ -169,11 +180,14 @@ class Desk:
         """Who asks. Raises LocalError: people.signed_out, desk.no_right."""
         token = request.cookies.get(COOKIE, "")
         if ROUTES[name] == ANYBODY:
-            return Reader(token, "")
+            if request.method == "POST":
+                self._door_pace.spend("", clock.now())
+            return Reader("", "")
         if not token:
             raise LocalError("people.signed_out")
         said = await self.asking.call("caller", token)
         reader = Reader(token, said["name"], frozenset(said["rights"]), said["how"])
+        self._people_pace.spend(reader.name, clock.now())
         if ROUTES[name] not in reader.rights:
             raise LocalError("desk.no_right")
         return reader
@@ -353,6 +367,8 @@ def _status(code: str) -> int:
         return 403
     if code.endswith(".unknown"):
         return 404
+    if code == "desk.too_many":
+        return 429
     return 503 if code.startswith("post.") else 400
 
 

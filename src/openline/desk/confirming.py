@@ -75,14 +75,11 @@ class Confirming:
     async def ask(self, request: Request, reader: Reader) -> Response:
         """What a device shall sign, for the script of a page; an error in words."""
         form = await self._desk.form(request)
-        what, token = form.get("what", ""), reader.token
-        said: dict[str, object] = {"what": what, "origin": self._desk.origin}
-        if what == "act":
+        said: dict[str, object] = {"what": form.get("what", ""), "origin": self._desk.origin}
+        if said["what"] == "act":
             said |= {"act": form.get("act", ""), "about": _about(form)}
-        elif what == "sign_in":
-            token = ""  # one that has ended is no hindrance
         try:
-            found = await self._call("passkey_ask", token, **said)
+            found = await self._call("passkey_ask", reader.token, **said)
         except LocalError as error:
             return JSONResponse({"said": " ".join(self._desk.told(request, error))}, 400)
         return JSONResponse(found["options"])

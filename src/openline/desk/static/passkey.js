@@ -8,7 +8,8 @@ async function answered(form, what) {
   const fields = new URLSearchParams(new FormData(form));
   for (const each of form.querySelectorAll("input[type=password]")) fields.delete(each.name);
   fields.set("what", what);
-  const answer = await fetch("/passkey", { method: "POST", body: fields });
+  const where = what === "sign_in" ? "/sign-in/passkey" : "/passkey";
+  const answer = await fetch(where, { method: "POST", body: fields, redirect: "error" });
   const options = await answer.json();
   if (!answer.ok) throw new Error(options.said);
   const device = navigator.credentials;
