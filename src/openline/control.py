@@ -19,7 +19,7 @@ of the record mean is in verbs.py; here are only those that need a running post:
     bearers -     bearer_change line name [address …] [cost] [latency_ms] …
     watch -       bearer_pause | bearer_resume | bearer_remove line name
     stop -        bearer_test line name [wait_s]
-                  inbox … seen: true    (marks what is listed as delivered)
+                  inbox | pending | search … seen: true  (marks what is listed as delivered)
                   show … open: true     (marks it as opened)
 """
 
@@ -72,6 +72,9 @@ TEST_S = 10
 
 TEST_S_MAX = 25
 """Longest such wait: a client waits no longer than half a minute for any answer."""
+
+_LISTINGS = {"inbox": "", "pending": "messages", "search": "records"}
+"""Readings that list messages, and under which key their answer does."""
 
 _PEER = struct.Struct("3i")
 _ENCODER = json.JSONEncoder(default=str)
@@ -386,8 +389,8 @@ def _marks(caller: Caller, verb: str, args: Args, found: Any) -> list[Receive]:
     person on watch.
     """
     kind, states = receipts.DELIVERED, {"arrived"}
-    if verb == "inbox" and args.get("seen") is True:
-        listed = found
+    if verb in _LISTINGS and args.get("seen") is True:
+        listed = found[_LISTINGS[verb]] if _LISTINGS[verb] else found
     elif verb == "show" and args.get("open") is True:
         states = {"arrived", "delivered", "restored"}
         kind, listed = receipts.OPENED, [found]

@@ -8,6 +8,9 @@ time (about 2 ms; Babel's reader gives the same and costs 90 ms to import, so it
 the tests), plural rules are a table here, placeholders are named: {count}. A wording that is
 missing shows its key: an interface never fails for want of words.
 
+PSEUDO is no language: English in letters that are written from right to left, made here, so that
+tests and translators see what a right-to-left page would be, and what was never put into words.
+
 Languages of *messages* do not live here but in display.language; the wire never depends on a
 catalogue.
 """
@@ -18,9 +21,15 @@ import ast
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from string import Formatter, ascii_lowercase
 
 LANGUAGES = ("en", "fr", "ru")
 """Interface languages, the first one is the fallback."""
+
+PSEUDO = "ar-XB"
+"""The pseudo-locale, by the name that browsers and tools know it by."""
+
+_RIGHT_TO_LEFT = frozenset(("ar", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"))
 
 
 def _russian(count: int) -> int:
@@ -33,6 +42,7 @@ PLURALS: dict[str, Callable[[int], int]] = {
     "en": lambda count: int(count != 1),
     "fr": lambda count: int(count > 1),
     "ru": _russian,
+    PSEUDO: lambda count: int(count != 1),
 }
 """Which form a count takes, by language; the headers of the files say the same, for other tools."""
 
@@ -100,9 +110,32 @@ def read_po(text: str) -> dict[str, list[str]]:
     return wordings
 
 
-@lru_cache(maxsize=len(LANGUAGES))
+def direction(language: str) -> str:
+    """In which direction a language is written: "ltr" or "rtl"."""
+    return "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
+
+
+_MIRRORED = str.maketrans(
+    {letter: chr(ord("\N{HEBREW LETTER ALEF}") + at) for at, letter in enumerate(ascii_lowercase)}
+)
+
+
+def _pseudo(wording: str) -> str:
+    """A wording in Hebrew letters, one for each; its placeholders as they were."""
+    parts = Formatter().parse(wording)
+    return "".join(
+        text.lower().translate(_MIRRORED) + ("" if name is None else "{" + name + "}")
+        for text, name, _, _ in parts
+    )
+
+
+@lru_cache(maxsize=len(LANGUAGES) + 1)
 def catalogue(language: str) -> Catalogue:
-    """The catalogue of one of LANGUAGES; any other gives the first of them."""
+    """The catalogue of one of LANGUAGES, or PSEUDO; any other gives the first of them."""
+    if language == PSEUDO:
+        english = catalogue(LANGUAGES[0])
+        keys = english.keys()
+        return Catalogue(PSEUDO, {key: [*map(_pseudo, english.forms(key))] for key in keys})
     chosen = language if language in LANGUAGES else LANGUAGES[0]
     path = Path(__file__).parent / "locales" / chosen / "LC_MESSAGES" / "openline.po"
     return Catalogue(chosen, read_po(path.read_text(encoding="utf-8")))

@@ -19,8 +19,8 @@ from .browser import window
 from .scene import Scene
 from .test_pages import GET, WALK
 
-PARTS = ("tiles",)
-"""Routes that answer with a part of a page."""
+PARTS = ("tiles", "page_style")
+"""Routes that answer with a part of a page, or with its style."""
 OTHERS = ["/nowhere", "/line/99"]
 THEMES = ["light", "dark"]
 PHONE: ViewportSize = {"width": 320, "height": 640}

@@ -24,7 +24,7 @@ def message(line: int, number: int, precedence: str, due_s: int | None = None) -
 
 
 def test_a_calm_line_is_calm() -> None:
-    (tile,) = tiles({"lines": [CALM]}, [], 0)
+    (tile,) = tiles({"lines": [CALM]}, {}, 0)
     assert tile.standings == ("calm",)
     assert tile.waits_for_us == ()
 
@@ -45,7 +45,7 @@ def test_a_calm_line_is_calm() -> None:
     ],
 )
 def test_the_gravest_thing_that_is_true_is_shown(wrong: dict[str, Any], standing: str) -> None:
-    (tile,) = tiles({"lines": [CALM | wrong]}, [], 0)
+    (tile,) = tiles({"lines": [CALM | wrong]}, {}, 0)
     assert tile.standing == standing
 
 
@@ -57,20 +57,36 @@ def test_grave_lines_come_first_and_before_them_those_where_a_flash_waits() -> N
         CALM | {"line": 4, "label": "d"},
     ]
     waiting = [message(4, 9, "FLASH"), message(3, 8, "PRIORITY")]
-    assert [tile.label for tile in tiles({"lines": lines}, waiting, 0)] == ["d", "b", "c", "a"]
+    assert [tile.label for tile in tiles({"lines": lines}, {"messages": waiting}, 0)] == [
+        "d",
+        "b",
+        "c",
+        "a",
+    ]
 
 
-def test_what_waits_is_counted_by_precedence_and_its_dues_sorted() -> None:
+def test_what_waits_is_counted_by_precedence() -> None:
     waiting = [
-        message(1, 4, "ROUTINE", 500),
-        message(1, 5, "FLASH", 100),
+        message(1, 4, "ROUTINE"),
+        message(1, 5, "FLASH"),
         message(1, 6, "ROUTINE"),
         message(2, 7, "FLASH"),
     ]
-    (tile,) = tiles({"lines": [CALM]}, waiting, 200)
+    (tile,) = tiles({"lines": [CALM]}, {"messages": waiting}, 200)
     assert tile.waits_for_us == (("FLASH", 1), ("ROUTINE", 2))
     assert tile.flashes == ("5.00000a",)
-    assert [due.left_s for due in tile.dues] == [-100, 300]
+
+
+def test_a_tile_has_the_clocks_of_its_line_on_both_sides_and_its_drafts_in_review() -> None:
+    replies = [
+        {**message(1, 5, "FLASH", 100), "side": "theirs"},
+        {**message(2, 5, "FLASH", 150), "side": "theirs"},
+        {**message(1, 4, "ROUTINE", 500), "side": "ours"},
+    ]
+    drafts = [{"line": 1, "precedence": "FLASH", "count": 2}]
+    (tile,) = tiles({"lines": [CALM]}, {"replies": replies, "drafts": drafts}, 200)
+    assert [(due.side, due.left_s) for due in tile.dues] == [("theirs", -100), ("ours", 300)]
+    assert tile.review == (("FLASH", 2),)
 
 
 def test_every_standing_has_a_shape_of_its_own_and_words_in_every_language() -> None:

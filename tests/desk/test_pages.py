@@ -20,6 +20,13 @@ WALK = {
     "board": (GET, "/"),
     "tiles": (GET, "/tiles"),
     "line": (GET, "/line/1"),
+    "inbox": (GET, "/inbox"),
+    "search": (GET, "/search"),
+    "keys": (GET, "/keys"),
+    "transcript": (GET, "/line/1/transcript"),
+    "print": (GET, "/line/1/print"),
+    "page_style": (GET, "/line/1/page.css"),
+    "address": (GET, "/line/1/address"),
     "message": (GET, "/line/1/theirs/{serial}"),
     "receipt": (POST, "/line/1/theirs/{serial}"),
     "drafts": (GET, "/drafts"),
@@ -57,7 +64,7 @@ def test_every_route_is_open_to_those_whose_role_gives_its_right(scene: Scene, r
     with scene.browser(role) as browser:
         for name, (method, path) in WALK.items():
             may = ROUTES[name] in (ANYBODY, SIGNED_IN, *rights_of([role]))
-            data = {"kind": "opened", "act": "comment", "text": "seen"} if method == POST else None
+            data = {"kind": "shown", "act": "comment", "text": "seen"} if method == POST else None
             answer = browser.request(method, path.format(serial=serial, draft=draft), data=data)
             assert (answer.status_code != 403) == may, (role, name, answer.status_code)
             assert answer.status_code in ((200, 303) if may else (403,)), (role, name)
@@ -77,7 +84,7 @@ def test_what_was_said_of_a_message_reaches_the_other_side(scene: Scene) -> None
         shown = browser.get(page).text
         assert 'value="declined"' in shown
         assert 'value="opened"' not in shown
-        assert serial not in browser.get("/").text
+        assert f'data-flash="1.{serial}"' not in browser.get("/").text
 
 
 def test_text_of_the_other_side_is_shown_and_never_obeyed(scene: Scene) -> None:
@@ -143,9 +150,11 @@ def test_pages_speak_the_language_chosen_and_leave_no_key_unworded(
     serial = scene.say("Bonjour", language="fr", due_s=2_000_000_000)
     with scene.browser("duty") as browser:
         browser.post("/language", data={"language": language})
-        for path in ("/", "/line/1", f"/line/1/theirs/{serial}", "/sign-in", "/enter", "/nowhere"):
+        more = ("/inbox", "/search", "/keys", "/line/1/transcript", "/line/1/print")
+        doors = ("/sign-in", "/enter", "/nowhere")
+        for path in ("/", "/line/1", f"/line/1/theirs/{serial}", *more, *doors):
             shown = browser.get(path).text
-            assert f'<html lang="{language}">' in shown
+            assert f'<html lang="{language}" dir="ltr">' in shown
             assert re.findall(r">[^<]*\bdesk\.[a-z_.]+", shown) == []
 
 

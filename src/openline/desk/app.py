@@ -30,13 +30,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import clock, display, dtg
 from ..errors import LocalError, OpenlineError
-from ..i18n import LANGUAGES, catalogue
+from ..i18n import LANGUAGES, PSEUDO, catalogue
 from .access import ANYBODY, ROUTES
 from .asking import Asking
 from .board import tiles
 from .confirming import Confirming
 from .door import Door
 from .pace import Pace
+from .reading import Reading
 from .rendering import HERE, fragment, page
 from .writing import Writing
 
@@ -53,8 +54,6 @@ DOOR_BURST, DOOR_PER_S = 200, 5
 
 FORM_BYTES_MAX = 256 * 1024
 """Room for the longest text, each of its bytes written as %XX."""
-LISTED = 200
-"""Messages on the page of a line."""
 
 BEAT_S = 4.0
 """An event goes out at least so often; the script takes a longer silence for a stale board."""
@@ -76,9 +75,6 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-
-RECEIPTS = ("opened", "shown", "declined", "holding")
-"""What a person may say of a message, each a deliberate act."""
 
 
 @dataclass
@@ -120,6 +116,7 @@ class Desk:
         self._door_pace = Pace(DOOR_BURST, DOOR_PER_S)
         self.confirming = Confirming(self)
         self._door = Door(self)
+        self._reading = Reading(self)
         self._writing = Writing(self)
         self._after = 0
         self.app = Headers(self._starlette())
@@ -128,18 +125,26 @@ class Desk:
         def route(path: str, name: str, handler: Handler, *methods: str) -> Route:
             return Route(path, self._guarded(name, handler), methods=list(methods), name=name)
 
-        serial, draft = "/line/{line:int}/{side}/{serial}", "/draft/{draft}"
-        door, writing = self._door, self._writing
+        line, draft = "/line/{line:int}", "/draft/{draft}"
+        serial = line + "/{side}/{serial}"
+        door, reading, writing = self._door, self._reading, self._writing
         return Starlette(
             routes=[
                 route("/", "board", self._board, "GET"),
                 route("/tiles", "tiles", self._tiles, "GET"),
                 route("/live", "live", self._live, "GET"),
-                route("/line/{line:int}", "line", self._line, "GET"),
-                route(serial, "message", self._message, "GET"),
-                route(serial, "receipt", self._receipt, "POST"),
+                route("/inbox", "inbox", reading.inbox, "GET"),
+                route("/search", "search", reading.search, "GET", "POST"),
+                route("/keys", "keys", reading.keys, "GET"),
+                route(line, "line", reading.line, "GET"),
+                route(line + "/transcript", "transcript", reading.transcript, "GET"),
+                route(line + "/print", "print", reading.printed, "GET"),
+                route(line + "/page.css", "page_style", reading.page_style, "GET"),
+                route(line + "/address", "address", reading.address, "GET", "POST"),
+                route(serial, "message", reading.message, "GET"),
+                route(serial, "receipt", reading.receipt, "POST"),
                 route("/drafts", "drafts", writing.drafts, "GET"),
-                route("/line/{line:int}/write", "write", writing.write, "GET", "POST"),
+                route(line + "/write", "write", writing.write, "GET", "POST"),
                 route(draft, "draft", writing.draft, "GET"),
                 route(draft, "draft_act", writing.act, "POST"),
                 route(draft + "/edit", "edit", writing.edit, "GET", "POST"),
@@ -254,7 +259,7 @@ class Desk:
     async def _language(self, request: Request, _reader: Reader) -> Response:
         form = await self.form(request)
         answer = RedirectResponse("/", 303)
-        if form.get("language") in LANGUAGES:
+        if form.get("language") in (*LANGUAGES, PSEUDO):
             answer.set_cookie(LANGUAGE_COOKIE, form["language"], samesite="strict", httponly=True)
         return answer
 
@@ -269,7 +274,8 @@ class Desk:
         self._after = waiting["after"]
         now_s = clock.now().wall_s
         return {
-            "tiles": tiles(status, waiting["messages"], now_s),
+            "tiles": tiles(status, waiting, now_s),
+            "complete": waiting["complete"],
             "now": display.moment(now_s),
             "now_group": dtg.group(now_s),
             "stamp": now_s,
@@ -290,9 +296,10 @@ class Desk:
             watching = asyncio.create_task(self._watch(reader, changed))
             try:
                 while not watching.done():
-                    html = fragment("tiles.html", language, await self._values(reader))
+                    values = await self._values(reader)
+                    html = fragment("tiles.html", language, values)
                     yield ServerSentEvent(json.dumps({"html": html}), event="tiles")
-                    if not await _within(changed, BEAT_S):
+                    if not await _within(changed, BEAT_S if values["complete"] else 0):
                         continue
                     await asyncio.sleep(TOGETHER_S)
                     changed.clear()
@@ -318,48 +325,6 @@ class Desk:
                 return str(line["label"])
         raise LocalError("line.unknown", label=str(number))
 
-    async def _line(self, request: Request, reader: Reader) -> Response:
-        label = await self.label(request, reader)
-        # What a duty officer has listed stands before the watch, and the other side is told so.
-        seen = "receive" in reader.rights
-        found = await self.asking.call("inbox", reader.token, line=label, limit=LISTED, seen=seen)
-        values = {
-            "line": request.path_params["line"],
-            "label": label,
-            "messages": found[::-1],
-        }
-        return self.page(request, reader, "line.html", values)
-
-    async def _message(self, request: Request, reader: Reader) -> Response:
-        label = await self.label(request, reader)
-        number, incarnation = _serial(request.path_params["serial"])
-        side = request.path_params["side"]
-        message = await self.asking.call(
-            "show", reader.token, line=label, side=side, number=number, incarnation=incarnation
-        )
-        said = {mark["kind"] for mark in message["marks"]}
-        allowed = [kind for kind in RECEIPTS if _right(kind) in reader.rights]
-        acts = [kind for kind in allowed if kind not in said]
-        values = {
-            "line": request.path_params["line"],
-            "m": message,
-            "acts": acts if message["kind"] == "text" and not message["service"] else [],
-        }
-        return self.page(request, reader, "message.html", values)
-
-    async def _receipt(self, request: Request, reader: Reader) -> Response:
-        label = await self.label(request, reader)
-        form = await self.form(request)
-        number, incarnation = _serial(request.path_params["serial"])
-        kind = form.get("kind", "")
-        if kind not in RECEIPTS or _right(kind) not in reader.rights:
-            raise LocalError("desk.no_right")
-        args: dict[str, object] = {"line": label, "number": number, "incarnation": incarnation}
-        if kind == "holding":
-            args["due_s"] = dtg.parse(form.get("due", ""), clock.now().wall_s)
-        await self.asking.call("receipt", reader.token, kind=kind, **args)
-        return RedirectResponse(request.url.path, 303)
-
 
 def _status(code: str) -> int:
     """The HTTP status that an error means."""
@@ -372,24 +337,13 @@ def _status(code: str) -> int:
     return 503 if code.startswith("post.") else 400
 
 
-def _right(kind: str) -> str:
-    return "show" if kind == "shown" else "receive"
-
-
 def _language(request: Request) -> str:
     """The reader's interface language: as chosen, else as the browser prefers."""
     chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    if chosen == PSEUDO:
+        return PSEUDO
     wishes = [chosen, *request.headers.get("accept-language", "").split(",")]
     return next((w.strip()[:2] for w in wishes if w.strip()[:2] in LANGUAGES), LANGUAGES[0])
-
-
-def _serial(said: str) -> tuple[int, int]:
-    """(number, incarnation) of a serial in an address, "12.8858ae"."""
-    number, _, incarnation = said.partition(".")
-    try:
-        return int(number), int(incarnation, 16)
-    except ValueError:
-        raise LocalError("message.unknown", serial=display.safe(said)[:40], label="") from None
 
 
 def _safe(details: dict[str, Any]) -> dict[str, object]:

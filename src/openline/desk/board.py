@@ -7,7 +7,7 @@ the rest beside it; the gravest lines come first. Colours, shapes and words live
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,9 +48,11 @@ class Lamp:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A text that waits here and says by when it wants an answer."""
+    """A text that wants an answer by some time and has none."""
 
     line: int
+    side: str
+    """Whose text it is: an answer to "theirs" is due by us, one to "ours" by them."""
     serial: str
     due_group: str
     left_s: int
@@ -74,7 +76,9 @@ class Tile:
     flashes: tuple[str, ...]
     """Serials of the FLASH among what waits for us: these sound."""
     dues: tuple[Due, ...]
-    """Soonest first."""
+    """Answers due by us or by them, soonest first."""
+    review: tuple[tuple[str, int], ...]
+    """(precedence, count) of drafts that wait for a releaser, most urgent first."""
 
     @property
     def standing(self) -> str:
@@ -82,13 +86,30 @@ class Tile:
         return self.standings[0]
 
 
-def tiles(status: Said, waiting: Iterable[Said], now_s: int) -> list[Tile]:
+def tiles(status: Said, waiting: Said, now_s: int) -> list[Tile]:
     """The tiles of all lines, gravest and most urgent first."""
-    by_line: dict[int, list[Said]] = {}
-    for message in waiting:
-        by_line.setdefault(message["line"], []).append(message)
-    made = [_tile(line, by_line.get(line["line"], []), now_s) for line in status["lines"]]
+    messages, replies, drafts = (
+        _by_line(waiting.get(name, ())) for name in ("messages", "replies", "drafts")
+    )
+    made = []
+    for line in status["lines"]:
+        number = line["line"]
+        dues = tuple(_due(each, now_s) for each in replies[number])
+        review = tuple((each["precedence"], each["count"]) for each in drafts[number])
+        made.append(_tile(line, messages[number], dues, review))
     return sorted(made, key=_gravity)
+
+
+def _by_line(found: Iterable[Said]) -> dict[int, list[Said]]:
+    by_line: dict[int, list[Said]] = defaultdict(list)
+    for each in found:
+        by_line[each["line"]].append(each)
+    return by_line
+
+
+def _due(said: Said, now_s: int) -> Due:
+    left_s = said["due_s"] - now_s
+    return Due(said["line"], said["side"], said["serial"], said["due_group"], left_s)
 
 
 def _gravity(tile: Tile) -> tuple[int, int, int, str]:
@@ -96,13 +117,13 @@ def _gravity(tile: Tile) -> tuple[int, int, int, str]:
     return -len(tile.flashes), STANDINGS.index(tile.standing), -urgent, tile.label
 
 
-def _tile(line: Said, waiting: Sequence[Said], now_s: int) -> Tile:
+def _tile(
+    line: Said,
+    waiting: Sequence[Said],
+    dues: tuple[Due, ...],
+    review: tuple[tuple[str, int], ...],
+) -> Tile:
     counts = Counter(message["precedence"] for message in waiting)
-    dues = [
-        Due(line["line"], each["serial"], each["due_group"], each["due_s"] - now_s)
-        for each in waiting
-        if each["due_s"] is not None
-    ]
     return Tile(
         line["line"],
         line["label"],
@@ -112,7 +133,8 @@ def _tile(line: Said, waiting: Sequence[Said], now_s: int) -> Tile:
         tuple((each.name, counts[each.name]) for each in reversed(Precedence) if counts[each.name]),
         line["outbox"],
         tuple(each["serial"] for each in waiting if each["precedence"] == "FLASH"),
-        tuple(sorted(dues, key=lambda due: due.left_s)),
+        dues,
+        review,
     )
 
 

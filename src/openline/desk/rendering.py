@@ -17,13 +17,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from .. import display
-from ..i18n import Catalogue, catalogue
+from ..i18n import Catalogue, catalogue, direction
 
 HERE = Path(__file__).parent
 
 SHAPES = {
     "alarm": "⚠", "fork": "⑂", "differs": "≠", "silent": "✕", "lost": "◌", "gap": "…",
     "flood": "≋", "opening": "◐", "calm": "●", "ended": "■", "up": "●", "down": "✕", "paused": "‖",
+    "done": "✓", "not_yet": "○", "not_known": "?",
     "FLASH": "▲▲", "IMMEDIATE": "▲", "PRIORITY": "●", "ROUTINE": "·",
 }  # fmt: skip
 """A shape for each state, so that colour alone says nothing."""
@@ -71,6 +72,7 @@ def fragment(name: str, language: str, values: Mapping[str, Any]) -> str:
                 "left": lambda left_s: left(left_s, words),
                 "language_name": lambda code: display.language(code, words),
                 "lang": words.language,
+                "dir": direction(words.language),
                 **values,
             }
         )
