@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.posts import LINE, Process, key_of, make_pair
+from bench.posts import LINE, Process, key_of, make_pair, until
 from openline import cli
 from openline.config import CONFIG_FILE
 from tests.command_line import Captured
@@ -214,3 +214,19 @@ def test_names_say_nothing_and_nothing_of_anybody_elses_is_taken(
     assert stranger("carry", "in", stick) == 0
     assert "Nothing there is for this post." in capsys.readouterr().out
     stranger.process.stop()
+
+
+def test_a_folder_that_both_reach_carries_the_line_by_itself(
+    parties: tuple[Party, Party], tmp_path: Path, capsys: Captured
+) -> None:
+    ours, theirs = parties
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for party in parties:
+        assert party("bearer", "add", LINE, "--folder", shared) == 0
+    number = asked(capsys, ours, "send", LINE, "without hands")["serial"]["number"]
+    until(lambda: asked(capsys, ours, "show", LINE, f"ours:{number}")["state"] == "held")
+    assert came(capsys, theirs, "without hands") == 1
+    until(lambda: not any(shared.iterdir()))
+    for party in parties:
+        assert party("bearer", "remove", LINE, "folder", "--yes") == 0

@@ -17,13 +17,11 @@ from .arguments import Args, get, octets
 from .bearers import parcel
 from .bearers.base import BearerProfile, Outgoing
 from .bearers.framing import LineKey
+from .config import BY_HAND
 from .errors import BearerError, LocalError
 from .inputs import Arrived, BearerGone, BearerUp, Input, Operate
 from .naming import line_in
 from .post import Post
-
-BY_HAND = "by-hand"
-"""The name under which a bag stands among the bearers of a line while it is packed."""
 
 PROFILE = BearerProfile(
     name=BY_HAND,

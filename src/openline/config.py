@@ -27,6 +27,11 @@ a bearer does with its entry, and who may do what (people.py), do not live here.
     kind = "relay"
     url = "https://relay.example"
     tokens = "relay.tokens"          # admission tokens in hex, one per line, removed as spent
+
+    [[bearer]]
+    line = "moscow"
+    kind = "folder"
+    path = "/srv/shared"             # a share or a synchronised directory that both posts reach
 """
 
 from __future__ import annotations
@@ -55,6 +60,9 @@ BEARERS_MAX = 256
 
 LISTENER = "tcp-in"
 """Name of the bearer that the listening socket is to each line; no entry may take it."""
+
+BY_HAND = "by-hand"
+"""The name under which a bag stands among the bearers of a line while it is packed; neither."""
 
 
 class Address(NamedTuple):
@@ -87,7 +95,7 @@ def _url(value: object) -> str:
 def _name(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", value):
         raise ValueError("config.name")
-    if value == LISTENER:
+    if value in (LISTENER, BY_HAND):
         raise ValueError("config.name_taken")
     return value
 
@@ -159,7 +167,16 @@ class RelayEntry(_Entry):
     name: Annotated[str, BeforeValidator(_name)] = "relay"
 
 
-BearerEntry = TcpEntry | RelayEntry
+class FolderEntry(_Entry):
+    """A bearer through a folder that both posts reach."""
+
+    kind: Literal["folder"]
+    path: Path
+    """Relative to the post's directory."""
+    name: Annotated[str, BeforeValidator(_name)] = "folder"
+
+
+BearerEntry = TcpEntry | RelayEntry | FolderEntry
 """One [[bearer]]."""
 
 
@@ -366,7 +383,7 @@ def _parse(text: str, path: Path) -> Config:
 
 def _place(location: tuple[int | str, ...]) -> str:
     """Where in the file, counting from 1: bearer[2].address."""
-    kinds = {"tcp", "relay"}
+    kinds = {"tcp", "relay", "folder"}
     steps = [step for at, step in enumerate(location) if not (at == 2 and step in kinds)]
     shown = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in steps)
     return shown.removeprefix(".").removesuffix(".[key]")

@@ -18,11 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .bearers import tcp
+from .bearers import folder, tcp
 from .bearers.base import Bearer
+from .bearers.folder import FolderBearer
 from .bearers.framing import LineKey
 from .bearers.reach import retry_ms
-from .config import LISTENER, BearerEntry, Config, RelayEntry, TcpEntry
+from .config import LISTENER, BearerEntry, Config, FolderEntry, RelayEntry, TcpEntry
 from .core.events import Now
 from .delivery.explain import BearerStatus, bearer_view
 from .errors import LocalError
@@ -183,8 +184,10 @@ class Switchboard:
         said = {"name": name, "padded": padded, **entry.declared()}
         if entry.kind == "tcp":
             bearer = self._dialer(line, entry, said)
-        else:
+        elif entry.kind == "relay":
             bearer = self._relay(line, entry, said)
+        else:
+            bearer = self._folder(line, entry, said)
         self._runner.start(line, name, bearer, bearer.profile)
 
     def _dialer(self, line: int, entry: TcpEntry, said: dict[str, Any]) -> Bearer:
@@ -201,6 +204,10 @@ class Switchboard:
         where = Relay(entry.url, ca_file, entry.proxy, entry.streams)
         profile = replace(PROFILE, **said)
         return RelayBearer(where, lambda: self._post.mailboxes(line), tokens, profile)
+
+    def _folder(self, line: int, entry: FolderEntry, said: dict[str, Any]) -> Bearer:
+        profile = replace(folder.PROFILE, **said)
+        return FolderBearer(self.directory / entry.path, self._key(line), self._entropy, profile)
 
     def _key(self, line: int) -> LineKey:
         channel = self._post.channel(line)

@@ -23,6 +23,7 @@ from .wording import Group, as_json
 _WHERE = (
     click.option("--tcp", "address"),
     click.option("--relay", "url"),
+    click.option("--folder", "path", type=click.Path(path_type=Path)),
     click.option("--tokens", type=click.Path(path_type=Path)),
     click.option("--ca-file", type=click.Path(path_type=Path)),
     click.option("--cost", type=CountType(0, 1_000_000)),
@@ -31,6 +32,10 @@ _WHERE = (
     click.option("--loss", "loss_permille", type=CountType(0, 1000)),
 )
 """What `add` and `change` may be told of a bearer."""
+
+
+_PLACES = {"tcp": "address", "relay": "url", "folder": "path"}
+"""What says where each kind of bearer goes."""
 
 
 def _where(function: Callable[..., None]) -> Callable[..., None]:
@@ -51,11 +56,12 @@ def bearer() -> None:
 @pass_shell
 def add(shell: Shell, /, line: str, label: str | None, **said: Any) -> None:
     """Let a bearer carry a line."""
-    if (said["address"] is None) == (said["url"] is None):
-        raise LocalError("usage.tcp_or_relay")
-    if said["address"] is not None and (said["tokens"] or said["ca_file"]):
+    kinds = [kind for kind, place in _PLACES.items() if said[place] is not None]
+    if len(kinds) != 1:
+        raise LocalError("usage.one_place")
+    [kind] = kinds
+    if kind != "relay" and (said["tokens"] or said["ca_file"]):
         raise LocalError("usage.relay_only")
-    kind = "tcp" if said["url"] is None else "relay"
     shell.call("bearer_add", offline=True, line=line, kind=kind, name=label, **_absolute(said))
     shell.say("bearer.added", line=line)
 
@@ -109,7 +115,7 @@ def list_(shell: Shell, line: str | None, as_json: bool) -> None:
 
 def _place(each: dict[str, Any]) -> str:
     """Where a bearer goes: an address, a relay, or nowhere for those who call us."""
-    return display.safe(str(each.get("address") or each.get("url") or ""))
+    return display.safe(str(next((each[key] for key in _PLACES.values() if each.get(key)), "")))
 
 
 def _seen(shell: Shell, each: dict[str, Any]) -> Iterator[str]:

@@ -18,14 +18,12 @@ from typing import Any
 
 import click
 
+from ..bearers.folder import PART, sync, write_whole
 from ..bearers.parcel import PARCEL_BYTES_MAX, is_name
 from ..carrying import NAMES_MAX
 from ..errors import LocalError
 from .shell import Shell, pass_shell
 from .wording import Group, as_json
-
-_PART = "~"
-"""What begins the name of a file that is being written."""
 
 _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
 
@@ -46,8 +44,8 @@ def out(shell: Shell, directory: Path, line: str | None, as_json: bool) -> None:
     made = shell.call("carry_out", line=line)
     try:
         for parcel in made:
-            _write(directory, parcel["name"], bytes.fromhex(parcel["data"]))
-        _sync(directory)
+            write_whole(directory, parcel["name"], bytes.fromhex(parcel["data"]))
+        sync(directory)
         for name in left:
             (directory / name).unlink(missing_ok=True)
     except OSError as error:
@@ -100,7 +98,7 @@ def _names(directory: Path) -> list[str]:
     except OSError as error:
         reason = error.strerror or ""
         raise LocalError("carry.no_directory", path=str(directory), reason=reason) from None
-    return sorted(name for name in found if is_name(name.removeprefix(_PART)))
+    return sorted(name for name in found if is_name(name.removeprefix(PART)))
 
 
 def _portions(names: list[str]) -> Iterable[list[str]]:
@@ -117,37 +115,11 @@ def _ours(shell: Shell, names: list[str]) -> list[str]:
     """What we wrote there before, also what was never finished."""
     found = []
     for some in _portions(names):
-        own = set(_whose(shell, [name.removeprefix(_PART) for name in some])["ours"])
-        found += [name for name in some if name.removeprefix(_PART) in own]
+        own = set(_whose(shell, [name.removeprefix(PART) for name in some])["ours"])
+        found += [name for name in some if name.removeprefix(PART) in own]
     return found
 
 
 def _whose(shell: Shell, names: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = shell.call("carry_names", names=names)
     return found
-
-
-def _write(directory: Path, name: str, data: bytes) -> None:
-    """A file that is there whole or not at all."""
-    part = directory / (_PART + name)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(part, directory / name)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
-        raise
-
-
-def _sync(directory: Path) -> None:
-    """The names are on the medium as well, where it knows how."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
