@@ -224,7 +224,15 @@ def test_a_passkey_is_made_for_the_person_who_asked_and_with_a_name(desk: Staff)
         assert code(desk, AddPasskey("desk-one", made, label)) == "people.passkey_label"
     assert code(desk, AskPasskey("nobody", "passkey_add", device.origin)) == "people.nobody"
     assert code(desk, AskPasskey("desk-one", "act", device.origin, ACT)) == "people.no_passkey"
-    for origin in ("", "desk.localhost", "ftp://desk.localhost", "http://[", "http://", "http://127.0.0.1:8", "http://[::1]:8"):
+    for origin in (
+        "",
+        "desk.localhost",
+        "ftp://desk.localhost",
+        "http://[",
+        "http://",
+        "http://127.0.0.1:8",
+        "http://[::1]:8",
+    ):
         assert code(desk, AskPasskey("page", "sign_in", origin)) == "people.passkey_origin"
 
 

@@ -42,6 +42,9 @@ ROUTES = {
     "passphrase": SIGNED_IN,
     "passkeys": SIGNED_IN,
     "passkey": SIGNED_IN,
+    "people": "people",
+    "person": "people",
+    "watch": "relieve",
     "door_passkey": ANYBODY,
 }
 """Name of a route → the right it needs."""

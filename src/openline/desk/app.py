@@ -39,6 +39,7 @@ from .door import Door
 from .pace import Pace
 from .reading import Reading
 from .rendering import HERE, fragment, page
+from .staffing import Staffing
 from .writing import Writing
 
 COOKIE = "openline"
@@ -118,6 +119,7 @@ class Desk:
         self._door = Door(self)
         self._reading = Reading(self)
         self._writing = Writing(self)
+        self._staffing = Staffing(self)
         self._after = 0
         self.app = Headers(self._starlette())
 
@@ -128,6 +130,7 @@ class Desk:
         line, draft = "/line/{line:int}", "/draft/{draft}"
         serial = line + "/{side}/{serial}"
         door, reading, writing = self._door, self._reading, self._writing
+        staffing = self._staffing
         return Starlette(
             routes=[
                 route("/", "board", self._board, "GET"),
@@ -159,6 +162,9 @@ class Desk:
                 route("/sign-in", "sign_in", door.sign_in, "GET", "POST"),
                 route("/enter", "enter", door.enter, "GET", "POST"),
                 route("/sign-out", "sign_out", door.sign_out, "POST"),
+                route("/people", "people", staffing.people, "GET", "POST"),
+                route("/people/{name}", "person", staffing.person, "GET", "POST"),
+                route("/watch", "watch", staffing.watch, "GET", "POST"),
                 route("/language", "language", self._language, "POST"),
                 Mount("/static", StaticFiles(directory=HERE / "static")),
             ],
