@@ -1,4 +1,4 @@
-"""`./dev demo`: reads the command line, runs the conversation or a replay, writes the result.
+"""`./dev demo`: reads the command line, opens two desks, or runs the conversation or a replay.
 
 Theory of operation: the language is chosen first, as in `openline`; help and complaints come from
 the same catalogues. A run is one asyncio task: Ctrl-C, SIGTERM and SIGHUP cancel it, and leaving
@@ -17,9 +17,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
+from rich.text import Text
 
 from openline import clock, display, i18n
 from openline.commands.shell import Shell
@@ -37,6 +38,7 @@ from openline.usage import (
 
 from . import exchange, timeline
 from .conversation import Conversation, agree
+from .desks import PEOPLE, open_desks
 from .processes import Failed
 from .replay import Replay, acts, add_wire_times, factor_for, show_wire_times
 from .screen import Result, Screen, Terminal, grouped, spaced
@@ -44,6 +46,8 @@ from .stage import Stage
 from .words import catalogue as wordings
 
 POSTS = ("washington", "moscow")
+
+NAME_CELLS = 1 + max(map(len, PEOPLE))
 
 READING_S = 0.6
 """Pause after each step of the conversation for a person who reads; none where nobody does."""
@@ -58,6 +62,13 @@ class Options(NamedTuple):
     pause: float | None
     keep: bool
     out: Path | None
+    terminal: bool
+
+    @property
+    def desks(self) -> bool:
+        """Whether desks are opened: unless something was asked that only the other run has."""
+        asked = self._replace(factor=None, limit_seconds=None)
+        return not any(value is not None and value is not False for value in asked)
 
 
 def _positive(_: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -74,6 +85,7 @@ def dev() -> None:
 
 
 @dev.command("demo", cls=Command)
+@click.option("--terminal", is_flag=True)
 @click.option("--replay", type=click.Path(path_type=Path))
 @click.option("--factor", type=float, callback=_positive)
 @click.option("--limit-seconds", type=float, callback=_positive)
@@ -82,19 +94,10 @@ def dev() -> None:
 @click.option("--json", "out", type=click.Path(path_type=Path))
 @click.option("--lang", envvar="OPENLINE_LANG")
 @click.pass_context
-def demo(
-    ctx: click.Context,
-    replay: Path | None,
-    factor: float | None,
-    limit_seconds: float | None,
-    pause: float | None,
-    keep: bool,
-    out: Path | None,
-    lang: str | None,
-) -> None:
+def demo(ctx: click.Context, /, lang: str | None, **asked: Any) -> None:
     """The demonstration itself."""
     words = catalogue(ctx)
-    options = Options(replay, factor, limit_seconds, pause, keep, out)
+    options = Options(**asked)
     check_language(lang)
     if options.replay is None:
         for name in ("factor", "limit_seconds"):
@@ -139,6 +142,8 @@ async def _perform(screen: Screen, options: Options, found: exchange.Exchange | 
         played: Replay | None = None
         try:
             await stage.set_up()
+            if options.desks:
+                return await _open_desks(screen, stage)
             screen.follow(stage.board)
             if found is None:
                 await _converse(screen, stage, options)
@@ -162,6 +167,23 @@ async def _perform(screen: Screen, options: Options, found: exchange.Exchange | 
         if options.keep:
             await _keep(screen, stage)
         return 0 if result["digests_equal"] else EXIT_DIFFERS
+
+
+async def _open_desks(screen: Screen, stage: Stage) -> int:
+    """Open both desks, say where they are and who may enter, and serve until a signal."""
+    screen.say("demo.step.people")
+    opened = await open_desks(stage)
+    for desk in opened:
+        screen.say("demo.step.desk", post=desk.post, address=desk.origin)
+        for name, link in desk.links.items():
+            # Whole on one line however narrow the terminal is, or nobody could copy it.
+            row = Text(f"  {name:{NAME_CELLS}}{desk.origin}/enter#{link}")
+            screen.console.print(row, soft_wrap=True)
+    screen.say("demo.step.desks_open")
+    screen.say("demo.desks.links")
+    screen.say("demo.keep.end")
+    while True:
+        await stage.board.news(3600)
 
 
 def _posts(found: exchange.Exchange | None) -> tuple[str, str]:

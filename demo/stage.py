@@ -97,11 +97,11 @@ class Post:
         await self._hang_up()
         await self.child.stop()
 
-    async def call(self, verb: str, **args: object) -> Any:
-        """Ask the running post; raises LocalError."""
+    async def call(self, verb: str, token: str = "", /, **args: object) -> Any:
+        """Ask the running post, as who is signed in if a token says so; raises LocalError."""
         if self._link is None:
             raise LocalError("post.not_running", directory=self.name)
-        return await self._link.call(verb, **args)
+        return await self._link.call(verb, token, **args)
 
     async def line(self) -> dict[str, Any]:
         """The line as this post sees it."""
@@ -110,7 +110,11 @@ class Post:
         return found
 
     async def send(
-        self, said: Said, refer_to: Message | None = None, dtg_s: int | None = None
+        self,
+        said: Said,
+        refer_to: Message | None = None,
+        dtg_s: int | None = None,
+        due_s: int | None = None,
     ) -> Message:
         """Release a text; returns when it is on disk here."""
         references = []
@@ -126,6 +130,7 @@ class Post:
             subject=said.subject,
             references=references,
             **({} if dtg_s is None else {"dtg_s": dtg_s}),
+            **({} if due_s is None else {"due_s": due_s}),
         )
         message = self._stage.board.released(self.name, said, answer["serial"], asked_ms)
         await self._stage.board.stage(message, "released")
@@ -163,14 +168,19 @@ class Post:
                     self._stage.board.fail(error)
                 return
 
-    async def _hang_up(self) -> None:
+    async def stand_down(self) -> None:
+        """The stand-in for the watch goes: people take over."""
         if self._watch is not None:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
+        self._watch = None
+
+    async def _hang_up(self) -> None:
+        await self.stand_down()
         if self._link is not None:
             await self._link.close()
-        self._link = self._watch = None
+        self._link = None
 
 
 class Stage:
@@ -182,6 +192,8 @@ class Stage:
         self.board = Board(posts)
         self.posts = {name: Post(name, self.board.other(name), self) for name in posts}
         self._wire = Child("wire", [sys.executable, WIRE], self.directory, self.board.fail)
+        self.others: list[Child] = []
+        """Processes that end before the posts do."""
         self._reports: asyncio.Task[None] | None = None
         self._answers: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
         data = ("--data", "relay")
@@ -197,6 +209,7 @@ class Stage:
     async def _end(self) -> None:
         if self._reports is not None:
             self._reports.cancel()
+        await asyncio.gather(*(each.stop() for each in self.others), return_exceptions=True)
         ends = [post.stop() for post in self.posts.values()]
         ends += [self._wire.stop(), self._relay.stop()]
         await asyncio.gather(*ends, return_exceptions=True)
@@ -209,7 +222,8 @@ class Stage:
             for name, bearers in self.board.bearers.items()
             for bearer, up in bearers.items()
         ]
-        for child in (*(post.child for post in self.posts.values()), self._relay, self._wire):
+        posts = (post.child for post in self.posts.values())
+        for child in (*posts, *self.others, self._relay, self._wire):
             found += [f"{child.name}: {line}" for line in child.tail()]
         return found
 

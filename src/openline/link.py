@@ -29,7 +29,7 @@ of a machine, so that times of two posts can be subtracted."""
 
 class Link:
     """A connection to the post in `directory`; `hear` is called with each event once `watch` was
-    asked. Close it when done.
+    asked. Close it when done, or use it as an asynchronous context.
     """
 
     def __init__(self, directory: Path, hear: Callable[[Event], None] = lambda _: None) -> None:
@@ -56,6 +56,12 @@ class Link:
         self._writer = writer
         self._reading = asyncio.create_task(self._read(reader, writer))
         return self
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     @property
     def is_open(self) -> bool:

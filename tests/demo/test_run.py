@@ -51,7 +51,7 @@ def check_story(result: dict[str, Any]) -> None:
 
 def test_the_whole_conversation_is_run_and_kept_until_a_signal(tmp_path: Path) -> None:
     out = tmp_path / "result.json"
-    with start("--keep", "--json", str(out)) as process:
+    with start("--terminal", "--keep", "--json", str(out)) as process:
         shown = read_until(process, "Ctrl-C here ends all")
         directory = directory_of(shown)
         check_story(json.loads(out.read_text()))
