@@ -26,10 +26,10 @@ from openline.rights import ROLES
 from .scene import Scene
 
 TURNS, TURNS_LONG = 500, 20_000
-STREAMS = ("live",)
-"""Routes whose answer does not end."""
+LEFT_OUT = ("live", "watch")
+"""Routes whose answer does not end, or that end all sign-ins, those kept for the run among them."""
 
-DOORS = ("sign_in", "enter", "sign_out", "passphrase")
+DOORS = ("sign_in", "door_passkey", "enter", "sign_out", "passphrase")
 """Routes that end a sign-in, or at which wrong answers make everybody wait: they have a run of
 their own, and are seldom tried in the other."""
 
@@ -56,7 +56,7 @@ class Fuzz:
         while not hasattr(app, "routes"):
             app = app.app
         self.routes = [
-            each for each in app.routes if isinstance(each, Route) and each.name not in STREAMS
+            each for each in app.routes if isinstance(each, Route) and each.name not in LEFT_OUT
         ]
         text = "".join(path.read_text("utf-8") for path in (HERE / "templates").glob("*.html"))
         self.fields = sorted(set(re.findall(r'name="([a-z_]+)"', text)))
