@@ -14,6 +14,7 @@ def test_the_door_opens_in_a_real_browser(scene: Scene, chromium: Browser) -> No
         page.goto("/enter")
         page.get_by_label("Link").fill(scene.link("duty"))
         page.get_by_role("button", name="Enter").click()
+        page.get_by_role("link", name="Go to the board").click()
         expect(page.get_by_role("heading", name="Board")).to_be_visible()
         expect(page.locator("#fresh")).to_have_text("Live")
 
