@@ -83,7 +83,6 @@ def test_a_message_of_theirs_names_who_of_ours_did_what_and_nobody_of_theirs() -
         ("opened", ("duty",)),
         ("holding", "not_known"),
         ("declined", ("x",)),
-        ("delivered", ""),
         ("shown", ""),
         ("answered", ("releaser",)),
     ]

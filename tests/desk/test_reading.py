@@ -94,6 +94,8 @@ def test_a_message_shows_its_ladder_its_thread_and_who_of_ours_did_what(scene: S
     with scene.browser("duty") as browser:
         browser.post(page, data={"kind": "opened"})
         browser.post(page, data={"kind": "holding", "due": "+2h"})
+        shown = browser.get(page).text
+        assert ('value="opened"' in shown, 'value="holding"' in shown) == (False, True)
         reply = answer(scene, serial, "The convoy passes.")
         shown = " ".join(re.sub("<[^>]+>", " ", browser.get(page).text).split())
         assert "Opened by a duty officer" in shown

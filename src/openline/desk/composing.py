@@ -64,4 +64,5 @@ async def beside(
         {**each, "checked": True, "dtg_group": "", "subject": "", "text": "", "language": ""}
         for each in chosen.values()
     ]
-    return {"address": address["text"], "recent": [*older, *recent]}
+    chosen_first = sorted([*older, *recent], key=lambda each: not each["checked"])
+    return {"address": address["text"], "recent": chosen_first}

@@ -82,15 +82,15 @@ def _theirs(message: Said) -> Iterator[Step]:
 
 
 def _receipts(message: Said) -> Iterator[Step]:
-    """What people said of it, in the order they said it; then what nobody has said yet."""
+    """What people said of it, in the order they said it; then what is still to be hoped for."""
     theirs = message["side"] == "ours"
     said = {mark["kind"] for mark in message["marks"]}
     for mark in message["marks"]:
         who = THEIR_PEOPLE if theirs else (mark["actor"],) if mark["actor"] else NOT_KNOWN
         yield Step(mark["kind"], DONE, **_at(mark, "at"), who=who, due_group=mark["due_group"])
-    for name in _RECEIPTS:
-        if name not in said:
-            yield Step(name, OPEN, who="")
+    reached = max((at for at, name in enumerate(_RECEIPTS, 1) if name in said), default=0)
+    for name in _RECEIPTS[reached:]:
+        yield Step(name, OPEN, who="")
 
 
 def _answered(message: Said, answer: Said | None) -> Step:

@@ -36,6 +36,9 @@ PRINTED_AT_ONCE = 100
 RECEIPTS = ("opened", "shown", "declined", "holding")
 """What a person may say of a message, each a deliberate act."""
 
+AGAIN = {"holding"}
+"""What may be said again, with another time."""
+
 SIDES = ("ours", "theirs")
 _FIELDS = ("side", "precedence", "from", "until")
 """By what a transcript is sifted, in an address."""
@@ -87,7 +90,7 @@ class Reading:
             "before": found["before"],
             "after": found["after"],
             "complete": found["complete"],
-            "acts": [kind for kind in allowed if kind not in said] if spoken else [],
+            "acts": [kind for kind in allowed if kind not in said - AGAIN] if spoken else [],
         }
         return self._desk.page(request, reader, "message.html", values)
 
