@@ -28,7 +28,7 @@ def ask(pair: LinePair, name: str, due_s: int | None = DUE_S, *refers: Reference
 
 def due(pair: LinePair, name: str) -> list[tuple[str, int, bool]]:
     """(side, unix seconds, promised) of the answers due, as one of them sees it."""
-    found = waiting(pair.stores[name], pair.posts[name])
+    found = waiting(pair.posts[name])
     assert found["complete"]
     return [(each["side"], each["due_s"], each["promised"]) for each in found["replies"]]
 
@@ -106,7 +106,7 @@ def test_drafts_in_review_are_counted_and_not_shown(pair: LinePair) -> None:
         made = pair.do("a", SaveDraft(1, "drafter", content))
         assert isinstance(made, Written)
         pair.do("a", HandDraft(made.draft, "drafter", made.revision))
-    found = waiting(pair.stores["a"], pair.posts["a"])["drafts"]
+    found = waiting(pair.posts["a"])["drafts"]
     assert found == [
         {"line": 1, "precedence": "FLASH", "count": 2},
         {"line": 1, "precedence": "ROUTINE", "count": 1},

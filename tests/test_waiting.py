@@ -1,12 +1,22 @@
-"""A text waits until somebody here has done something about it."""
+"""A text waits until somebody here has done something about it; the most urgent is seen first."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from openline.core import receipts
 from openline.core.precedence import Precedence
 from openline.inputs import Receive
 from openline.waiting import waiting
 from tests.pair import LinePair
+
+
+def seen(pair: LinePair, limit: int = 100) -> tuple[list[str], list[int]]:
+    """The precedences listed at "b", and the counts."""
+    found: dict[str, Any] = waiting(pair.posts["b"], limit)
+    assert found["complete"]
+    listed = [each["precedence"] for each in found["messages"]]
+    return listed, [each["count"] for each in found["counts"]]
 
 
 def test_a_text_waits_until_it_is_opened() -> None:
@@ -16,22 +26,30 @@ def test_a_text_waits_until_it_is_opened() -> None:
     pair.say("a", "second", Precedence.FLASH)
     pair.say("b", "ours waits for them")
     pair.flow()
-    found = waiting(pair.stores["b"], pair.posts["b"])
-    assert [each["precedence"] for each in found["messages"]] == ["FLASH", "ROUTINE"]
+    assert seen(pair) == (["FLASH", "ROUTINE"], [1, 1])
     pair.do("b", Receive(1, "duty", receipts.DELIVERED, first))
-    assert len(waiting(pair.stores["b"], pair.posts["b"], found["after"])["messages"]) == 2
+    assert seen(pair) == (["FLASH", "ROUTINE"], [1, 1])
     pair.do("b", Receive(1, "duty", receipts.OPENED, first))
-    left = waiting(pair.stores["b"], pair.posts["b"], found["after"])
-    assert [each["precedence"] for each in left["messages"]] == ["FLASH"]
+    assert seen(pair) == (["FLASH"], [1])
 
 
-def test_what_was_handled_long_ago_is_not_looked_at_again() -> None:
+def test_what_was_opened_does_not_wait_after_a_restart() -> None:
     pair = LinePair()
     serial = pair.say("a", "one")
     pair.flow()
     pair.do("b", Receive(1, "duty", receipts.OPENED, serial))
-    nothing = waiting(pair.stores["b"], pair.posts["b"])
-    assert nothing["messages"] == []
+    pair.restart("b")
+    assert seen(pair) == ([], [])
     pair.say("a", "two")
     pair.flow()
-    assert len(waiting(pair.stores["b"], pair.posts["b"], nothing["after"])["messages"]) == 1
+    assert seen(pair) == (["ROUTINE"], [1])
+
+
+def test_no_flood_hides_a_flash() -> None:
+    pair = LinePair()
+    pair.flow()
+    for number in range(30):
+        pair.say("a", f"{number}")
+    pair.say("a", "now", Precedence.FLASH)
+    pair.flow()
+    assert seen(pair, 5) == (["FLASH"] + ["ROUTINE"] * 4, [1, 30])

@@ -19,13 +19,13 @@ from .waiting import waiting
 _NEVER_S = 1 << 62
 
 
-def pending(store: Store, post: PostFace, now: Now, *, after: int = 0, limit: int = 100) -> View:
-    """{"messages": […], "count": n, "after": m, "complete": …}: the `limit` most urgent of `count`.
+def pending(store: Store, post: PostFace, now: Now, *, limit: int = 100) -> View:
+    """{"messages": […], "count": n, "complete": …}: the `limit` most urgent of `count`.
 
     A message has besides "unopened", and as "awaited" when our answer is due, which is later than
-    its "due" if a holding reply promised so ("promised"). `after` is that of `waiting`.
+    its "due" if a holding reply promised so ("promised").
     """
-    found = waiting(store, post, after)
+    found = waiting(post)
     items: dict[tuple[int, str], dict[str, Any]] = {
         _key(each): {**each, "unopened": True, "promised": False} for each in found["messages"]
     }
@@ -36,7 +36,6 @@ def pending(store: Store, post: PostFace, now: Now, *, after: int = 0, limit: in
     return {
         "messages": [_shown(store, post, now, each) for each in urgent],
         "count": len(items),
-        "after": found["after"],
         "complete": found["complete"],
     }
 

@@ -55,6 +55,7 @@ from .replies import Replies
 from .sealing.keys import Entropy, Identity
 from .status import Channel, LineStatus, Mailboxes, PostEvent
 from .store.base import Audit, Batch, Store
+from .unopened import Unopened
 
 _ENDED = {"revoked": "line.revoked", "retired": "line.retired"}
 _ENDS = {"revoked": "revoked", "succeeded": "retired"}
@@ -87,6 +88,7 @@ class Post:
         self.people = People(entropy)
         self.people.load(store.state(0), now)
         self.replies = Replies(store, self.label, self.named)
+        self.unopened = Unopened(store)
         for number in store.lines():
             self._load(number, now)
         self._follow()
@@ -168,6 +170,7 @@ class Post:
         )
         if self._batch:
             self.store.commit(self._batch)
+            self.unopened.follow(self._batch)
         if now.mono_ms >= self._housekeeping_ms:
             self._housekeeping_ms = now.mono_ms + _HOUSEKEEPING_MS
         self._events += [PostEvent("draft", n, {"kind": act}) for n, act in self.drafts.done]

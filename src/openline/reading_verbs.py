@@ -2,7 +2,7 @@
 
 Theory of operation: as in verbs.py, whose tables take these in. Arguments, by verb:
 
-    pending     [after] [limit]
+    pending     [limit]
     thread      line number [incarnation] [side]
     search      [line] [words] [side] [precedence] [from_s] [until_s] [at] [limit] [latest]
                 (words: all of them must be said; at: the "next" of the answer before; latest: begin
@@ -44,7 +44,7 @@ def _side(args: Args, default: str) -> int | None:
 
 
 def _pending(store: Store, post: PostFace, args: Args, now: Now) -> Any:
-    return pending(store, post, now, after=count(args, "after", 0), limit=_limit(args, 100))
+    return pending(store, post, now, limit=_limit(args, 100))
 
 
 def _thread(store: Store, post: PostFace, args: Args, now: Now) -> Any:

@@ -23,7 +23,7 @@ be left out where unique):
     lines       -               status -                    card -
     transcript  line [ours] [theirs] [limit] [raw]          off_chain line
     anchors     line            audit [after] [limit]           voice line
-    records     line            tape line                   waiting [after]
+    records     line            tape line                   waiting [limit]
 
 Those about people stand in people_verbs.py, those about drafts in draft_verbs.py,
 those with which a desk reads in reading_verbs.py.
@@ -59,7 +59,7 @@ from .sealing.keys import Identity
 from .signins import Token
 from .status import KIND_NAMES
 from .store.base import OURS, THEIRS, Store
-from .waiting import waiting
+from .waiting import WAITING_MAX, waiting
 
 LIMIT_MAX = 10_000
 """Most entries of one answer; listings are read on from where they ended."""
@@ -236,8 +236,8 @@ def _status(_store: Store, post: views.PostFace, _args: Args, now: Now) -> Any:
     return views.status(post, now)
 
 
-def _waiting(store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
-    return waiting(store, post, _count(args, "after", 0))
+def _waiting(_store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:
+    return waiting(post, min(_count(args, "limit", WAITING_MAX), WAITING_MAX))
 
 
 def _healing(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:

@@ -33,6 +33,7 @@ from .replies import Replies
 from .sealing.openings import VERSION
 from .status import KIND_NAMES, Comparison, LineStatus
 from .store.base import CHAINED, FORKED, OURS, THEIRS, AuditEntry, Mark, Row, Store
+from .unopened import Unopened
 
 View = dict[str, Any]
 """A JSON object."""
@@ -73,7 +74,7 @@ class PostFace(Protocol):
     """What nobody may release who wrote it."""
 
     replies: Replies
-    """What is to be answered, and when."""
+    unopened: Unopened
 
     @property
     def drafts(self) -> Drafts:

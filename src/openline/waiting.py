@@ -2,9 +2,9 @@
 either side, and drafts that wait for a releaser.
 
 Theory of operation: a text waits until somebody says that it was opened, shown to the principal,
-declined, or answered for now with a holding reply; when an answer is due stands in replies.py.
-What this gives are places, counts and times, never texts, so that a board which all may see can
-show it. Nothing here changes anything.
+declined, or answered for now with a holding reply (unopened.py); when an answer is due stands in
+replies.py. What this gives are places, counts and times, never texts, so that a board which all may
+see can show it. Nothing here changes anything.
 """
 
 from __future__ import annotations
@@ -13,20 +13,18 @@ from collections import Counter
 from typing import Any, Protocol
 
 from . import display, dtg
-from .core import receipts
-from .core.envelope import decode_record
 from .core.events import Serial
 from .core.precedence import Precedence
 from .drafts import Drafts
 from .replies import Clock, Replies
-from .store.base import OURS, THEIRS, Row, Store
+from .store.base import OURS, THEIRS
+from .unopened import Text, Unopened
 
 WAITING_MAX = 1_000
-"""Most that is listed: who has more waiting has another concern than their order."""
+"""Most texts that are listed; counted are all."""
 DUE_MAX = 100
 """Answers due that are listed, the soonest."""
 
-_HANDLED = (receipts.OPENED, receipts.SHOWN, receipts.DECLINED, receipts.HOLDING)
 _SIDES = {OURS: "ours", THEIRS: "theirs"}
 
 
@@ -34,29 +32,31 @@ class Answerable(Protocol):
     """What this asks of a post."""
 
     replies: Replies
+    unopened: Unopened
 
     @property
     def drafts(self) -> Drafts:
         """What is under way."""
 
 
-def waiting(store: Store, post: Answerable, after: int = 0) -> dict[str, Any]:
-    """{"messages": […], "after": n, "replies": […], "complete": …, "drafts": […]}: the oldest
-    message first, at most WAITING_MAX; the answers due soonest first, at most DUE_MAX.
+def waiting(post: Answerable, limit: int = WAITING_MAX) -> dict[str, Any]:
+    """{"messages": […], "counts": […], "replies": […], "complete": …, "drafts": […]}: at most
+    `limit` texts, the most urgent first, and how many there are by line and precedence; the answers
+    due soonest first, at most DUE_MAX.
 
-    Pass the "after" of the last answer: nothing that came before it waits any more, so that a long
-    record costs nothing. While "complete" is false, part of the record is still to be looked
-    through for answers due: ask again.
+    While "complete" is false, part of the record is still to be looked through: ask again.
     """
-    rows = store.unmarked(after, WAITING_MAX, side=THEIRS, kind=receipts.TEXT, marks=_HANDLED)
-    newest = store.arrivals(None, after, 1, newest=True)
-    reached = rows[0].arrival - 1 if rows else newest[0].arrival if newest else after
+    read = post.unopened.look()
     clocks, complete = post.replies.look(DUE_MAX)
+    counts = sorted(post.unopened.counts().items(), reverse=True)
     return {
-        "messages": [_view(row) for row in rows],
-        "after": reached,
+        "messages": [_view(text) for text in post.unopened.texts(limit)],
+        "counts": [
+            {"line": line, "precedence": precedence.name, "count": count}
+            for (line, precedence), count in counts
+        ],
         "replies": [_due(clock) for clock in clocks],
-        "complete": complete,
+        "complete": read and complete,
         "drafts": _in_review(post),
     }
 
@@ -71,15 +71,14 @@ def _moments(due_s: int | None) -> dict[str, Any]:
     return {"due": display.moment(due_s), "due_s": due_s, "due_group": group}
 
 
-def _view(row: Row) -> dict[str, Any]:
-    record = decode_record(row.record)
+def _view(text: Text) -> dict[str, Any]:
     return {
-        "line": row.line,
-        **_serial(row.number, row.incarnation),
-        "precedence": record.precedence.name,
-        "arrived": display.moment(row.wall_s),
-        "arrived_s": row.wall_s,
-        **_moments(record.due_s),
+        "line": text.line,
+        **_serial(text.serial.number, text.serial.incarnation),
+        "precedence": text.precedence.name,
+        "arrived": display.moment(text.arrived_s),
+        "arrived_s": text.arrived_s,
+        **_moments(text.due_s),
     }
 
 

@@ -23,6 +23,10 @@ def message(line: int, number: int, precedence: str, due_s: int | None = None) -
     return {"line": line, "serial": serial, "precedence": precedence, **due}
 
 
+def count(line: int, precedence: str, number: int) -> dict[str, Any]:
+    return {"line": line, "precedence": precedence, "count": number}
+
+
 def test_a_calm_line_is_calm() -> None:
     (tile,) = tiles({"lines": [CALM]}, {}, 0)
     assert tile.standings == ("calm",)
@@ -56,23 +60,19 @@ def test_grave_lines_come_first_and_before_them_those_where_a_flash_waits() -> N
         CALM | {"line": 3, "label": "c"},
         CALM | {"line": 4, "label": "d"},
     ]
-    waiting = [message(4, 9, "FLASH"), message(3, 8, "PRIORITY")]
-    assert [tile.label for tile in tiles({"lines": lines}, {"messages": waiting}, 0)] == [
-        "d",
-        "b",
-        "c",
-        "a",
-    ]
+    waiting = {
+        "messages": [message(4, 9, "FLASH")],
+        "counts": [count(4, "FLASH", 1), count(3, "PRIORITY", 1)],
+    }
+    assert [tile.label for tile in tiles({"lines": lines}, waiting, 0)] == ["d", "b", "c", "a"]
 
 
 def test_what_waits_is_counted_by_precedence() -> None:
-    waiting = [
-        message(1, 4, "ROUTINE"),
-        message(1, 5, "FLASH"),
-        message(1, 6, "ROUTINE"),
-        message(2, 7, "FLASH"),
-    ]
-    (tile,) = tiles({"lines": [CALM]}, {"messages": waiting}, 200)
+    waiting = {
+        "messages": [message(1, 5, "FLASH"), message(2, 7, "FLASH"), message(1, 4, "ROUTINE")],
+        "counts": [count(2, "FLASH", 1), count(1, "ROUTINE", 2), count(1, "FLASH", 1)],
+    }
+    (tile,) = tiles({"lines": [CALM]}, waiting, 200)
     assert tile.waits_for_us == (("FLASH", 1), ("ROUTINE", 2))
     assert tile.flashes == ("5.00000a",)
 

@@ -59,6 +59,9 @@ FORM_BYTES_MAX = 256 * 1024
 BEAT_S = 4.0
 """An event goes out at least so often; the script takes a longer silence for a stale board."""
 
+FLASHES_MAX = 200
+"""FLASH that are shown one by one; counted are all."""
+
 TOGETHER_S = 0.03
 """Events so close together make one look at the board."""
 
@@ -120,7 +123,6 @@ class Desk:
         self._reading = Reading(self)
         self._writing = Writing(self)
         self._staffing = Staffing(self)
-        self._after = 0
         self.app = Headers(self._starlette())
 
     def _starlette(self) -> Starlette:
@@ -275,9 +277,8 @@ class Desk:
         """What the templates of the board need."""
         status, waiting = await asyncio.gather(
             self.asking.call("status", reader.token),
-            self.asking.call("waiting", reader.token, after=self._after),
+            self.asking.call("waiting", reader.token, limit=FLASHES_MAX),
         )
-        self._after = waiting["after"]
         now_s = clock.now().wall_s
         return {
             "tiles": tiles(status, waiting, now_s),

@@ -7,8 +7,8 @@ the rest beside it; the gravest lines come first. Colours, shapes and words live
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,15 +88,16 @@ class Tile:
 
 def tiles(status: Said, waiting: Said, now_s: int) -> list[Tile]:
     """The tiles of all lines, gravest and most urgent first."""
-    messages, replies, drafts = (
-        _by_line(waiting.get(name, ())) for name in ("messages", "replies", "drafts")
+    messages, counts, replies, drafts = (
+        _by_line(waiting.get(name, ())) for name in ("messages", "counts", "replies", "drafts")
     )
     made = []
     for line in status["lines"]:
         number = line["line"]
         dues = tuple(_due(each, now_s) for each in replies[number])
-        review = tuple((each["precedence"], each["count"]) for each in drafts[number])
-        made.append(_tile(line, messages[number], dues, review))
+        flashes = [m["serial"] for m in messages[number] if m["precedence"] == "FLASH"]
+        shown = tuple(flashes), _counted(counts[number]), _counted(drafts[number])
+        made.append(_tile(line, *shown, dues))
     return sorted(made, key=_gravity)
 
 
@@ -105,6 +106,12 @@ def _by_line(found: Iterable[Said]) -> dict[int, list[Said]]:
     for each in found:
         by_line[each["line"]].append(each)
     return by_line
+
+
+def _counted(counts: Iterable[Said]) -> tuple[tuple[str, int], ...]:
+    """(precedence, count), most urgent first."""
+    found = [(str(each["precedence"]), int(each["count"])) for each in counts]
+    return tuple(sorted(found, key=lambda each: -Precedence[each[0]]))
 
 
 def _due(said: Said, now_s: int) -> Due:
@@ -119,20 +126,20 @@ def _gravity(tile: Tile) -> tuple[int, int, int, str]:
 
 def _tile(
     line: Said,
-    waiting: Sequence[Said],
-    dues: tuple[Due, ...],
+    flashes: tuple[str, ...],
+    waits: tuple[tuple[str, int], ...],
     review: tuple[tuple[str, int], ...],
+    dues: tuple[Due, ...],
 ) -> Tile:
-    counts = Counter(message["precedence"] for message in waiting)
     return Tile(
         line["line"],
         line["label"],
         _standings(line),
         tuple(_lamp(bearer) for bearer in line["bearers"]),
         line["heard_age_s"],
-        tuple((each.name, counts[each.name]) for each in reversed(Precedence) if counts[each.name]),
+        waits,
         line["outbox"],
-        tuple(each["serial"] for each in waiting if each["precedence"] == "FLASH"),
+        flashes,
         dues,
         review,
     )

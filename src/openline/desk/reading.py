@@ -50,13 +50,11 @@ class Reading:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._call = desk.asking.call
-        self._after = 0
 
     async def inbox(self, request: Request, reader: Reader) -> Response:
         """What waits for us on all lines, most urgent first."""
         seen = "receive" in reader.rights
-        found = await self._call("pending", reader.token, after=self._after, seen=seen)
-        self._after = found["after"]
+        found = await self._call("pending", reader.token, seen=seen)
         values = {**found, "now_s": clock.now().wall_s}
         return self._desk.page(request, reader, "inbox.html", values)
 
