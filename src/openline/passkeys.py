@@ -67,8 +67,11 @@ Options = dict[str, Any]
 
 class Secrets:
     """Random secrets given out, each for one use and one purpose within `life_s`, at most `most` at
-    a time: one more forgets the oldest. In memory, since they are shorter lived than any restart.
+    a time and PER_PERSON_MAX to one person: one more forgets the oldest. In memory, since they are
+    shorter lived than any restart.
     """
+
+    PER_PERSON_MAX = 16
 
     def __init__(self, entropy: Callable[[int], bytes], life_s: int, most: int) -> None:
         self.life_s = life_s
@@ -79,9 +82,12 @@ class Secrets:
     def give(self, purpose: Purpose, now: Now) -> bytes:
         """A new one."""
         secret = self._entropy(SECRET_BYTES)
-        self._given[secret] = purpose, now.mono_ms + 1000 * self.life_s
-        if len(self._given) > self._most:
+        own = [key for key, (other, _) in self._given.items() if other.name == purpose.name]
+        if purpose.name and len(own) >= self.PER_PERSON_MAX:
+            del self._given[own[0]]
+        elif len(self._given) >= self._most:
             del self._given[next(iter(self._given))]
+        self._given[secret] = purpose, now.mono_ms + 1000 * self.life_s
         return secret
 
     def take(self, secret: bytes, now: Now) -> Purpose | None:

@@ -99,12 +99,21 @@ WAYS_IN = frozenset({"passphrase", "passkey_add"})
 CONFIRMED = WAYS_IN | {
     "send",
     "draft_release",
+    "heal_ask",
+    "heal_give",
     "person_add",
     "person_change",
     "person_link",
+    "backup",
+    "rotate",
+    "pair",
+    "revoke",
+    "tape_add",
+    "tape_burn",
 }
 """Verbs that a sign-in alone does not open: who is signed in confirms each anew, by passkey or
-passphrase. They speak for the post, or give somebody the means to. A Unix user confirms nothing."""
+passphrase. They speak for the post, give somebody the means to, or touch its keys. A Unix user
+confirms nothing."""
 
 _ANYBODY = frozenset({"sign_in"})
 """What everybody may who reaches the post at all: show who they are, and end that again."""

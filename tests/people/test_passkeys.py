@@ -359,6 +359,11 @@ def test_secrets_given_out_have_a_bound_and_the_oldest_goes(desk: Staff) -> None
     assert secrets.take(first, desk.now) is None
     assert secrets.take(others[0], desk.now) == Purpose("sign_in")
     assert secrets.take(others[0], desk.now) is None
+    of_two = secrets.give(Purpose("act", "desk-two"), desk.now)
+    of_one = [secrets.give(Purpose("act", "desk-one"), desk.now) for _ in range(ASKED_MAX)]
+    held = [secret for secret in of_one if secrets.take(secret, desk.now)]
+    assert held == of_one[-Secrets.PER_PERSON_MAX :]
+    assert secrets.take(of_two, desk.now)
 
 
 def test_a_passkey_belongs_to_the_name_of_the_desk_and_not_to_its_port() -> None:
