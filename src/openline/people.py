@@ -131,6 +131,11 @@ class People:
         self._batch = batch
         self.sign_ins.begin(batch)
 
+    def prepare(self) -> None:
+        """Get ready to verify passkeys, if anybody has one: for a post that is about to run."""
+        if any(person.passkeys for person in self._living()):
+            passkeys.prepare()
+
     def finish(self, now: Now) -> None:
         """Before the commit of a step."""
         self.sign_ins.finish(now)

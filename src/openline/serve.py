@@ -44,6 +44,7 @@ async def serve(
     try:
         post = Post(store, clock.entropy, clock.now())
         post.people.sign_ins.idle_s = 60 * config.sign_in_idle_min
+        post.people.prepare()
         post.two_persons = frozenset(config.release.two_persons)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from openline import cli
+from openline.client import Client
 from openline.commands import people as commands
+from tests.authenticator import Device
 from tests.test_serve import Process, pair, until
 
 __all__ = ["pair"]
@@ -215,3 +217,38 @@ def test_every_command_about_people_has_help(near: Terminal, language: str) -> N
 
 def test_unix_users_are_known_by_name() -> None:
     assert commands.UnixUserType().convert("root", None, None) == 0
+
+
+def test_passkeys_are_listed_and_taken_away_by_their_owner_or_an_administrator(
+    near: Terminal,
+) -> None:
+    near.process.start()
+    near("people", "add", "keeper", "-r", "administrator", "--unix-user", OWN)
+    near("people", "add", "desk-one", "-r", "duty")
+    assert "No passkeys" in near("people", "passkey", "list")
+    device, directory = Device(), near.process.directory
+
+    def enrol(label: str) -> str:
+        link = near.json("people", "link", "desk-one")["token"]
+        with Client(directory) as asking:
+            token = str(asking.call("sign_in", link=link)["token"])
+        with Client(directory, token) as asking:
+            asked = {"what": "passkey_add", "origin": device.origin}
+            made = device.create(asking.call("passkey_ask", **asked)["options"])
+            asking.call("passkey_add", answer=made, label=label)
+        near.sign_in_file.write_text(token)
+        return str(near.json("people", "passkey", "list", "desk-one")[0]["passkey"])
+
+    which = enrol("the blue one")
+    for shown in (near("people", "passkey", "list"), near("people", "list")):
+        assert "the blue one" in shown
+    near("people", "passkey", "list", "nobody", code=1)
+    near("people", "passkey", "remove", "00000000", "desk-one", code=1)
+    near("people", "passkey", "remove", which, "desk-one")
+    assert near.json("people", "passkey", "list") == []
+    which = enrol("the red one")
+    near.process.end(signal.SIGTERM)
+    near.process.start()  # one that knows a passkey from the start
+    near.act_as(signed_in=True)
+    assert "1 sign-in ended" in near("people", "passkey", "remove", which)
+    assert "signed out" in near("status", code=1)
