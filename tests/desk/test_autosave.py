@@ -115,6 +115,23 @@ def test_a_page_that_is_left_without_a_word_has_kept_what_stood_on_it(
     assert texts(scene, draft)[-1] == ("drafter", "Left in haste, and come back to", False)
 
 
+def test_what_was_kept_by_itself_and_then_by_hand_is_one_draft(
+    chromium: Browser, scene: Scene
+) -> None:
+    with window(chromium, scene.origin) as page:
+        enter(page, scene, "drafter")
+        page.goto("/line/1/write")
+        page.get_by_label(t("desk.text"), exact=True).fill("once")
+        expect(page.get_by_text(SAVED)).to_be_visible()
+        page.get_by_label(t("desk.text"), exact=True).fill("only once")
+        page.get_by_role("button", name=t("desk.save"), exact=True).click()
+        expect(page.get_by_role("heading", name=t("desk.draft"))).to_be_visible()
+        draft = page.url.rpartition("/")[2]
+        page.goto("/drafts")
+        expect(page.get_by_role("row").filter(has_text="once")).to_have_count(1)
+    assert texts(scene, draft)[-1] == ("drafter", "only once", False)
+
+
 def test_a_conflict_is_shown_to_who_is_writing(chromium: Browser, scene: Scene) -> None:
     with scene.browser("translator") as other, window(chromium, scene.origin) as page:
         enter(page, scene, "drafter")

@@ -86,6 +86,11 @@ def test_two_who_edit_at_once_lose_nothing(scene: Scene) -> None:
         assert told.status_code == 400
         shown = one.get(page).text
         assert "words of one" in shown
+        aside = one.get(f"{page}?revision=3").text
+        assert "words of other" in aside
+        assert "/check" not in aside
+        assert one.get(f"{page}?revision=9").status_code == 400
+        assert one.get(f"{page}?revision=x").status_code == 400
         assert "Revision 3 was written beside the current one" in shown
 
 

@@ -222,8 +222,9 @@ class Desk:
         """An error in words: what it is, and what to do now."""
         words = catalogue(_language(request))
         then = f"{error.code}.next"
-        what = words.text(error.code, **_safe(error.details))
-        return what, words.text(then) if words.has(then) else ""
+        details = _safe(error.details)
+        what = words.text(error.code, **details)
+        return what, words.text(then, **details) if words.has(then) else ""
 
     async def _unfound(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500

@@ -11,7 +11,7 @@ and is kept nowhere.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -31,7 +31,7 @@ STRETCHING_MAX = 2
 """Passphrases stretched at a time, 64 MiB each."""
 
 
-def whole_number(form: Form, name: str) -> int:
+def whole_number(form: Mapping[str, str], name: str) -> int:
     """A field that the page itself filled in. Raises LocalError("desk.form")."""
     said = form.get(name, "")
     if not said.isascii() or not said.isdigit() or len(said) > 9:

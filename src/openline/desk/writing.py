@@ -57,8 +57,12 @@ class Writing:
         return RedirectResponse(f"/draft/{made['draft']}", 303)
 
     async def draft(self, request: Request, reader: Reader) -> Response:
-        """One draft: its text, what changed in it, what was said of it."""
-        found = await self._draft(request, reader)
+        """One draft: its text, or that of one revision; what changed in it, what was said of it."""
+        said = request.query_params
+        number = {} if "revision" not in said else {"revision": whole_number(said, "revision")}
+        found = await self._call(
+            "draft_show", reader.token, draft=request.path_params["draft"], **number
+        )
         return self._desk.page(request, reader, "draft.html", {"d": found})
 
     async def edit(self, request: Request, reader: Reader) -> Response:

@@ -32,7 +32,8 @@ async function keep() {
     if (kept.draft) {
       form.elements.revision.value = kept.revision;
       form.dataset.autosave = `/draft/${kept.draft}/autosave`;
-      form.action = `/draft/${kept.draft}/edit`;
+      // Not form.action: that is the field of this name.
+      form.setAttribute("action", `/draft/${kept.draft}/edit`);
     }
     say(kept.said, !kept.draft);
   } catch {
