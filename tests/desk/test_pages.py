@@ -26,6 +26,7 @@ WALK = {
     "transcript": (GET, "/line/1/transcript"),
     "print": (GET, "/line/1/print"),
     "page_style": (GET, "/line/1/page.css"),
+    "addresses": (GET, "/addresses"),
     "address": (GET, "/line/1/address"),
     "message": (GET, "/line/1/theirs/{serial}"),
     "receipt": (POST, "/line/1/theirs/{serial}"),

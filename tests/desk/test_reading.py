@@ -10,7 +10,8 @@ import pytest
 from babel import Locale
 
 from bench.posts import LINE, until
-from openline.desk.reading import PRINTED_AT_ONCE
+from openline import display
+from openline.desk.reading import PRINTED_AT_ONCE, quoted
 from openline.i18n import LANGUAGES, PSEUDO, direction
 from openline.signins import stretched
 from openline.store.keys import Cost
@@ -200,8 +201,17 @@ def test_a_print_has_the_line_and_the_page_number_on_every_sheet(scene: Scene) -
             )
 
 
+@pytest.mark.parametrize("label", ["other", 'a" } * { color: red', "\\", "\u202eМосква", "a\nb"])
+def test_no_name_of_a_line_gets_out_of_the_style_of_its_pages(label: str) -> None:
+    kept = quoted(label)
+    assert re.fullmatch(r"(?:[A-Za-z0-9]|\\[0-9a-f]+ )*", kept)
+    read = re.sub(r"\\([0-9a-f]+) ", lambda found: chr(int(found[1], 16)), kept)
+    assert read == display.safe(label)
+
+
 def test_an_administrator_sets_what_those_who_write_are_shown(scene: Scene) -> None:
     with scene.browser("administrator") as browser, scene.browser("drafter") as drafter:
+        assert '"/line/1/address"' in browser.get("/addresses").text
         assert "Forms of address" not in drafter.get("/line/1/write").text
         said = "The Chairman; <b>never</b>\r\nby name"
         assert browser.post("/line/1/address", data={"text": said}).status_code == 303

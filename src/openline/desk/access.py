@@ -29,6 +29,7 @@ ROUTES = {
     "print": "read",
     "page_style": "read",
     "search": "read",
+    "addresses": "administer",
     "address": "administer",
     "keys": SIGNED_IN,
     "drafts": "draft",

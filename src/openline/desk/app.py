@@ -145,6 +145,7 @@ class Desk:
                 route(line + "/transcript", "transcript", reading.transcript, "GET"),
                 route(line + "/print", "print", reading.printed, "GET"),
                 route(line + "/page.css", "page_style", reading.page_style, "GET"),
+                route("/addresses", "addresses", reading.addresses, "GET"),
                 route(line + "/address", "address", reading.address, "GET", "POST"),
                 route(serial, "message", reading.message, "GET"),
                 route(serial, "receipt", reading.receipt, "POST"),

@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from .. import clock, display, dtg
 from ..core.precedence import Precedence
 from ..errors import LocalError
+from ..views import IN_CHARGE
 from .ladder import ladder
 from .naming import place_of
 
@@ -144,7 +145,7 @@ class Reading:
         A stylesheet of its own, because what a page may style in place is nothing.
         """
         label = await self._desk.label(request, reader)
-        boxes = f'@top-left {{ content: "Openline \\b7  {_css(label)}" }}'
+        boxes = f'@top-left {{ content: "Openline \\b7  {quoted(label)}" }}'
         pages = '@top-right { content: counter(page) " / " counter(pages) }'
         return Response(f"@page {{ margin: 20mm 15mm; {boxes} {pages} }}\n", media_type="text/css")
 
@@ -161,6 +162,12 @@ class Reading:
             found = await self._call("search", reader.token, limit=LISTED, **args)
             values |= {"found": found["records"], "next": _dotted(found["next"])}
         return self._desk.page(request, reader, "search.html", values)
+
+    async def addresses(self, request: Request, reader: Reader) -> Response:
+        """The lines for which forms of address can be set."""
+        lines = await self._call("lines", reader.token)
+        values = {"lines": [line for line in lines if line["state"] in IN_CHARGE]}
+        return self._desk.page(request, reader, "addresses.html", values)
 
     async def address(self, request: Request, reader: Reader) -> Response:
         """Forms of address of a line: an administrator sets what those who write are shown."""
@@ -237,7 +244,7 @@ def _dotted(at: list[int] | None) -> str:
     return ".".join(map(str, at)) if at else ""
 
 
-def _css(text: str) -> str:
+def quoted(text: str) -> str:
     """A text inside a string of a stylesheet: whatever is no plain letter by its number."""
     return "".join(
         letter if letter.isascii() and letter.isalnum() else f"\\{ord(letter):x} "
