@@ -7,6 +7,7 @@ from typing import Any
 from openline.core import receipts
 from openline.core.precedence import Precedence
 from openline.inputs import Receive
+from openline.unopened import FLASHES_MAX
 from openline.waiting import waiting
 from tests.pair import LinePair
 
@@ -53,3 +54,15 @@ def test_no_flood_hides_a_flash() -> None:
     pair.say("a", "now", Precedence.FLASH)
     pair.flow()
     assert seen(pair, 5) == (["FLASH"] + ["ROUTINE"] * 4, [1, 30])
+
+
+def test_a_flood_of_flash_on_one_line_is_bounded_and_its_newest_is_listed() -> None:
+    pair = LinePair()
+    pair.flow()
+    for number in range(FLASHES_MAX + 3):
+        serial = pair.say("a", f"{number}", Precedence.FLASH)
+        pair.flow()
+    listed = waiting(pair.posts["b"], 0)
+    assert len(listed["flashes"]) == FLASHES_MAX
+    assert listed["flashes"][0]["number"] == serial.number
+    assert listed["messages"] == []

@@ -18,6 +18,13 @@ from typing import Any
 
 import uvicorn
 
+# asyncio does not set TCP_NODELAY on what a socket made without a protocol number accepts; a page
+# would then wait 40 ms for the browser to acknowledge its head.
+_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
+
 _LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets")
 
 
@@ -79,7 +86,7 @@ def listener(host: str, port: int, options: Sequence[tuple[int, int, int]] = ())
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        for option in ((socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), *options):
+        for option in (*_OPTIONS, *options):
             made.setsockopt(*option)
         made.bind((host, port))
     except OSError:

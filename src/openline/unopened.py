@@ -9,6 +9,7 @@ failed commit. Places and times only, never texts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import NamedTuple
@@ -18,6 +19,9 @@ from .core.envelope import decode_record
 from .core.events import Serial
 from .core.precedence import Precedence
 from .store.base import CHAINED, THEIRS, Batch, Row, Store
+
+FLASHES_MAX = 20
+"""FLASH of one line that are listed one by one; counted are all."""
 
 LOOK_ROWS_MAX = 2_000
 """Texts read at one look, some ten milliseconds' worth."""
@@ -79,6 +83,18 @@ class Unopened:
     def texts(self, limit: int) -> list[Text]:
         """Those that wait, the most urgent precedence first, the oldest first within it."""
         return list(islice(self._urgent(), limit))
+
+    def flashes(self) -> list[Text]:
+        """The FLASH among them, the newest first and FLASHES_MAX of one line at most, so that no
+        line can hide those of another.
+        """
+        listed: list[Text] = []
+        of_line: Counter[int] = Counter()
+        for text in reversed(self._texts[Precedence.FLASH].values()):
+            if of_line[text.line] < FLASHES_MAX:
+                of_line[text.line] += 1
+                listed.append(text)
+        return listed
 
     def counts(self) -> dict[tuple[int, Precedence], int]:
         """(line, precedence) → how many wait."""

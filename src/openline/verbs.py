@@ -20,7 +20,7 @@ be left out where unique):
     rotate      -               tape_add line tape (hex)    tape_burn line pages [reserve]
     inbox       [line] [limit] [all]
     show        line [side] number [incarnation]
-    lines       -               status -                    card -
+    lines       -               status [lines]              card -
     transcript  line [ours] [theirs] [limit] [raw]          off_chain line
     anchors     line            audit [after] [limit]           voice line
     records     line            tape line                   waiting [limit]
@@ -232,8 +232,11 @@ def _lines(_store: Store, post: views.PostFace, _args: Args, now: Now) -> Any:
     return views.lines(post, now)
 
 
-def _status(_store: Store, post: views.PostFace, _args: Args, now: Now) -> Any:
-    return views.status(post, now)
+def _status(_store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
+    only = _get(args, "lines", list, None)
+    if only is not None and not all(isinstance(each, int) for each in only):
+        raise LocalError("control.argument", name="lines")
+    return views.status(post, now, only)
 
 
 def _waiting(_store: Store, post: views.PostFace, args: Args, _now: Now) -> Any:

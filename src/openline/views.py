@@ -11,7 +11,7 @@ guard. Nothing here changes anything, and nothing here words anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -400,14 +400,15 @@ def healing(store: Store, post: PostFace, line: int, now: Now) -> View:
     return {"line": line, "label": post.label(line), "aside": shown.aside(store, line), **found}
 
 
-def lines(post: PostFace, now: Now) -> list[View]:
-    """All lines, as `line_view` shows them, in order of their labels."""
-    return sorted((line_view(post, line, now) for line in post.lines()), key=lambda v: v["label"])
+def lines(post: PostFace, now: Now, only: Container[int] | None = None) -> list[View]:
+    """All lines or `only` these, as `line_view` shows them, in order of their labels."""
+    numbers = [line for line in post.lines() if only is None or line in only]
+    return sorted((line_view(post, line, now) for line in numbers), key=lambda v: v["label"])
 
 
-def status(post: PostFace, now: Now) -> View:
-    """The post at a glance: what needs a person first, then its lines."""
-    views = lines(post, now)
+def status(post: PostFace, now: Now, only: Container[int] | None = None) -> View:
+    """The post, or `only` these lines, at a glance: what needs a person first, then its lines."""
+    views = lines(post, now, only)
     return {
         "now": display.moment(now.wall_s),
         "alarms": [view["label"] for view in views if view["alarm"]],

@@ -40,9 +40,9 @@ class Answerable(Protocol):
 
 
 def waiting(post: Answerable, limit: int = WAITING_MAX) -> dict[str, Any]:
-    """{"messages": […], "counts": […], "replies": […], "complete": …, "drafts": […]}: at most
-    `limit` texts, the most urgent first, and how many there are by line and precedence; the answers
-    due soonest first, at most DUE_MAX.
+    """{"messages": […], "flashes": […], "counts": […], "replies": […], "complete": …, "drafts": …}:
+    at most `limit` texts, the most urgent first; the newest FLASH of each line; how many texts
+    there are by line and precedence; the answers due soonest first, at most DUE_MAX.
 
     While "complete" is false, part of the record is still to be looked through: ask again.
     """
@@ -51,6 +51,7 @@ def waiting(post: Answerable, limit: int = WAITING_MAX) -> dict[str, Any]:
     counts = sorted(post.unopened.counts().items(), reverse=True)
     return {
         "messages": [_view(text) for text in post.unopened.texts(limit)],
+        "flashes": [_view(text) for text in post.unopened.flashes()],
         "counts": [
             {"line": line, "precedence": precedence.name, "count": count}
             for (line, precedence), count in counts

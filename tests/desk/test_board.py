@@ -28,7 +28,7 @@ def count(line: int, precedence: str, number: int) -> dict[str, Any]:
 
 
 def test_a_calm_line_is_calm() -> None:
-    (tile,) = tiles({"lines": [CALM]}, {}, 0)
+    (tile,) = tiles([CALM], {}, 0)
     assert tile.standings == ("calm",)
     assert tile.waits_for_us == ()
 
@@ -49,7 +49,7 @@ def test_a_calm_line_is_calm() -> None:
     ],
 )
 def test_the_gravest_thing_that_is_true_is_shown(wrong: dict[str, Any], standing: str) -> None:
-    (tile,) = tiles({"lines": [CALM | wrong]}, {}, 0)
+    (tile,) = tiles([CALM | wrong], {}, 0)
     assert tile.standing == standing
 
 
@@ -61,18 +61,18 @@ def test_grave_lines_come_first_and_before_them_those_where_a_flash_waits() -> N
         CALM | {"line": 4, "label": "d"},
     ]
     waiting = {
-        "messages": [message(4, 9, "FLASH")],
+        "flashes": [message(4, 9, "FLASH")],
         "counts": [count(4, "FLASH", 1), count(3, "PRIORITY", 1)],
     }
-    assert [tile.label for tile in tiles({"lines": lines}, waiting, 0)] == ["d", "b", "c", "a"]
+    assert [tile.label for tile in tiles(lines, waiting, 0)] == ["d", "b", "c", "a"]
 
 
 def test_what_waits_is_counted_by_precedence() -> None:
     waiting = {
-        "messages": [message(1, 5, "FLASH"), message(2, 7, "FLASH"), message(1, 4, "ROUTINE")],
+        "flashes": [message(1, 5, "FLASH"), message(2, 7, "FLASH")],
         "counts": [count(2, "FLASH", 1), count(1, "ROUTINE", 2), count(1, "FLASH", 1)],
     }
-    (tile,) = tiles({"lines": [CALM]}, waiting, 200)
+    (tile,) = tiles([CALM], waiting, 200)
     assert tile.waits_for_us == (("FLASH", 1), ("ROUTINE", 2))
     assert tile.flashes == ("5.00000a",)
 
@@ -84,8 +84,8 @@ def test_a_tile_has_the_clocks_of_its_line_on_both_sides_and_its_drafts_in_revie
         {**message(1, 4, "ROUTINE", 500), "side": "ours"},
     ]
     drafts = [{"line": 1, "precedence": "FLASH", "count": 2}]
-    (tile,) = tiles({"lines": [CALM]}, {"replies": replies, "drafts": drafts}, 200)
-    assert [(due.side, due.left_s) for due in tile.dues] == [("theirs", -100), ("ours", 300)]
+    (tile,) = tiles([CALM], {"replies": replies, "drafts": drafts}, 200)
+    assert [(due.side, due.left_s) for due in tile.dues] == [("theirs", -120), ("ours", 300)]
     assert tile.review == (("FLASH", 2),)
 
 

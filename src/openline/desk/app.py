@@ -10,9 +10,9 @@ decided by the post.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .. import clock, display, dtg
+from .. import clock, display
 from ..errors import LocalError, OpenlineError
 from ..i18n import LANGUAGES, PSEUDO, catalogue
 from .access import ANYBODY, ROUTES
 from .asking import Asking
-from .board import tiles
 from .confirming import Confirming
 from .door import Door
+from .live import Board
 from .pace import Pace
 from .reading import Reading
 from .rendering import HERE, fragment, page
@@ -55,15 +55,6 @@ DOOR_BURST, DOOR_PER_S = 200, 5
 
 FORM_BYTES_MAX = 256 * 1024
 """Room for the longest text, each of its bytes written as %XX."""
-
-BEAT_S = 4.0
-"""An event goes out at least so often; the script takes a longer silence for a stale board."""
-
-FLASHES_MAX = 200
-"""FLASH that are shown one by one; counted are all."""
-
-TOGETHER_S = 0.03
-"""Events so close together make one look at the board."""
 
 # Not "no-referrer" below: under that a browser says "Origin: null" of our own forms.
 HEADERS = {
@@ -275,54 +266,25 @@ class Desk:
 
     # -- the board ------------------------------------------------------------------------------
 
-    async def _values(self, reader: Reader) -> dict[str, Any]:
-        """What the templates of the board need."""
-        status, waiting = await asyncio.gather(
-            self.asking.call("status", reader.token),
-            self.asking.call("waiting", reader.token, limit=FLASHES_MAX),
-        )
-        now_s = clock.now().wall_s
-        return {
-            "tiles": tiles(status, waiting, now_s),
-            "complete": waiting["complete"],
-            "now": display.moment(now_s),
-            "now_group": dtg.group(now_s),
-            "stamp": now_s,
-        }
-
     async def _board(self, request: Request, reader: Reader) -> Response:
-        return self.page(request, reader, "board.html", await self._values(reader))
+        values = await Board(self.asking, reader.token).values()
+        return self.page(request, reader, "board.html", values)
 
     async def _tiles(self, request: Request, reader: Reader) -> Response:
-        return self.page(request, reader, "tiles.html", await self._values(reader))
+        values = await Board(self.asking, reader.token).values()
+        return self.page(request, reader, "tiles.html", values)
 
     async def _live(self, request: Request, reader: Reader) -> Response:
         language = _language(request)
 
         async def events() -> AsyncIterator[ServerSentEvent]:
-            """The tiles, whenever something happened; a beat when nothing did."""
-            changed = asyncio.Event()
-            watching = asyncio.create_task(self._watch(reader, changed))
-            try:
-                while not watching.done():
-                    values = await self._values(reader)
+            # Signed out, or the post is away: the stream ends, and the script says so.
+            with suppress(LocalError):
+                async for values in Board(self.asking, reader.token).updates():
                     html = fragment("tiles.html", language, values)
                     yield ServerSentEvent(json.dumps({"html": html}), event="tiles")
-                    if not await _within(changed, BEAT_S if values["complete"] else 0):
-                        continue
-                    await asyncio.sleep(TOGETHER_S)
-                    changed.clear()
-            except LocalError:
-                # Signed out, or the post is away: the stream ends, and the script says so.
-                return
-            finally:
-                watching.cancel()
 
         return EventSourceResponse(events())
-
-    async def _watch(self, reader: Reader, changed: asyncio.Event) -> None:
-        async for _ in self.asking.events(reader.token):
-            changed.set()
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -358,11 +320,3 @@ def _language(request: Request) -> str:
 def _safe(details: dict[str, Any]) -> dict[str, object]:
     """Details of an error for people, harmless whatever they hold."""
     return {name: display.safe(str(value)) for name, value in details.items()}
-
-
-async def _within(changed: asyncio.Event, wait_s: float) -> bool:
-    try:
-        async with asyncio.timeout(wait_s):
-            return await changed.wait()
-    except TimeoutError:
-        return False

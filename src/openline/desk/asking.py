@@ -10,7 +10,8 @@ is away is told as such to who asks, and asked again at the next question.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +39,14 @@ class Asking:
                 self._link = await Link(self._directory).open()
         return await self._link.call(verb, token, proof, **args)
 
-    async def events(self, token: str) -> AsyncIterator[Event]:
-        """What happens at the post, for as long as who is signed in under `token` may know; then,
-        or when the post goes away, LocalError.
+    @asynccontextmanager
+    async def watching(self, token: str, hear: Callable[[Event], None]) -> AsyncIterator[Link]:
+        """A link over which `hear` is told what happens at the post, from now on and for as long as
+        who is signed in under `token` may know. Raises LocalError.
         """
-        heard: asyncio.Queue[Event | None] = asyncio.Queue()
-        link = await Link(self._directory, heard.put_nowait).open()
-        over = asyncio.create_task(link.ended())
-        over.add_done_callback(lambda _: heard.put_nowait(None))
-        try:
+        async with Link(self._directory, hear) as link:
             await link.call("watch", token)
-            while (event := await heard.get()) is not None:
-                yield event
-            raise over.result()
-        finally:
-            over.cancel()
-            await link.close()
+            yield link
 
     async def close(self) -> None:
         """Hang up."""

@@ -86,18 +86,18 @@ class Tile:
         return self.standings[0]
 
 
-def tiles(status: Said, waiting: Said, now_s: int) -> list[Tile]:
-    """The tiles of all lines, gravest and most urgent first."""
-    messages, counts, replies, drafts = (
-        _by_line(waiting.get(name, ())) for name in ("messages", "counts", "replies", "drafts")
+def tiles(lines: Iterable[Said], waiting: Said, now_s: int) -> list[Tile]:
+    """The tiles of these lines, gravest and most urgent first."""
+    flashes, counts, replies, drafts = (
+        _by_line(waiting.get(name, ())) for name in ("flashes", "counts", "replies", "drafts")
     )
     made = []
-    for line in status["lines"]:
+    for line in lines:
         number = line["line"]
         dues = tuple(_due(each, now_s) for each in replies[number])
-        flashes = [m["serial"] for m in messages[number] if m["precedence"] == "FLASH"]
-        shown = tuple(flashes), _counted(counts[number]), _counted(drafts[number])
-        made.append(_tile(line, *shown, dues))
+        serials = tuple(each["serial"] for each in flashes[number])
+        waits = _counted(counts[number]), _counted(drafts[number])
+        made.append(_tile(line, serials, *waits, dues))
     return sorted(made, key=_gravity)
 
 
@@ -115,7 +115,8 @@ def _counted(counts: Iterable[Said]) -> tuple[tuple[str, int], ...]:
 
 
 def _due(said: Said, now_s: int) -> Due:
-    left_s = said["due_s"] - now_s
+    # Whole minutes: a tile is the same for as long as it looks the same.
+    left_s = (said["due_s"] - now_s) // 60 * 60
     return Due(said["line"], said["side"], said["serial"], said["due_group"], left_s)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,12 @@ from starlette.responses import HTMLResponse
 
 from .. import display
 from ..i18n import Catalogue, catalogue, direction
+from .board import Tile
 
 HERE = Path(__file__).parent
+
+TILES_KEPT = 4096
+"""Tiles that are not made anew while nothing in them changes."""
 
 SHAPES = {
     "alarm": "⚠", "fork": "⑂", "differs": "≠", "silent": "✕", "lost": "◌", "gap": "…",
@@ -58,6 +62,12 @@ def left(left_s: int, words: Catalogue) -> str:
     return words.text("desk.due_in", hours=hours, minutes=f"{minutes:02}")
 
 
+@lru_cache(maxsize=TILES_KEPT)
+def _tile(tile: Tile, language: str) -> str:
+    """The markup of one tile, made once for as long as it looks the same."""
+    return fragment("tile.html", language, {"tile": tile})
+
+
 def fragment(name: str, language: str, values: Mapping[str, Any]) -> str:
     """A template filled in, in an interface language."""
     words = catalogue(language)
@@ -73,6 +83,7 @@ def fragment(name: str, language: str, values: Mapping[str, Any]) -> str:
                 "language_name": lambda code: display.language(code, words),
                 "lang": words.language,
                 "dir": direction(words.language),
+                "shown": lambda tile: _tile(tile, words.language),
                 **values,
             }
         )

@@ -69,7 +69,6 @@ Takers ping their streams more often; pings of ours would be repeated into every
 
 SOCKET_OPTIONS = [
     (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 ]
 if hasattr(socket, "TCP_USER_TIMEOUT"):
