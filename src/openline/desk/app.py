@@ -22,7 +22,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -227,13 +227,13 @@ class Desk:
     async def form(self, request: Request) -> dict[str, str]:
         """The fields of a form. Raises LocalError("desk.form")."""
         body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > FORM_BYTES_MAX:
-                raise LocalError("desk.form")
         try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > FORM_BYTES_MAX:
+                    raise LocalError("desk.form")
             return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=64))
-        except ValueError:
+        except (ValueError, ClientDisconnect):
             raise LocalError("desk.form") from None
 
     def page(
