@@ -19,10 +19,10 @@ def test_a_reply_refers_to_what_it_answers_and_is_as_urgent(scene: Scene) -> Non
         assert 'value="IMMEDIATE" checked' in form
         said = {**TEXT, f"ref.theirs.{serial}": "on"}
         page = browser.post("/line/1/write", data=said).headers["location"]
-        assert f"From them {serial}" in browser.get(page).text
+        assert f"From them <bdi>{serial}</bdi>" in browser.get(page).text
         assert f'name="ref.theirs.{serial}" checked' in browser.get(f"{page}/edit").text
         browser.post(f"{page}/edit", data={**TEXT, "revision": "1"})
-        assert f"From them {serial}" not in browser.get(page).text, "it was taken back"
+        assert f"From them <bdi>{serial}</bdi>" not in browser.get(page).text, "it was taken back"
 
 
 def test_addressees_are_kept_and_shown_before_release_and_never_sent(scene: Scene) -> None:

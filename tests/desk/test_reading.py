@@ -13,10 +13,12 @@ from bench.posts import LINE, until
 from openline import display
 from openline.desk.reading import PRINTED_AT_ONCE, quoted
 from openline.i18n import LANGUAGES, PSEUDO, direction
+from openline.rights import ROLES
 from openline.signins import stretched
 from openline.store.keys import Cost
 
 from .scene import Scene
+from .test_pages import GET, WALK
 
 PHRASE = "the tide turns at four"
 CHEAP = Cost(1024, 1, 1)
@@ -253,7 +255,11 @@ class _Words(HTMLParser):
 
 CODES = {"FLASH", "IMMEDIATE", "PRIORITY", "ROUTINE"}
 """Words of the trade, the same in every language."""
-NAMES = {LINE, "duty", "releaser"}
+NAMES = {LINE, "everybody", *ROLES}
+"""Of lines and of people, who are named by their roles here; and roles, which are codes."""
+
+PARTS = ("tiles", "page_style")
+"""Routes that answer with no page of their own."""
 
 
 def unworded(browser: httpx2.Client, path: str) -> set[str]:
@@ -265,17 +271,24 @@ def unworded(browser: httpx2.Client, path: str) -> set[str]:
     return {*words.found} - CODES - NAMES
 
 
-def test_a_page_from_right_to_left_says_so_and_leaves_no_word_untranslated(scene: Scene) -> None:
+def test_every_page_runs_from_right_to_left_and_has_no_word_untranslated(scene: Scene) -> None:
+    with scene.far.ask() as asking:
+        asking.call("person_add", name="everybody", roles=sorted(ROLES))
     serial = scene.say("Text", subject="Subject", due_s=2_000_000_000)
     answer(scene, serial, "Answer")
-    with scene.browser("duty") as browser, scene.browser("releaser") as releaser:
-        for each in (browser, releaser):
-            each.post("/language", data={"language": PSEUDO})
-        pages = ("/", "/inbox", "/line/1", f"/line/1/theirs/{serial}", "/search", "/keys")
-        more = ("/line/1/transcript", "/line/1/print", "/nowhere", "/sign-in", "/enter")
-        left = {path: unworded(browser, path) for path in (*pages, *more)}
-        left |= {path: unworded(releaser, path) for path in ("/line/1/write", "/drafts")}
-        assert {path: words for path, words in left.items() if words} == {}
+    draft = scene.draft("as it was")
+    changed = {"text": "as it is", "due": "+2h", "action": "watch", f"ref.theirs.{serial}": "on"}
+    with scene.browser("drafter") as browser:
+        form = {"precedence": "FLASH", "revision": "1", **changed}
+        browser.post(f"/draft/{draft}/edit", data=form)
+        browser.post(f"/draft/{draft}", data={"act": "comment", "text": "Is it?"})
+        browser.post(f"/draft/{draft}", data={"act": "hand", "revision": "2"})
+    asked = [path for name, (method, path) in WALK.items() if method == GET and name not in PARTS]
+    with scene.browser("everybody") as browser:
+        browser.post("/language", data={"language": PSEUDO})
+        paths = [path.format(serial=serial, draft=draft) for path in (*asked, "/nowhere")]
+        left = {path: unworded(browser, path) for path in paths}
+    assert {path: words for path, words in left.items() if words} == {}
 
 
 def test_directions_are_those_that_unicode_knows() -> None:
