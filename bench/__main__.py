@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from . import blackhole, durable, footprint, growth, latency, restore, wire
+from . import blackhole, board, durable, footprint, growth, latency, restore, screen, wire
 from .posts import make_pair, running
 from .report import as_json, show
 
@@ -105,6 +105,23 @@ def starting(place: Path, quick: bool, _told: Told) -> Values:
     }
 
 
+def desks(place: Path, quick: bool, told: Told) -> Values:
+    """A busy board; a FLASH on the other desk's screen, where there is a browser."""
+    (place / "busy").mkdir()
+    (place / "screen").mkdir()
+    size = (20, 1_000, 10) if quick else (200, 10_000, 50)
+    busy = board.measure(place / "busy", told, *size)
+    found = {
+        "board_page_ms": busy.page_ms,
+        "board_update_ms": busy.update_ms,
+        "board_page_cpu_ms": busy.page_cpu_ms,
+        "http_floor_ms": busy.nothing_ms,
+    }
+    if screen.program() is None:
+        return found
+    return found | screen.values(screen.measure(place / "screen", told, 10 if quick else 50))
+
+
 PARTS: dict[str, Part] = {
     "bytes on the wire": bytes_on_the_wire,
     "sealing": sealing,
@@ -113,6 +130,7 @@ PARTS: dict[str, Part] = {
     "lengthening": lengthening,
     "restores": restore.measure,
     "blackholes": blackhole.measure,
+    "desks": desks,
 }
 
 

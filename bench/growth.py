@@ -48,7 +48,7 @@ def lengthen(places: Places, length: int, progress: Progress) -> None:
     """Give both posts so many records of the near one in all."""
     with ExitStack() as stack:
         stores = [stack.enter_context(closing(opened(each))) for each in places]
-        near, far = (_line(store) for store in stores)
+        near, far = (line_of_store(store) for store in stores)
         incarnation, body, wall_s = (
             near.branch[-1].incarnation,
             TEXT[:TEXT_BYTES],
@@ -73,10 +73,10 @@ def lengthen(places: Places, length: int, progress: Progress) -> None:
             progress((number - first) / (length - first))
 
 
-def _line(store: SqlStore) -> Line:
-    """The line as its post left it, without the beginning of a new process."""
+def line_of_store(store: SqlStore, number: int = NUMBER) -> Line:
+    """A line as its post left it, without the beginning of a new process."""
     identity = Identity.decode(store.state(0)["identity"])
-    return Lane(store, NUMBER, identity, clock.entropy, clock.now()).line
+    return Lane(store, number, identity, clock.entropy, clock.now()).line
 
 
 class Talk:

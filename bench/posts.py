@@ -112,6 +112,12 @@ def until(true: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> None:
         pause.wait(POLL_S)
 
 
+def cpu_s_of(pid: int) -> float:
+    """Processor seconds a process has used so far, in user and kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Process:
     """`openline serve` over a directory, as a process of its own."""
 
@@ -165,8 +171,7 @@ class Process:
 
     def cpu_s(self) -> float:
         """Processor seconds it has used so far, in user and kernel mode."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s_of(self.pid)
 
     def memory_mb(self) -> float:
         """Resident memory in MiB."""

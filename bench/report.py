@@ -62,6 +62,10 @@ BARS = {
     "blackhole_120_relay_s": Bar(most=1.0),
     "blackhole_120_packets_per_s": Bar(most=2),
     "blackhole_120_bytes_per_s": Bar(most=200),
+    "board_page_ms": Bar(most=200),
+    "board_update_ms": Bar(most=50),
+    "flash_shown_p50_ms": Bar(most=300),
+    "flash_sounds_p50_ms": Bar(most=300),
 }
 
 MEASURES: dict[str, dict[str, Measure]] = {
@@ -138,6 +142,18 @@ MEASURES: dict[str, dict[str, Measure]] = {
         "restore_echoes_lossy": Measure("  the alarm once more after it was cleared", "", 3),
         "restore_alarmed": Measure("restores with an alarm on a side at least", "", 3),
         "restore_false_alarms": Measure("months of 30 % loss alone: false alarms", "", 4),
+    },
+    "The desk, 200 lines and 10,000 texts that nobody has opened": {
+        "board_page_ms": Measure("the board as a page, request to last byte, median", "ms", 1),
+        "board_page_cpu_ms": Measure("  processor time of desk and post", "ms", 1),
+        "board_update_ms": Measure("commit to the changed board in the browser's hands", "ms", 1),
+        "http_floor_ms": Measure("the smallest file of the desk", "ms", 1),
+    },
+    "A FLASH, from being released to the other desk's screen": {
+        "flash_shown_p50_ms": Measure("drawn, median", "ms"),
+        "flash_shown_max_ms": Measure("  the slowest", "ms"),
+        "flash_sounds_p50_ms": Measure("sounding, median", "ms"),
+        "flash_sounds_max_ms": Measure("  the slowest", "ms"),
     },
     "A post at rest": {
         "idle_memory_mb": Measure("resident memory", "MB", 1),

@@ -208,6 +208,15 @@ def test_a_browser_is_added_for_tests_apart_from_the_rest_and_never_for_the_demo
     assert copy.log() == ["python -m pytest -n 2"]
 
 
+def test_pictures_want_a_browser_and_are_not_begun_without(copy: Copy) -> None:
+    assert copy.run("screenshots", "--out", "there").returncode == 0
+    assert copy.log()[-1] == "python -m bench.screenshots --out there"
+    (copy.root / "bin" / "chromium").unlink()
+    ended = copy.run("screenshots")
+    assert ended.returncode == 2
+    assert "sudo apt-get install chromium" in ended.stderr
+
+
 def test_the_model_needs_spin_and_no_environment(copy: Copy) -> None:
     (copy.root / "docs" / "models").mkdir(parents=True)
     (copy.root / "docs" / "models" / "verify.py").write_text("import sys\nsys.exit(sys.argv[1])\n")
