@@ -10,6 +10,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# How long something takes is measured in bench/: no test fails because a machine is busy.
+settings.register_profile("openline", deadline=None)
+settings.load_profile("openline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
