@@ -10,7 +10,7 @@ import pytest
 from babel import Locale
 
 from bench.posts import LINE, until
-from openline import display
+from openline import clock, display, dtg
 from openline.desk.reading import PRINTED_AT_ONCE, quoted
 from openline.i18n import LANGUAGES, PSEUDO, direction
 from openline.rights import ROLES
@@ -19,6 +19,9 @@ from openline.store.keys import Cost
 
 from .scene import Scene
 from .test_pages import GET, WALK
+
+SOON_S = clock.now().wall_s // 60 * 60 + 86_400
+LATER_S = SOON_S + 3600
 
 PHRASE = "the tide turns at four"
 CHEAP = Cost(1024, 1, 1)
@@ -56,8 +59,8 @@ def test_the_in_tray_has_what_waits_by_precedence_then_due_time_until_it_is_deal
 ) -> None:
     texts: dict[str, dict[str, object]] = {
         "routine words": {},
-        "flash later": {"precedence": "FLASH", "due_s": 2_000_000_000},
-        "flash sooner": {"precedence": "FLASH", "due_s": 1_900_000_000},
+        "flash later": {"precedence": "FLASH", "due_s": LATER_S},
+        "flash sooner": {"precedence": "FLASH", "due_s": SOON_S},
         "immediate words": {"precedence": "IMMEDIATE"},
     }
     serials = {text: scene.say(text, **said) for text, said in texts.items()}
@@ -76,15 +79,15 @@ def test_the_in_tray_has_what_waits_by_precedence_then_due_time_until_it_is_deal
 
 
 def test_the_board_has_clocks_for_both_sides_and_drafts_that_wait(scene: Scene) -> None:
-    serial = scene.say("answer this", due_s=1_800_000_000)
-    release(scene, "and you this", due="150810ZJAN27")
+    serial = scene.say("answer this", due_s=SOON_S)
+    release(scene, "and you this", due=dtg.group(LATER_S))
     draft = scene.draft("for release")
     with scene.browser("duty") as duty, scene.browser("drafter") as drafter:
         drafter.post(f"/draft/{draft}", data={"act": "hand", "revision": "1"})
         duty.post(f"/line/1/theirs/{serial}", data={"kind": "opened"})
         shown = " ".join(duty.get("/").text.split())
-        assert re.search(r"Answer by</dt><dd><bdi>150800ZJAN27", shown)
-        assert re.search(r"They answer by</dt><dd><bdi>150810ZJAN27", shown)
+        assert f"Answer by</dt><dd><bdi>{dtg.group(SOON_S)}" in shown
+        assert f"They answer by</dt><dd><bdi>{dtg.group(LATER_S)}" in shown
         assert re.search(r"Waits for release</dt><dd>.*?1 ROUTINE", shown)
         drafter.post(f"/draft/{draft}", data={"act": "drop"})
         answer(scene, serial, "answered")
@@ -274,7 +277,7 @@ def unworded(browser: httpx2.Client, path: str) -> set[str]:
 def test_every_page_runs_from_right_to_left_and_has_no_word_untranslated(scene: Scene) -> None:
     with scene.far.ask() as asking:
         asking.call("person_add", name="everybody", roles=sorted(ROLES))
-    serial = scene.say("Text", subject="Subject", due_s=2_000_000_000)
+    serial = scene.say("Text", subject="Subject", due_s=SOON_S)
     answer(scene, serial, "Answer")
     draft = scene.draft("as it was")
     changed = {"text": "as it is", "due": "+2h", "action": "watch", f"ref.theirs.{serial}": "on"}
