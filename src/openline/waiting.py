@@ -51,7 +51,7 @@ def waiting(post: Answerable, limit: int = WAITING_MAX) -> dict[str, Any]:
     counts = sorted(post.unopened.counts().items(), reverse=True)
     return {
         "messages": [_view(text) for text in post.unopened.texts(limit)],
-        "flashes": [_view(text) for text in post.unopened.flashes()],
+        "flashes": [_place(text) for text in post.unopened.flashes()],
         "counts": [
             {"line": line, "precedence": precedence.name, "count": count}
             for (line, precedence), count in counts
@@ -72,10 +72,13 @@ def _moments(due_s: int | None) -> dict[str, Any]:
     return {"due": display.moment(due_s), "due_s": due_s, "due_group": group}
 
 
+def _place(text: Text) -> dict[str, Any]:
+    return {"line": text.line, **_serial(text.serial.number, text.serial.incarnation)}
+
+
 def _view(text: Text) -> dict[str, Any]:
     return {
-        "line": text.line,
-        **_serial(text.serial.number, text.serial.incarnation),
+        **_place(text),
         "precedence": text.precedence.name,
         "arrived": display.moment(text.arrived_s),
         "arrived_s": text.arrived_s,
