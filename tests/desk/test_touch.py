@@ -49,7 +49,8 @@ def test_from_the_link_to_a_release_by_touch(chromium: Browser, scene: Scene) ->
     with window(chromium, scene.origin) as page:
         plugged_in(page)
         enter_by_link(page, scene, "releaser")
-        press(page, "desk.passkey_add")
+        with page.expect_navigation():
+            press(page, "desk.passkey_add")
         expect(page.get_by_text(t("desk.this_device"), exact=True)).to_be_visible()
         press(page, "desk.sign_out")
         press(page, "desk.sign_in.passkey")
@@ -69,7 +70,8 @@ def test_a_device_that_does_not_answer_leaves_the_passphrase(
     with window(chromium, scene.origin) as page:
         wire, device = plugged_in(page)
         enter_by_link(page, scene, "releaser")
-        press(page, "desk.passkey_add")
+        with page.expect_navigation():
+            press(page, "desk.passkey_add")
         expect(page.get_by_text(t("desk.this_device"), exact=True).first).to_be_visible()
         page.goto(f"/draft/{draft}/release")
         verified = {"authenticatorId": device, "isUserVerified": False}
