@@ -137,6 +137,8 @@ class Courier(Attached):
     """Between one bundle and the next."""
     due_ms: int = 0
     """When the last bundle on its way will arrive."""
+    arrived: int = 0
+    """Bundles handed over so far."""
 
     def users(self) -> Sequence[str]:
         """The one end that sends."""
@@ -159,5 +161,7 @@ class Courier(Attached):
 
     def _arrive(self, datagrams: list[bytes]) -> None:
         end = self.ends[self.other(self.sender)]
-        if not (end.alive and end.deliver(self.name, datagrams)):
+        if end.alive and end.deliver(self.name, datagrams):
+            self.arrived += 1
+        else:
             self.world.after(_RETRY_MS, lambda: self._arrive(datagrams))
