@@ -23,6 +23,8 @@ FAILED_ONCE = {
     2022: "an author whose newest BEGIN was held on a branch left never began again",
     2477: "an old OFFER was answered, the one that counted ignored, and the alarm rang for an hour",
     3903: "a hostile author on a forged path was told what we hold each minute for days",
+    7389: "a head that came in a BEGIN was taken for the author's, who was put back behind it",
+    7510: "what answered a bag of days ago was counted as an answer to a flood",
 }
 """Seeds that found something when the code was younger, and what it was. (Those of the simulator's
 first version meant other worlds; what they found is told in the tests of the line and of

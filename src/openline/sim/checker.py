@@ -277,11 +277,17 @@ class Checker:
         return any(self._parting(author, stores) is not None for author in self.rollbacks)
 
     def _parting(self, author: str, stores: dict[str, MemoryStore]) -> int | None:
-        """The first number of which the reader's chain has another text of the same serial."""
-        own = stores[author].arrivals(LINE, 0, ALL, side=OURS)
-        for row in stores[self.other(author)].chain(LINE, THEIRS, 1, ALL):
+        """The first number of which the reader's chain has another text of the same serial; or that
+        follows lost ones whose head a BEGIN gave before its author was put back behind them.
+        """
+        own, reader = stores[author].arrivals(LINE, 0, ALL, side=OURS), stores[self.other(author)]
+        lost = _lost(reader)
+        for row in reader.chain(LINE, THEIRS, 1, ALL):
             theirs = own[row.number - 1] if row.number <= len(own) else row
-            if theirs.record != row.record and theirs.incarnation == row.incarnation:
+            same, led = theirs.record == row.record, theirs.head == row.head
+            if theirs.incarnation == row.incarnation and not same:
+                return row.number
+            if same and not led and _within(row.number - 1, lost):
                 return row.number
         return None
 
