@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from . import blackhole, board, durable, footprint, growth, latency, restore, screen, wire
+from . import blackhole, board, browser, durable, footprint, growth, latency, restore, screen, wire
 from .posts import make_pair, running
 from .report import as_json, show
 
@@ -117,7 +117,7 @@ def desks(place: Path, quick: bool, told: Told) -> Values:
         "board_page_cpu_ms": busy.page_cpu_ms,
         "http_floor_ms": busy.nothing_ms,
     }
-    if screen.program() is None:
+    if browser.missing() is not None:
         return found
     return found | screen.values(screen.measure(place / "screen", told, 10 if quick else 50))
 

@@ -9,8 +9,6 @@ Needs playwright and a browser, which belong to the group of development.
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,12 +18,12 @@ from openline.client import Client
 from openline.desk.app import COOKIE
 
 from .board import Told, desk_of
+from .browser import launch
 from .posts import LINE, make_pair, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PROGRAMS = ("chromium", "google-chrome")
 NOTES = """
 window.shown = []; window.rung = [];
 const start = OscillatorNode.prototype.start;
@@ -53,25 +51,15 @@ class Screen(NamedTuple):
     rung: list[float]
 
 
-def program() -> str | None:
-    """The browser, if there is one, and what drives it."""
-    try:
-        import playwright  # noqa: F401
-    except ImportError:
-        return None
-    return next(filter(None, map(shutil.which, PROGRAMS)), None)
-
-
 def measure(place: Path, told: Told, times: int) -> Screen:
     """Release so many FLASH, each after the one before was opened."""
     from playwright.sync_api import sync_playwright
 
     told("a FLASH on the other desk's screen")
-    args = ["--no-sandbox"] if os.geteuid() == 0 else []
     places = make_pair(place)
     with running(places) as (near, far), desk_of(places, far) as desk, sync_playwright() as play:
         browser = desk.browser
-        chromium = play.chromium.launch(executable_path=program(), args=args)
+        chromium = launch(play)
         page = chromium.new_page()
         token = browser.cookies[COOKIE]
         origin = str(browser.base_url)

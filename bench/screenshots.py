@@ -8,7 +8,6 @@ is shown lives with the demonstration; nothing is kept but the pictures.
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -20,7 +19,7 @@ import click
 
 from openline.i18n import LANGUAGES
 
-from .screen import program
+from .browser import launch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -50,13 +49,12 @@ def main(out: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     out.mkdir(parents=True, exist_ok=True)
-    args = ["--no-sandbox"] if os.geteuid() == 0 else []
     command = [sys.executable, "-m", "demo", "--lang", "en"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
         try:
             shown = _announced(demo)
             with sync_playwright() as play:
-                chromium = play.chromium.launch(executable_path=program(), args=args)
+                chromium = launch(play)
                 for address, origin, post, link in LINK.findall(shown):
                     _tour(chromium, out, post, (address, link), origin)
         finally:

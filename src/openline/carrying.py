@@ -51,7 +51,7 @@ class Steps(Protocol):
 
 
 def line_key(post: Post, line: int) -> LineKey:
-    """What parcels of a line are made with. Raises LocalError."""
+    """What bearers of a line know of it. Raises LocalError."""
     channel = post.channel(line)
     return LineKey(line, channel.bk, channel.direction)
 

@@ -37,7 +37,6 @@ a bearer does with its entry, and who may do what (people.py), do not live here.
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -48,6 +47,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from . import files
 from .core.precedence import Precedence
 from .errors import LocalError
 from .signins import IDLE_S
@@ -236,7 +236,10 @@ class Change:
 
     def make(self) -> Config:
         """Write the file. Raises LocalError("config.unwritable")."""
-        _replace(self.path, self.text)
+        try:
+            files.replace(self.path, self.text.encode())
+        except OSError as error:
+            raise LocalError("config.unwritable", path=str(self.path)) from error
         return self.config
 
 
@@ -396,23 +399,3 @@ def _invalid(path: Path, found: list[tuple[str, str]]) -> LocalError:
     ]
     faults = ", ".join(f"{each['at']} ({each['code']})" for each in errors)
     return LocalError("config.invalid", path=str(path), faults=faults, errors=errors)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put the text in place of the file, so that the old or the new one is there whole."""
-    new = path.with_name(path.name + ".new")
-    try:
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(new, path)
-        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
-    except OSError as error:
-        raise LocalError("config.unwritable", path=str(path)) from error

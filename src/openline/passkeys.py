@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
+from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -68,7 +70,7 @@ Options = dict[str, Any]
 
 def prepare() -> None:
     """Import what verifies: a fifth of a second that no step has to wait for then."""
-    import webauthn  # noqa: F401
+    import_module("webauthn")
 
 
 class Secrets:
@@ -167,6 +169,17 @@ def _octets(text: str) -> bytes:
 # -- what a device answers ------------------------------------------------------------------------
 
 
+@contextmanager
+def _strangers() -> Iterator[None]:
+    """The library reads bytes of strangers and says nowhere in how many ways it may fail at them:
+    whatever they make of it is one refusal. Nothing of ours stands within.
+    """
+    try:
+        yield
+    except Exception:
+        raise LocalError("people.passkey_refused") from None
+
+
 class Answer:
     """What a device answered: read as far as is needed to know what was asked of whom.
 
@@ -190,7 +203,8 @@ class Answer:
         from webauthn.helpers import parse_attestation_object
         from webauthn.helpers.cose import COSEAlgorithmIdentifier
 
-        try:
+        at, algorithms = host(purpose.origin), [COSEAlgorithmIdentifier(n) for n in _ALGORITHMS]
+        with _strangers():
             told = parse_attestation_object(_octets(self._said["response"]["attestationObject"]))
             if told.fmt not in ("none", "packed") or told.att_stmt.x5c:
                 # Not asked for, and certificates of makers would be more to attack.
@@ -198,13 +212,11 @@ class Answer:
             found = webauthn.verify_registration_response(
                 credential=self._said,
                 expected_challenge=self.challenge,
-                expected_rp_id=host(purpose.origin),
+                expected_rp_id=at,
                 expected_origin=purpose.origin,
                 require_user_verification=True,
-                supported_pub_key_algs=[COSEAlgorithmIdentifier(each) for each in _ALGORITHMS],
+                supported_pub_key_algs=algorithms,
             )
-        except Exception:  # whatever a hostile answer makes of the library is one refusal
-            raise LocalError("people.passkey_refused") from None
         key = found.credential_public_key
         return Passkey(found.credential_id, key, found.sign_count, label, now.wall_s)
 
@@ -214,18 +226,17 @@ class Answer:
         """
         import webauthn
 
-        try:
+        at = host(purpose.origin)
+        with _strangers():
             found = webauthn.verify_authentication_response(
                 credential=self._said,
                 expected_challenge=self.challenge,
-                expected_rp_id=host(purpose.origin),
+                expected_rp_id=at,
                 expected_origin=purpose.origin,
                 credential_public_key=key.public_key,
                 credential_current_sign_count=0,  # compared below, to say so by a code of its own
                 require_user_verification=True,
             )
-        except Exception:  # as above
-            raise LocalError("people.passkey_refused") from None
         if (key.signed or found.new_sign_count) and found.new_sign_count <= key.signed:
             raise LocalError("people.passkey_copied")
         return key._replace(signed=found.new_sign_count)

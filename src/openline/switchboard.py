@@ -11,18 +11,18 @@ under one name. How bearers carry does not live here.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from . import files
 from .bearers import folder, tcp
 from .bearers.base import Bearer
 from .bearers.folder import FolderBearer
-from .bearers.framing import LineKey
 from .bearers.reach import retry_ms
+from .carrying import line_key
 from .config import LISTENER, BearerEntry, Config, FolderEntry, RelayEntry, TcpEntry
 from .core.events import Now
 from .delivery.explain import BearerStatus, bearer_view
@@ -57,14 +57,7 @@ class FileTokens:
         if self._path is None:
             return
         left = [line for line in self._lines() if line.strip() != token.hex()]
-        new = self._path.with_name(self._path.name + ".new")
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.writelines(line + "\n" for line in left)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(new, self._path)
+        files.replace(self._path, "".join(line + "\n" for line in left).encode())
 
     def _lines(self) -> list[str]:
         if self._path is None:
@@ -177,7 +170,7 @@ class Switchboard:
         for line in lines - set(self._callers):
             profile = replace(tcp.PROFILE, name=LISTENER, padded=self.config.padding)
             port = self._runner.port(line, LISTENER, profile)
-            self._callers[line] = tcp.ListeningLine(self._key(line), port)
+            self._callers[line] = tcp.ListeningLine(line_key(self._post, line), port)
 
     def _start(self, line: int, name: str, entry: BearerEntry) -> None:
         padded = self.config.padding if entry.padding is None else entry.padding
@@ -192,7 +185,9 @@ class Switchboard:
 
     def _dialer(self, line: int, entry: TcpEntry, said: dict[str, Any]) -> Bearer:
         profile = replace(tcp.PROFILE, **said)
-        return tcp.TcpBearer(entry.address, self._key(line), self._entropy, profile=profile)
+        return tcp.TcpBearer(
+            entry.address, line_key(self._post, line), self._entropy, profile=profile
+        )
 
     def _relay(self, line: int, entry: RelayEntry, said: dict[str, Any]) -> Bearer:
         # Imported late: it brings an HTTP client, which a post without a relay need not load.
@@ -207,11 +202,9 @@ class Switchboard:
 
     def _folder(self, line: int, entry: FolderEntry, said: dict[str, Any]) -> Bearer:
         profile = replace(folder.PROFILE, **said)
-        return FolderBearer(self.directory / entry.path, self._key(line), self._entropy, profile)
-
-    def _key(self, line: int) -> LineKey:
-        channel = self._post.channel(line)
-        return LineKey(line, channel.bk, channel.direction)
+        return FolderBearer(
+            self.directory / entry.path, line_key(self._post, line), self._entropy, profile
+        )
 
     def view(self, now: Now) -> list[dict[str, Any]]:
         """Every bearer configured, and how it stands; "up" None while its line does not exist,

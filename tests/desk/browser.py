@@ -10,25 +10,19 @@ a page it finds by what a person would: role and name.
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from typing import Any
 
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
     Error,
     Page,
-    Playwright,
     Response,
     expect,
 )
 
-PROGRAMS = ("chromium", "google-chrome")
-MISSING = "no browser here; to run this test too, type: sudo apt-get install chromium"
 PATIENCE_MS = 60_000
 """How long a window waits for anything: this machine may be busy with something else."""
 
@@ -36,23 +30,6 @@ expect.set_options(timeout=PATIENCE_MS)
 
 _PAGE_ANSWERS = "Failed to load resource"
 """How the console begins to speak of an answer of 400 and above; `_answered` decides on those."""
-
-
-@cache
-def program() -> str:
-    """The path of a browser that runs, "" if there is none."""
-    for name in PROGRAMS:
-        if (path := shutil.which(name)) is not None:
-            ended = subprocess.run([path, "--version"], check=False, capture_output=True)
-            if ended.returncode == 0:
-                return path
-    return ""
-
-
-def launch(playwright: Playwright) -> Browser:
-    """Chromium, without a screen."""
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return playwright.chromium.launch(executable_path=program(), args=as_root)
 
 
 class Watch:
@@ -90,12 +67,16 @@ class Watch:
 
 
 @contextmanager
-def window(chromium: Browser, origin: str, **options: object) -> Iterator[Page]:
+def window(chromium: Browser, origin: str, **options: Any) -> Iterator[Page]:
     """A page of a new person's browser at `origin`; `options` are those of a browser context, such
     as locale, color_scheme, java_script_enabled, viewport.
     """
-    given = {"base_url": origin, "locale": "en-GB", "viewport": {"width": 1280, "height": 900}}
-    context = chromium.new_context(**{**given, **options})  # type: ignore[arg-type]
+    given: dict[str, Any] = {
+        "base_url": origin,
+        "locale": "en-GB",
+        "viewport": {"width": 1280, "height": 900},
+    }
+    context = chromium.new_context(**{**given, **options})
     context.set_default_timeout(PATIENCE_MS)
     watch = Watch(origin)
     page = context.new_page()
@@ -105,3 +86,11 @@ def window(chromium: Browser, origin: str, **options: object) -> Iterator[Page]:
         watch.judge()
     finally:
         context.close()
+
+
+def open_link(page: Page, link: str) -> None:
+    """Come in as one who opens a link that a terminal has printed."""
+    page.goto(f"/enter#{link}")
+    page.locator("main form button").click()
+    page.wait_for_url("**/passkeys")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()

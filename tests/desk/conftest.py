@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from . import browser
+from bench.browser import launch, missing
+
 from .scene import Scene
 
 
@@ -26,10 +27,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A real browser; the test is skipped aloud where there is none."""
-    if not browser.program():
-        pytest.skip(browser.MISSING)
+    if (lacking := missing()) is not None:
+        pytest.skip(lacking)
     # No wider than a module: while playwright runs, this thread can run no other event loop.
     with sync_playwright() as playwright:
-        found = browser.launch(playwright)
+        found = launch(playwright)
         yield found
         found.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import cycle, islice, product
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,14 +16,14 @@ from playwright.sync_api import Browser, Page, ViewportSize
 from openline.i18n import LANGUAGES
 from openline.rights import ROLES
 
-from .browser import window
+from .browser import open_link, window
 from .scene import Scene
 from .test_pages import GET, WALK
 
 PARTS = ("tiles", "page_style")
 """Routes that answer with a part of a page, or with its style."""
 OTHERS = ["/nowhere", "/line/99"]
-THEMES = ["light", "dark"]
+THEMES: list[Literal["light", "dark"]] = ["light", "dark"]
 PHONE: ViewportSize = {"width": 320, "height": 640}
 RULES = {"resultTypes": ["violations"]}
 
@@ -49,10 +50,7 @@ def places(scene: Scene) -> list[str]:
 def page(scene: Scene, chromium: Browser) -> Iterator[Page]:
     """The window of somebody with every role."""
     with window(chromium, scene.origin) as page:
-        page.goto("/enter")
-        page.locator("#link").fill(scene.link("everybody"))
-        page.locator("main button").click()
-        page.wait_for_url("**/passkeys")
+        open_link(page, scene.link("everybody"))
         yield page
 
 
@@ -70,12 +68,12 @@ def found(page: Page) -> list[str]:
 def test_axe_finds_nothing_wrong(
     scene: Scene, page: Page, places: list[str], long_run: bool
 ) -> None:
-    looks = product(THEMES, LANGUAGES)
+    looks = [*product(THEMES, LANGUAGES)]
     every = [(path, *look) for look in looks for path in places]
-    sample = zip(places, islice(cycle(product(THEMES, LANGUAGES)), len(places)), strict=True)
+    sample = zip(places, islice(cycle(looks), len(places)), strict=True)
     wrong = []
     for path, theme, language in every if long_run else [(at, *look) for at, look in sample]:
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme)
         speak(page, scene, language)
         page.goto(path)
         wrong += [(path, theme, language, each) for each in found(page)]

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from openline.client import Client
 from openline.i18n import catalogue
 
-from .browser import window
+from .browser import open_link, window
 from .scene import Scene
 from .test_writing import TEXT
 
@@ -88,8 +88,7 @@ def test_what_cannot_be_kept_yet_is_told_in_words(scene: Scene) -> None:
 
 
 def enter(page: Page, scene: Scene, name: str) -> None:
-    page.goto(f"/enter#{scene.link(name)}")
-    page.get_by_role("button", name=t("desk.enter")).click()
+    open_link(page, scene.link(name))
     page.get_by_role("link", name=t("desk.to_board")).click()
     expect(page.get_by_role("heading", name=t("desk.board"), exact=True)).to_be_visible()
 

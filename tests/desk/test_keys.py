@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from .browser import window
+from .browser import open_link, window
 from .scene import Scene
 
 
@@ -16,10 +16,7 @@ from .scene import Scene
 def page(scene: Scene, chromium: Browser) -> Iterator[Page]:
     """The window of a drafter who has entered."""
     with window(chromium, scene.origin) as page:
-        page.goto("/enter")
-        page.locator("#link").fill(scene.link("drafter"))
-        page.locator("main button").click()
-        expect(page.locator("header .who")).to_be_visible()
+        open_link(page, scene.link("drafter"))
         yield page
 
 

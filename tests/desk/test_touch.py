@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from openline.i18n import catalogue
 
-from .browser import window
+from .browser import open_link, window
 from .scene import Scene
 from .test_passkeys import handed
 from .test_writing import received
@@ -36,19 +36,12 @@ def press(page: Page, key: str, **values: str) -> None:
     page.get_by_role("button", name=t(key, **values), exact=True).click()
 
 
-def enter_by_link(page: Page, scene: Scene, name: str) -> None:
-    """In, as one who opens the link that a terminal has printed."""
-    page.goto(f"/enter#{scene.link(name)}")
-    press(page, "desk.enter")
-    expect(page.get_by_role("heading", name=t("desk.ways_in"))).to_be_visible()
-    assert "#" not in page.url
-
-
 def test_from_the_link_to_a_release_by_touch(chromium: Browser, scene: Scene) -> None:
     draft = handed(scene, "touched in a browser")
     with window(chromium, scene.origin) as page:
         plugged_in(page)
-        enter_by_link(page, scene, "releaser")
+        open_link(page, scene.link("releaser"))
+        assert "#" not in page.url
         with page.expect_navigation():
             press(page, "desk.passkey_add")
         expect(page.get_by_text(t("desk.this_device"), exact=True)).to_be_visible()
@@ -69,7 +62,7 @@ def test_a_device_that_does_not_answer_leaves_the_passphrase(
     draft = handed(scene, "nobody touched")
     with window(chromium, scene.origin) as page:
         wire, device = plugged_in(page)
-        enter_by_link(page, scene, "releaser")
+        open_link(page, scene.link("releaser"))
         with page.expect_navigation():
             press(page, "desk.passkey_add")
         expect(page.get_by_text(t("desk.this_device"), exact=True).first).to_be_visible()

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from openline import files
 from openline.errors import BearerError
 
 from . import parcel
@@ -40,9 +41,6 @@ LOOK_S = 2.0
 
 UNTAKEN_MAX = 64
 """Parcels of ours that nobody has taken, before all of them are made anew."""
-
-PART = "~"
-"""What begins the name of a file that is being written."""
 
 _Seen = tuple[int, int]
 """Length and time of change, by which a file that did not open is known to be the same."""
@@ -130,7 +128,7 @@ class FolderBearer:
         ours, theirs = [], {}
         with os.scandir(self._directory) as entries:
             for entry in entries:
-                name = entry.name.removeprefix(PART)
+                name = entry.name.removesuffix(files.NEW)
                 direction = parcel.direction_of(self._line, name)
                 if direction == self._line.direction:
                     ours.append(name)
@@ -147,37 +145,21 @@ class FolderBearer:
     def _write(self, items: list[Outgoing]) -> None:
         for load in parcel.loads([item.data for item in items]):
             name, content = parcel.pack(self._line, load, self._entropy(parcel.SALT_BYTES))
-            write_whole(self._directory, name, content)
+            put(self._directory, name, content)
         sync(self._directory)
 
     def _delete(self, names: list[str]) -> None:
         for name in names:
-            for each in (name, PART + name):
+            for each in (name, name + files.NEW):
                 (self._directory / each).unlink(missing_ok=True)
 
 
-def write_whole(directory: Path, name: str, content: bytes) -> None:
-    """Write a file that is there whole under its name or not at all. Raises OSError."""
-    part = directory / (PART + name)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(part, flags, 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(part, directory / name)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
-        raise
+def put(directory: Path, name: str, content: bytes) -> None:
+    """Write a parcel, which others must be able to read. Raises OSError."""
+    files.put(directory / name, content, 0o644)
 
 
 def sync(directory: Path) -> None:
-    """Have the names of files durable too, where the medium knows how. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Have the names of parcels durable too, where the medium knows how."""
+    with suppress(OSError):
+        files.sync(directory)

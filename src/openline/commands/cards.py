@@ -7,12 +7,11 @@ concerns the tape is in tapes.py.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from .. import spoken
+from .. import files, spoken
 from ..errors import LocalError
 from .shell import Shell, pass_shell
 from .wording import as_json, command
@@ -28,16 +27,11 @@ _FILE_BYTES_MAX = 1 << 20
 
 def create(path: Path, data: bytes, mode: int) -> None:
     """Write a new file, durable, with exactly these rights; raises LocalError("local.exists")."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags, mode)
+        files.create(path, data, mode)
+        path.chmod(mode)
     except FileExistsError:
         raise LocalError("local.exists", path=str(path)) from None
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
 
 
 def read(path: Path) -> bytes:

@@ -18,10 +18,11 @@ from typing import Any
 
 import click
 
-from ..bearers.folder import PART, sync, write_whole
+from ..bearers.folder import put, sync
 from ..bearers.parcel import PARCEL_BYTES_MAX, is_name
 from ..carrying import NAMES_MAX
 from ..errors import LocalError
+from ..files import NEW
 from .shell import Shell, pass_shell
 from .wording import Group, as_json
 
@@ -44,7 +45,7 @@ def out(shell: Shell, directory: Path, line: str | None, as_json: bool) -> None:
     made = shell.call("carry_out", line=line)
     try:
         for parcel in made:
-            write_whole(directory, parcel["name"], bytes.fromhex(parcel["data"]))
+            put(directory, parcel["name"], bytes.fromhex(parcel["data"]))
         sync(directory)
         for name in left:
             (directory / name).unlink(missing_ok=True)
@@ -98,7 +99,7 @@ def _names(directory: Path) -> list[str]:
     except OSError as error:
         reason = error.strerror or ""
         raise LocalError("carry.no_directory", path=str(directory), reason=reason) from None
-    return sorted(name for name in found if is_name(name.removeprefix(PART)))
+    return sorted(name for name in found if is_name(name.removesuffix(NEW)))
 
 
 def _portions(names: list[str]) -> Iterable[list[str]]:
@@ -115,8 +116,8 @@ def _ours(shell: Shell, names: list[str]) -> list[str]:
     """What we wrote there before, also what was never finished."""
     found = []
     for some in _portions(names):
-        own = set(_whose(shell, [name.removeprefix(PART) for name in some])["ours"])
-        found += [name for name in some if name.removeprefix(PART) in own]
+        own = set(_whose(shell, [name.removesuffix(NEW) for name in some])["ours"])
+        found += [name for name in some if name.removesuffix(NEW) in own]
     return found
 
 

@@ -9,7 +9,6 @@ command acts as who signed in (`Shell.token`). Who may do what is decided by the
 
 from __future__ import annotations
 
-import os
 import pwd
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import click
 
-from .. import clock, display
+from .. import clock, display, files
 from ..errors import LocalError
 from .kinds import CountType
 from .lines import age
@@ -213,18 +212,9 @@ def sign_in(shell: Shell, name: str | None, with_link: bool, out: Path) -> None:
         said["link"] = shell.ask("ask.link", hidden=True).strip()
     else:
         said["key"] = shell.key(name, "ask.sign_in")
-    _keep(out, shell.call("sign_in", **said)["token"])
+    token = shell.call("sign_in", **said)["token"]
+    files.replace(out, f"{token}\n".encode())
     shell.say("people.now_signed_in", path=str(out), variable=SIGN_IN)
-
-
-def _keep(path: Path, token: str) -> None:
-    """Put a token in place of the file, for its owner alone."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token + "\n")
-    os.replace(new, path)
 
 
 @people.command("signed-in")

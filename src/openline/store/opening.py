@@ -21,6 +21,7 @@ from pathlib import Path
 
 from openline.errors import StoreError
 
+from .. import files
 from . import checkpoint, keys, migrations
 from .ballast import BALLAST_BYTES, BALLAST_FILE, Ballast
 from .cipher import connect
@@ -78,11 +79,11 @@ def create(
             _clear(making)
             key = entropy(keys.KEY_BYTES)
             document = keys.wrap(None, key, secret, entropy, cost)
-            _write_whole(making / KEY_DOCUMENT, document)
+            files.create(making / KEY_DOCUMENT, document)
             _make_database(making / DATABASE, key)
-            _sync_directory(making)
+            files.sync(making)
             os.rename(making, directory)
-            _sync_directory(directory.parent)
+            files.sync(directory.parent)
             return _open(directory, key, lock, ballast_bytes)
         except BaseException:
             lock.release()
@@ -129,7 +130,7 @@ def _open(directory: Path, key: bytes, lock: Lock, ballast_bytes: int) -> SqlSto
 
 
 def _make_database(database: Path, key: bytes) -> None:
-    _write_whole(database, b"")  # for its owner alone; the log gets the same rights
+    files.create(database, b"")  # for its owner alone; the log gets the same rights
     connection = connect(database, key)
     try:
         migrations.bring_up(connection)
@@ -166,7 +167,7 @@ def add_secret(
             document = _document(directory)
             key = keys.unwrap(document, secret)
             document = keys.wrap(document, key, added, entropy, cost)
-            _replace(directory / KEY_DOCUMENT, document)
+            files.replace(directory / KEY_DOCUMENT, document)
         finally:
             lock.release()
 
@@ -180,7 +181,7 @@ def remove_secret(directory: Path, secret: Secret, method: str) -> None:
         try:
             document = _document(directory)
             keys.unwrap(document, secret)
-            _replace(directory / KEY_DOCUMENT, keys.without(document, method))
+            files.replace(directory / KEY_DOCUMENT, keys.without(document, method))
         finally:
             lock.release()
 
@@ -190,8 +191,8 @@ def make_key_file(path: Path, entropy: Callable[[int], bytes]) -> None:
     with told_as_ours():
         if path.exists():
             raise StoreError("store.exists", path=str(path))
-        _write_whole(path, entropy(keys.KEY_FILE_BYTES_MIN))
-        _sync_directory(path.absolute().parent)
+        files.create(path, entropy(keys.KEY_FILE_BYTES_MIN))
+        files.sync(path.absolute().parent)
 
 
 def _document(directory: Path) -> bytes:
@@ -229,7 +230,7 @@ def zeroise(directory: Path, *, key_file: Path | None = None, force: bool = Fals
             (directory / LOCK_FILE).unlink(missing_ok=True)
             if not any(directory.iterdir()):
                 directory.rmdir()
-            _sync_directory(directory.parent)
+            files.sync(directory.parent)
         finally:
             if lock is not None:
                 lock.release()
@@ -248,7 +249,7 @@ def _overwrite(path: Path) -> None:
     finally:
         os.close(fd)
     path.unlink()
-    _sync_directory(path.absolute().parent)
+    files.sync(path.absolute().parent)
 
 
 # Files
@@ -259,28 +260,3 @@ def _clear(making: Path) -> None:
     for path in making.iterdir():
         if path.name != LOCK_FILE:
             path.unlink()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put `content` in place of the file, so that the old or the new one is there whole."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    _write_whole(new, content)
-    os.rename(new, path)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
