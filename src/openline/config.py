@@ -32,6 +32,12 @@ a bearer does with its entry, and who may do what (people.py), do not live here.
     line = "moscow"
     kind = "folder"
     path = "/srv/shared"             # a share or a synchronised directory that both posts reach
+
+    [[bearer]]
+    line = "moscow"
+    kind = "serial"
+    device = "/dev/ttyUSB0"          # a cable, or a modem that passes bytes through
+    baud = 9600                      # of the device; what the wire behind it carries: rate_bytes_s
 """
 
 from __future__ import annotations
@@ -42,7 +48,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -119,9 +125,11 @@ class _Strict(BaseModel):
 
 
 class _Entry(_Strict):
+    narrow: ClassVar[bool] = False
+    """Whether the bearer is one where every byte counts: not padded unless that is said of it."""
     line: Annotated[str, BeforeValidator(_label)]
     padding: bool | None = None
-    """None: as the post."""
+    """None: as the post, or not where it is narrow."""
     paused_by: Annotated[str, BeforeValidator(_label)] | None = None
     """Who paused it; it carries nothing while somebody stands here."""
     cost: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
@@ -135,6 +143,10 @@ class _Entry(_Strict):
         names = ("cost", "latency_ms", "rate_bytes_s", "loss_permille")
         said = ((name, getattr(self, name)) for name in names)
         return {name: value for name, value in said if value is not None}
+
+    def padded(self, post: bool) -> bool:
+        """Whether datagrams are brought to buckets on it, given what holds for the post."""
+        return (post and not self.narrow) if self.padding is None else self.padding
 
     def shown(self) -> dict[str, Any]:
         """The entry as JSON, without what may hold a password."""
@@ -176,7 +188,17 @@ class FolderEntry(_Entry):
     name: Annotated[str, BeforeValidator(_name)] = "folder"
 
 
-BearerEntry = TcpEntry | RelayEntry | FolderEntry
+class SerialEntry(_Entry):
+    """A bearer over a serial device."""
+
+    narrow: ClassVar[bool] = True
+    kind: Literal["serial"]
+    device: Path
+    baud: Annotated[int, Field(ge=50, le=4_000_000)] = 9600
+    name: Annotated[str, BeforeValidator(_name)] = "serial"
+
+
+BearerEntry = TcpEntry | RelayEntry | FolderEntry | SerialEntry
 """One [[bearer]]."""
 
 
@@ -386,7 +408,7 @@ def _parse(text: str, path: Path) -> Config:
 
 def _place(location: tuple[int | str, ...]) -> str:
     """Where in the file, counting from 1: bearer[2].address."""
-    kinds = {"tcp", "relay", "folder"}
+    kinds = {get_args(entry.model_fields["kind"].annotation)[0] for entry in get_args(BearerEntry)}
     steps = [step for at, step in enumerate(location) if not (at == 2 and step in kinds)]
     shown = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in steps)
     return shown.removeprefix(".").removesuffix(".[key]")

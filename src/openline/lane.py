@@ -18,6 +18,7 @@ from .core.envelope import Frame, FrameType, Record, decode_record, encode_frame
 from .core.events import Now, Reference, Serial
 from .core.inbound import Taken
 from .core.line import Line
+from .core.precedence import Precedence
 from .core.transcript import OURS, THEIRS
 from .delivery.dispatch import Dispatch
 from .delivery.explain import statuses
@@ -197,7 +198,9 @@ class Lane:
             if opened.confirm is not None:
                 self.line.answer(Frame(FrameType.RUN, opened.confirm))
             self.dispatch.hearing(bearer, len(datagram))
+            flash = False
             for taken in self.line.hear(opened.inner, now):
+                flash = flash or taken.record.precedence == Precedence.FLASH
                 self._take(taken, now)
             if self.line.impersonated and not self.seal.state.alarm:
                 self.seal.raise_alarm()
@@ -208,7 +211,7 @@ class Lane:
                 except RemoteError as error:
                     self.line.fault(error)
             self.line.asides.clear()
-            self.dispatch.heard(bearer, now)
+            self.dispatch.heard(bearer, now, flash=flash)
 
     def _aside(self, frame: Frame, now: Now) -> None:
         """A frame that concerns sealing or comparing. Raises RemoteError."""
@@ -380,36 +383,41 @@ class Lane:
 
     # -- sending ------------------------------------------------------------------------------
 
-    def take(self, bearer: str, now: Now) -> list[Outgoing]:
-        """Datagrams for a bearer to send now. Everything they rest on is durable, or StoreError is
-        raised."""
+    def take(self, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
+        """Datagrams for a bearer to send now; `above` a rank, only such as go before it. Everything
+        they rest on is durable, or StoreError is raised."""
         channel = self.outbox.channels.get(bearer)
         taken: list[Outgoing] = []
         size = 0
         while channel is not None and channel.up is not None and size < channel.batch_bytes():
-            run = self.seal.choose(now)
+            narrow, grain_bytes = channel.up.narrow, channel.up.grain_bytes
+            mtu_bytes = channel.up.mtu_bytes
+            run = self.seal.choose(
+                now,
+                carry_ms=channel.timeout_ms() if narrow else 0,
+                spare=narrow and self.dispatch.waits(channel, now),
+            )
             if self.seal.dirty:
                 batch = Batch(urgent=True)
                 self.save_seal(batch, now)
                 self.store.commit(batch)
-            mtu_bytes = channel.up.mtu_bytes
             # A run to the card key beside a confirmed one only shows us; texts wait for better.
             better = self.seal.confirmed
             if better is not None and better.index >= limits.RUN_DATAGRAMS_MAX:
                 better = None
             shows = run.to_card and better is not None
-            room = self.seal.room(run, mtu_bytes)
-            frames = self.dispatch.compose(bearer, room, now, records=not shows)
+            room = self.seal.room(run, mtu_bytes, grain_bytes)
+            frames, rank = self.dispatch.compose(bearer, room, now, records=not shows, above=above)
             if not frames and shows and better is not None:
                 run = better
-                room = self.seal.room(run, mtu_bytes)
-                frames = self.dispatch.compose(bearer, room, now, records=True)
+                room = self.seal.room(run, mtu_bytes, grain_bytes)
+                frames, rank = self.dispatch.compose(bearer, room, now, above=above)
             if not frames:
                 break
             pad_to = mtu_bytes if channel.up.padded else 0
             data = self.seal.seal(run, encode_frames(frames), now, pad_to=pad_to)
             silent = self.outbox.unanswered >= _RENEW_AFTER
-            taken.append(Outgoing(data, recovery=run.to_card or silent))
+            taken.append(Outgoing(data, recovery=run.to_card or silent, rank=rank))
             size += len(data)
             channel.sent_bytes += len(data)
         return taken

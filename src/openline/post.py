@@ -395,9 +395,9 @@ class Post:
 
     # -- what bearers and timers ask ----------------------------------------------------------
 
-    def take(self, line: int, bearer: str, now: Now) -> list[Outgoing]:
+    def take(self, line: int, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
         """Datagrams that a bearer of a line should send now: about 32 KiB at most, [] if there are
-        none.
+        none; `above` a rank, only what goes before a datagram of that rank.
 
         A StoreError here means that nothing may be sent until the disk takes writes again; the
         caller asks again later.
@@ -406,7 +406,7 @@ class Post:
         if lane is None:
             return []
         try:
-            taken = lane.take(bearer, now)
+            taken = lane.take(bearer, now, above)
         except StoreError:
             self._reload(now)
             self._retry_ms = now.mono_ms + _RETRY_MS

@@ -54,8 +54,9 @@ class Stepping(Protocol):
     def step(self, inputs: Sequence[Input], now: Now) -> list[object]:
         """Take inputs with one commit; one result each: its value or an OpenlineError."""
 
-    def take(self, line: int, bearer: str, now: Now) -> list[Outgoing]:
-        """What a bearer of a line should send now; StoreError if the disk does not let it."""
+    def take(self, line: int, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
+        """What a bearer of a line should send now (`above` a rank, only what goes before it);
+        StoreError if the disk does not let it."""
 
     def deadline(self) -> int | None:
         """Monotonic milliseconds at which a Tick is due."""
@@ -142,6 +143,14 @@ class LinePort:
                 continue
             await self._wake.wait()
 
+    def urgent(self, rank: int) -> list[Outgoing]:
+        """Take what goes before a datagram of this rank; [] if nothing does."""
+        try:
+            return self._runner.take(self._line, self._name, rank)
+        except StoreError:
+            # What the bearer is sending goes on; what waits is asked for again by `outgoing`.
+            return []
+
     def wake(self) -> None:
         """There may be something to send."""
         self._wake.set()
@@ -224,10 +233,11 @@ class Runner:
         self._queue.append(_Waiting(given, None))
         self._given.set()
 
-    def take(self, line: int, bearer: str) -> list[Outgoing]:
-        """What a bearer should send now; StoreError if the disk does not let it."""
+    def take(self, line: int, bearer: str, above: int = -1) -> list[Outgoing]:
+        """What a bearer should send now (`above` a rank, only what goes before it); StoreError if
+        the disk does not let it."""
         try:
-            return self._post.take(line, bearer, self._now())
+            return self._post.take(line, bearer, self._now(), above)
         finally:
             self._tell()
             self._arm()

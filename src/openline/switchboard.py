@@ -23,7 +23,7 @@ from .bearers.base import Bearer
 from .bearers.folder import FolderBearer
 from .bearers.reach import retry_ms
 from .carrying import line_key
-from .config import LISTENER, BearerEntry, Config, FolderEntry, RelayEntry, TcpEntry
+from .config import LISTENER, BearerEntry, Config, FolderEntry, RelayEntry, SerialEntry, TcpEntry
 from .core.events import Now
 from .delivery.explain import BearerStatus, bearer_view
 from .errors import LocalError
@@ -173,14 +173,16 @@ class Switchboard:
             self._callers[line] = tcp.ListeningLine(line_key(self._post, line), port)
 
     def _start(self, line: int, name: str, entry: BearerEntry) -> None:
-        padded = self.config.padding if entry.padding is None else entry.padding
+        padded = entry.padded(self.config.padding)
         said = {"name": name, "padded": padded, **entry.declared()}
         if entry.kind == "tcp":
             bearer = self._dialer(line, entry, said)
         elif entry.kind == "relay":
             bearer = self._relay(line, entry, said)
-        else:
+        elif entry.kind == "folder":
             bearer = self._folder(line, entry, said)
+        else:
+            bearer = self._serial(line, entry, said)
         self._runner.start(line, name, bearer, bearer.profile)
 
     def _dialer(self, line: int, entry: TcpEntry, said: dict[str, Any]) -> Bearer:
@@ -205,6 +207,14 @@ class Switchboard:
         return FolderBearer(
             self.directory / entry.path, line_key(self._post, line), self._entropy, profile
         )
+
+    def _serial(self, line: int, entry: SerialEntry, said: dict[str, Any]) -> Bearer:
+        # Imported late, as the relay's: most posts have no serial line.
+        from .bearers.serial import SerialBearer, profile_of
+
+        device = self.directory / entry.device
+        profile = profile_of(entry.baud, **said)
+        return SerialBearer(device, line_key(self._post, line), profile, baud=entry.baud)
 
     def view(self, now: Now) -> list[dict[str, Any]]:
         """Every bearer configured, and how it stands; "up" None while its line does not exist,

@@ -64,6 +64,13 @@ class RecordingPort:
         self._note()
         return batch
 
+    def urgent(self, rank: int) -> list[Outgoing]:
+        """Take what was sent with a higher rank."""
+        taken = [each for each in self._queue if each.rank > rank]
+        self._queue = [each for each in self._queue if each.rank <= rank]
+        self.taken += len(taken)
+        return taken
+
     def up(self) -> None:
         """Record "up"."""
         self.states.append("up")
@@ -79,9 +86,9 @@ class RecordingPort:
         """Whether the bearer last said up."""
         return bool(self.states) and self.states[-1] == "up"
 
-    def send(self, *datagrams: bytes, recovery: bool = False) -> None:
+    def send(self, *datagrams: bytes, recovery: bool = False, rank: int = 0) -> None:
         """Queue datagrams for the bearer to take."""
-        self._queue += [Outgoing(data, recovery) for data in datagrams]
+        self._queue += [Outgoing(data, recovery, rank) for data in datagrams]
         self._note()
 
     def hold(self) -> None:

@@ -43,13 +43,26 @@ class BearerProfile:
     """Datagrams in a thousand that it is expected to lose."""
     human_ms: int = 0
     """One-way delay of the person who carries it: 0 for machines, hours for a stick by hand."""
+    fragment_bytes: int | None = None
+    """Into what pieces it cuts datagrams, between which something more urgent may go first (a
+    narrow bearer); None if it sends each datagram as a whole."""
+    grain_bytes: int = 4096
+    """Longest datagram that records are filled into, openings apart: what a lost fragment costs."""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether every byte counts on it: openings wait for datagrams that nobody waits for."""
+        return self.fragment_bytes is not None
 
 
 class Outgoing(NamedTuple):
-    """One datagram to send; `recovery` asks for the mailbox that needs no agreement (epoch 0)."""
+    """One datagram to send."""
 
     data: bytes
     recovery: bool = False
+    """Whether it asks for the mailbox that needs no agreement (epoch 0)."""
+    rank: int = 0
+    """How urgent it is: whatever has a higher one may go before the rest of it."""
 
 
 class Port(Protocol):
@@ -62,6 +75,10 @@ class Port(Protocol):
     async def outgoing(self) -> list[Outgoing]:
         """Wait until there is something to send on this bearer and take it (1 to about 32 KiB in
         all)."""
+
+    def urgent(self, rank: int) -> list[Outgoing]:
+        """Take what waits and is more urgent than a datagram of this rank that is being sent; []
+        if nothing is. For bearers that cut datagrams in fragments."""
 
     def up(self) -> None:
         """The bearer can carry now."""

@@ -24,6 +24,8 @@ _WHERE = (
     click.option("--tcp", "address"),
     click.option("--relay", "url"),
     click.option("--folder", "path", type=click.Path(path_type=Path)),
+    click.option("--serial", "device", type=click.Path(path_type=Path)),
+    click.option("--baud", type=CountType(50, 4_000_000)),
     click.option("--tokens", type=click.Path(path_type=Path)),
     click.option("--ca-file", type=click.Path(path_type=Path)),
     click.option("--cost", type=CountType(0, 1_000_000)),
@@ -34,7 +36,7 @@ _WHERE = (
 """What `add` and `change` may be told of a bearer."""
 
 
-_PLACES = {"tcp": "address", "relay": "url", "folder": "path"}
+_PLACES = {"tcp": "address", "relay": "url", "folder": "path", "serial": "device"}
 """What says where each kind of bearer goes."""
 
 
@@ -62,6 +64,8 @@ def add(shell: Shell, /, line: str, label: str | None, **said: Any) -> None:
     [kind] = kinds
     if kind != "relay" and (said["tokens"] or said["ca_file"]):
         raise LocalError("usage.relay_only")
+    if kind != "serial" and said["baud"]:
+        raise LocalError("usage.serial_only")
     shell.call("bearer_add", offline=True, line=line, kind=kind, name=label, **_absolute(said))
     shell.say("bearer.added", line=line)
 

@@ -26,6 +26,7 @@ _AHEAD_MS = 2_000
 """How much a bearer of limited rate is given ahead of its answers."""
 _STUCK_MS = 250
 _BATCH_BYTES_MAX = 32 * 1024
+_BAG_BYTES_MAX = 64 << 20
 
 
 @dataclass(slots=True)
@@ -34,6 +35,8 @@ class Flight:
 
     number: int
     size: int
+    rank: int = 0
+    """Of its record (outbox.Entry)."""
     sent_ms: int = -1
     """When it, or its latest piece, was given to the bearer."""
     due_ms: int = 0
@@ -67,7 +70,8 @@ class Channel:
     heard_bytes: int = 0
     flights: dict[int, Flight] = field(default_factory=dict)
     """By number of the record, in the order they were sent."""
-    flight_bytes: int = 0
+    rank_bytes: dict[int, int] = field(default_factory=dict)
+    """What is on it and not yet answered, by rank."""
     stuck: bool = False
     backoff: int = 0
     """How often the timer is doubled for what is sent now: as deep as timers ran out since an
@@ -79,6 +83,11 @@ class Channel:
     _rtt_at_ms: int = 0
     _loss: int | None = None
     _loss_at_ms: int = 0
+
+    @property
+    def flight_bytes(self) -> int:
+        """What is on it and not yet answered."""
+        return sum(self.rank_bytes.values())
 
     # -- what was learnt ----------------------------------------------------------------------
 
@@ -100,13 +109,13 @@ class Channel:
         """Measured, else declared."""
         return self.declared_ms() if self._rtt_us is None else self._rtt_us // 1000
 
-    def timeout_ms(self) -> int:
-        """How long to wait for an answer before a record is sent again."""
+    def timeout_ms(self, rank: int = 0) -> int:
+        """How long to wait for an answer before a record of this rank is sent again."""
         if self._rtt_us is None:
             wait_ms = 2 * self.declared_ms()
         else:
             wait_ms = (self._rtt_us + 4 * self._variation_us) // 1000
-        wait_ms = max(wait_ms, self.round_trip_ms() + _GRANULARITY_MS) + self._queue_ms()
+        wait_ms = max(wait_ms, self.round_trip_ms() + _GRANULARITY_MS) + self.queue_ms(rank)
         return max(wait_ms, self.up.retry_ms_min if self.up else 0)
 
     def loss_permille(self, now_ms: int) -> int:
@@ -139,6 +148,9 @@ class Channel:
         come."""
         if self.up is None:
             return 0
+        if self.up.human_ms:
+            # What a person carries holds what it holds: nothing is answered on the way.
+            return _BAG_BYTES_MAX
         if self.up.rate_bytes_s is None:
             return limits.WINDOW_BYTES_MAX
         pipe = self.up.rate_bytes_s * (self.declared_ms() + _AHEAD_MS) // 1000
@@ -152,7 +164,8 @@ class Channel:
 
     def fits(self, size: int) -> bool:
         """Whether its window has room for so many bytes more."""
-        some = len(self.flights) < limits.WINDOW_RECORDS_MAX
+        human = self.up is not None and self.up.human_ms > 0
+        some = human or len(self.flights) < limits.WINDOW_RECORDS_MAX
         return some and self.flight_bytes + size <= self.window_bytes()
 
     def admits(self, size: int) -> bool:
@@ -160,9 +173,13 @@ class Channel:
         window too."""
         return not self.flights or self.fits(size)
 
-    def _queue_ms(self) -> int:
+    def queue_ms(self, rank: int = 0) -> int:
+        """How long what is on it takes to leave, as far as a record of this rank waits for it."""
         rate = self.up.rate_bytes_s if self.up else None
-        return 0 if rate is None else self.flight_bytes * 1000 // rate
+        if rate is None:
+            return 0
+        before = sum(size for of, size in self.rank_bytes.items() if of >= rank)
+        return before * 1000 // rate
 
     def standing(self, size: int, now_ms: int) -> Standing:
         """How it stands for a record of `size` bytes; only while it is up."""
@@ -188,12 +205,12 @@ class Channel:
         flight.live, flight.held, flight.sent_ms = True, False, now_ms
         flight.tries += 1
         self.flights[flight.number] = flight
-        self.flight_bytes += flight.size
+        self.rank_bytes[flight.rank] = self.rank_bytes.get(flight.rank, 0) + flight.size
 
     def _land(self, flight: Flight) -> None:
         flight.live = False
         if self.flights.pop(flight.number, None) is not None:
-            self.flight_bytes -= flight.size
+            self.rank_bytes[flight.rank] -= flight.size
 
     def drop(self, flight: Flight) -> None:
         """A flight ends in a way that says nothing of the bearer."""
@@ -240,4 +257,4 @@ class Channel:
         """
         if self.up is None or self.stuck or self._busy_ms is None:
             return None
-        return self._busy_ms + self.round_trip_ms() + self._queue_ms() + _STUCK_MS
+        return self._busy_ms + self.round_trip_ms() + self.queue_ms() + _STUCK_MS

@@ -3,15 +3,18 @@
 Theory of operation: a bearer asks for one datagram at a time, so that what is not yet on the wire
 can still be overtaken. Answers go first, then an ACK if one is owed, then records as the outbox
 picks them; a record longer than a datagram goes in pieces, between which a more urgent record may
-slip in. Call `compose` only when everything the line knows is on disk. A bearer is tested with what
-every peer answers over the same bearer: a record, here one that may be long held (R25). Nothing
-here is durable, and nothing here can make a record wrong, only late.
+slip in. A bearer that cuts datagrams in fragments asks between two of them whether anything more
+urgent has come up (`compose` with `above`): a record of higher rank, an answer, or the ACK of a
+FLASH, for which somebody waits. Call `compose` only when everything the line knows is on disk. A
+bearer is tested with what every peer answers over the same bearer: a record, here one that may be
+long held (R25). Nothing here is durable, and nothing here can make a record wrong, only late.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..core import limits
 from ..core.envelope import Frame, FrameType, varint
@@ -26,11 +29,34 @@ from .channel import Channel
 from .outbox import Entry, Outbound, Outbox
 
 _ANSWERS_MAX = 64
+_FLASH = Precedence.FLASH.value
+_FIRST = _FLASH + 2
+"""The rank of a datagram without records, before which nothing goes."""
 
 
 def frame_bytes(payload_bytes: int) -> int:
     """Bytes a frame takes when it is not the last (its most)."""
     return 1 + len(varint(payload_bytes)) + payload_bytes
+
+
+class Composed(NamedTuple):
+    """What one datagram carries."""
+
+    frames: list[Frame]
+    rank: int
+    """That of its most urgent record."""
+
+
+def _together(filled: list[Entry], entry: Entry, channel: Channel) -> bool:
+    """Whether a record may go into a datagram with these.
+
+    What is less urgent than FLASH shares none with it, for a reader with a full disk refuses that;
+    but where every byte counts it may with a BEGIN that was never lost.
+    """
+    if not filled or filled[0].rank < _FLASH or entry.rank >= _FLASH:
+        return True
+    narrow = channel.up is not None and channel.up.narrow
+    return narrow and filled[-1].rank > _FLASH and not filled[0].repeated
 
 
 @dataclass(slots=True)
@@ -51,6 +77,8 @@ class Dispatch:
         self.outbox = outbox
         self._ack_due: set[str] = set()
         """Bearers that owe the other side an ACK."""
+        self._ack_pressing = False
+        """Whether what was heard last and not yet acknowledged is a FLASH."""
         self._held = (0, 0, 0)
         """Contiguous number, ranges beyond and highest number when an ACK was owed last."""
         self._answers: dict[str, deque[Frame]] = {}
@@ -67,8 +95,9 @@ class Dispatch:
         if channel is not None:
             channel.heard_bytes += size
 
-    def heard(self, bearer: str, now: Now) -> None:
-        """The line has taken the datagram."""
+    def heard(self, bearer: str, now: Now, *, flash: bool = False) -> None:
+        """The line has taken the datagram; `flash` if a FLASH was in it."""
+        self._ack_pressing = self._ack_pressing or flash
         self.outbox.hearing = None
         self.outbox.revive(now.mono_ms)
         channel = self.outbox.channels.get(bearer)
@@ -126,14 +155,19 @@ class Dispatch:
         for bearer in self.outbox.channels:
             self.outbox.drop(bearer)
 
-    def compose(self, bearer: str, room: int, now: Now, *, records: bool = True) -> list[Frame]:
-        """Frames for one datagram with `room` bytes; empty if there is nothing to say.
+    def compose(
+        self, bearer: str, room: int, now: Now, *, records: bool = True, above: int = -1
+    ) -> Composed:
+        """Frames for one datagram with `room` bytes; none if there is nothing to say.
 
-        Without `records`, only answers and an ACK.
+        Without `records`, only answers and an ACK; `above` a rank, only if something presses more,
+        and no record that does not.
         """
         channel = self.outbox.channels.get(bearer)
         if channel is None or channel.up is None:
-            return []
+            return Composed([], 0)
+        if above >= 0 and not self._presses(channel, above, now):
+            return Composed([], 0)
         channel.stuck = False
         frames: list[Frame] = []
         answers = self._answers_for(bearer)
@@ -146,16 +180,33 @@ class Dispatch:
             if frame_bytes(len(payload)) <= room:
                 room -= frame_bytes(len(payload))
                 self._ack_due.discard(bearer)
+                self._ack_pressing = False
                 acks.append(Frame(FrameType.ACK, payload))
+        rank = _FIRST
         if records and self._tests.get(bearer, 0) is None:
             # Alone, for a test is of the bearer and not of what waits.
             frames += self._test(channel, room, now)
         elif records:
-            self._fill(frames, channel, room, now)
+            rank = self._fill(frames, channel, room, now, above)
         # Last, because a BEGIN among the records says what we held when it was made.
         frames += acks
         channel.asked(now.mono_ms, given=bool(frames))
-        return frames
+        return Composed(frames, rank)
+
+    def _presses(self, channel: Channel, above: int, now: Now) -> bool:
+        """Whether something waits that goes before a datagram of this rank."""
+        if above >= _FIRST:
+            return False
+        if self._answers_for(channel.name) or (
+            self._ack_pressing and channel.name in self._ack_due
+        ):
+            return True
+        entry, _ = self._next(channel, now)
+        return entry is not None and entry.rank > above
+
+    def waits(self, channel: Channel, now: Now) -> bool:
+        """Whether a record waits that this bearer would take now."""
+        return self._next(channel, now)[0] is not None
 
     def _test(self, channel: Channel, room: int, now: Now) -> list[Frame]:
         """Our newest BEGIN, which every line has, or where it does not fit a piece of it: held or
@@ -201,24 +252,22 @@ class Dispatch:
             payload = ack.encode()
         return payload
 
-    def _fill(self, frames: list[Frame], channel: Channel, room: int, now: Now) -> None:
-        """Records, most urgent first; one too long for a datagram goes in pieces.
-
-        FLASH shares no datagram with what is less urgent: a reader with a full disk refuses that.
-        """
-        flash = False
+    def _fill(self, frames: list[Frame], channel: Channel, room: int, now: Now, above: int) -> int:
+        """Records above a rank, most urgent first; one too long for a datagram goes in pieces. The
+        rank of the first."""
+        filled: list[Entry] = []
         while room > 0:
-            entry = self.outbox.pick(channel, now.mono_ms)
-            cut = self._cut(channel.name)
-            if cut is not None and (entry is None or entry.rank <= cut.entry.rank):
+            entry, cut = self._next(channel, now)
+            if entry is None or entry.rank <= above or not _together(filled, entry, channel):
+                break
+            if cut is not None:
                 frames += self._piece(cut, room)
-                self.outbox.wait(cut.entry, channel, now.mono_ms)
-                return
-            if entry is None or (flash and entry.rank < Precedence.FLASH):
-                return
-            flash = entry.rank >= Precedence.FLASH
+                self.outbox.wait(entry, channel, now.mono_ms)
+                filled.append(entry)
+                break
             if frames and room < frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4:
-                return
+                break
+            filled.append(entry)
             self.outbox.sent(entry, channel, now.mono_ms)
             self.line.tell("sent", number=entry.serial.number, bearer=channel.name)
             cuts = self._cuts.setdefault(channel.name, {})
@@ -230,6 +279,15 @@ class Dispatch:
             else:
                 room -= frame_bytes(entry.size)
                 frames.append(Frame(FrameType.RECORD, data))
+        return filled[0].rank if filled else _FIRST
+
+    def _next(self, channel: Channel, now: Now) -> tuple[Entry | None, _Cut | None]:
+        """The record that this bearer would take now, and how far it is cut if it goes on with
+        that."""
+        entry, cut = self.outbox.pick(channel, now.mono_ms), self._cut(channel.name)
+        if cut is not None and (entry is None or entry.rank <= cut.entry.rank):
+            return cut.entry, cut
+        return entry, None
 
     def _cut(self, bearer: str) -> _Cut | None:
         """The most urgent record that is being cut for a bearer and wanted there."""

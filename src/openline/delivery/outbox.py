@@ -243,7 +243,7 @@ class Outbox:
         number = entry.serial.number
         flight = entry.flights.get(channel.name)
         if flight is None:
-            flight = entry.flights[channel.name] = Flight(number, entry.size)
+            flight = entry.flights[channel.name] = Flight(number, entry.size, entry.rank)
         channel.depart(flight, now_ms)
         if self._unanswered_ms is None:
             self._unanswered_ms = now_ms
@@ -259,7 +259,7 @@ class Outbox:
         if flight is None or channel.up is None:
             return
         flight.sent_ms = now_ms
-        once_ms = channel.timeout_ms()
+        once_ms = channel.timeout_ms(entry.rank)
         wait_ms = once_ms << min(max(flight.tries - 1, channel.backoff), _DOUBLINGS_MAX)
         most_ms = max(once_ms, channel.up.retry_ms_max, self.patience_ms(now_ms))
         self._set(flight, channel, now_ms + min(wait_ms, most_ms))
@@ -339,7 +339,7 @@ class Outbox:
                     channel.drop(flight)
                     self._lose(entry)
                 else:
-                    once_ms = flight.sent_ms + channel.timeout_ms()
+                    once_ms = flight.sent_ms + channel.timeout_ms(entry.rank)
                     self._set(flight, channel, min(flight.due_ms, once_ms))
 
     # -- what became of them ------------------------------------------------------------------
@@ -410,6 +410,7 @@ class Outbox:
         for bearer in entry.bearers():
             channel, flight = self.channels[bearer], entry.flights[bearer]
             wait_ms = max(channel.round_trip_ms(), _ROUND_TRIP_MS_MIN)
+            wait_ms += channel.queue_ms(entry.rank)
             if now_ms - flight.sent_ms >= wait_ms << min(flight.tries - 1, 10):
                 channel.lose(flight, now_ms)
                 self._lose(entry)

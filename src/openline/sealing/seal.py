@@ -36,6 +36,8 @@ OVERHEAD_BYTES = {kind: size + 4 + 16 for kind, size in HEADER_BYTES.items()}
 _SIZES = "64 96 128 160 192 256 384 512 768 1024 1280 1536 1792 2048 2560 3072 4096"
 BUCKETS = tuple(map(int, _SIZES.split()))
 _CARRY_MS = 1_000
+_SPARE_DATAGRAMS = 96
+"""How long a run may serve records beyond its turn where every byte counts (R12)."""
 _ANNOUNCED_MAX = 64
 _CANDIDATES_MAX = 4
 
@@ -253,10 +255,12 @@ class Seal:
             if running_s - self.runs[run_id].used_s >= limits.KEEP_S:
                 self._retire(run_id)
 
-    def choose(self, now: Now) -> SendingRun:
+    def choose(self, now: Now, *, carry_ms: int = 0, spare: bool = False) -> SendingRun:
         """The run for the next datagram; a new one is opened where the rules ask for it.
 
-        When `dirty` afterwards, commit `changes` before anything sealed in it is sent.
+        An opening is carried again after `carry_ms`, and where a running one can do (`spare`) not
+        by this datagram. When `dirty` afterwards, commit `changes` before anything sealed in it is
+        sent.
         """
         if self.confirmed is None or self.confirmed.index >= limits.RUN_DATAGRAMS_MAX:
             if not self.candidates or self.candidates[-1].index >= limits.RUN_DATAGRAMS_MAX:
@@ -266,7 +270,10 @@ class Seal:
         if self._ratchet_due(self.confirmed, now) and not self.candidates:
             self._open_run(now)
         for newest in self.candidates[-1:]:
-            waited = newest.carried_ms is None or now.mono_ms - newest.carried_ms >= _CARRY_MS
+            if spare and self.confirmed.index < _SPARE_DATAGRAMS:
+                break
+            since_ms = now.mono_ms - (newest.carried_ms or 0)
+            waited = newest.carried_ms is None or since_ms >= max(carry_ms, _CARRY_MS)
             if waited and newest.index < limits.RUN_DATAGRAMS_MAX:
                 return newest
         return self.confirmed
@@ -335,9 +342,10 @@ class Seal:
         public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
         return bytes.fromhex(newest), public
 
-    def room(self, run: SendingRun, mtu_bytes: int) -> int:
-        """Bytes of frames that a datagram of this run can hold."""
-        return mtu_bytes - OVERHEAD_BYTES[run.kind]
+    def room(self, run: SendingRun, mtu_bytes: int, grain_bytes: int) -> int:
+        """Bytes of frames that a datagram of this run can hold, with no more than fit a plain one
+        of `grain_bytes`."""
+        return min(mtu_bytes - OVERHEAD_BYTES[run.kind], grain_bytes - OVERHEAD_BYTES[PLAIN])
 
     def seal(self, run: SendingRun, frames: bytes, now: Now, *, pad_to: int = 0) -> bytes:
         """Seal frames in a run, padded to a bucket of at most `pad_to` bytes (R15; 0: not)."""

@@ -1,0 +1,155 @@
+"""What the narrow bearers share: pacing, and letting what is urgent by.
+
+Theory of operation: a modem takes bytes faster than it can send them and says nothing, so the
+bearer counts what the wire carries in a second and gives it the next fragment just before the last
+has left. Until then nothing is committed: between two fragments the port is asked whether anything
+more urgent has come up, and that goes first, the rest of the other datagram after it. How fragments
+travel is the affair of a `FragmentWire`: a serial line, a radio behind its controller. Fragments
+themselves do not live here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from openline.errors import BearerError, StoreError
+
+from .base import BearerProfile, Outgoing, Port
+from .fragments import FRAGMENT_BYTES_MAX, FRAGMENT_BYTES_MIN, Fragmenter, Joiner
+from .framing import LineKey
+from .reach import Door
+
+FRAGMENT_S = 2.5
+"""How long one fragment may take: so long a FLASH waits at most for what is on the wire."""
+
+GRAIN_FRAGMENTS = 6
+"""Fragments of a datagram that records are filled into."""
+
+GRAIN_BYTES_MIN = 512
+
+LEAD_S = 0.03
+"""How long before a fragment has left the next one is given to the wire, lest it fall idle."""
+
+AGAIN_S = 2.0
+"""Wait before a wire that is gone is tried again."""
+
+
+def narrowed(profile: BearerProfile, rate_bytes_s: int, most_bytes: int) -> BearerProfile:
+    """A profile with all that follows from the rate of the wire: fragments of at most `most_bytes`,
+    datagrams of a size where what a lost fragment costs and what sealing costs are about even, and
+    a repeat no sooner than the other side can have come to answer."""
+    fragment = max(FRAGMENT_BYTES_MIN, min(int(rate_bytes_s * FRAGMENT_S), most_bytes))
+    grain = min(max(GRAIN_BYTES_MIN, GRAIN_FRAGMENTS * fragment), profile.mtu_bytes)
+    retry_ms = min(max(profile.retry_ms_min, 1000 * grain // rate_bytes_s), profile.retry_ms_max)
+    return replace(
+        profile,
+        rate_bytes_s=rate_bytes_s,
+        fragment_bytes=fragment,
+        grain_bytes=grain,
+        retry_ms_min=retry_ms,
+    )
+
+
+class FragmentWire(Protocol):
+    """Something that carries fragments both ways."""
+
+    async def send(self, fragment: bytes) -> int:
+        """Give it a fragment; the bytes that this takes on the wire. Raises BearerError."""
+
+    async def receive(self) -> list[bytes]:
+        """Wait for fragments. Raises BearerError when it is gone."""
+
+    def close(self) -> None:
+        """Let it go."""
+
+
+class _Sending(NamedTuple):
+    """A datagram on its way out."""
+
+    rank: int
+    fragments: Iterator[bytes]
+
+
+class NarrowBearer:
+    """The bearer of one line over a narrow wire; a subclass says how to `open` the wire."""
+
+    def __init__(self, line: LineKey, profile: BearerProfile) -> None:
+        """`profile` says the rate and the length of fragments."""
+        self.profile = profile
+        self._line = line
+        self._fragmenter = Fragmenter(line)
+        self._free_s = 0.0
+
+    async def open(self) -> FragmentWire:
+        """The wire, ready to carry. Raises BearerError."""
+        raise NotImplementedError
+
+    async def run(self, port: Port) -> None:
+        """Carry datagrams until cancelled; a wire that is gone is opened again."""
+        door = Door(port)
+        while True:
+            try:
+                wire = await self.open()
+                try:
+                    door.up()
+                    await self._carry(wire, port)
+                finally:
+                    wire.close()
+            except BearerError as error:
+                door.down(error.code)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _carry(self, wire: FragmentWire, port: Port) -> None:
+        """Both ways, until one of them fails."""
+        ways = [
+            asyncio.create_task(self._send_all(wire, port)),
+            asyncio.create_task(self._receive_all(wire, port)),
+        ]
+        try:
+            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in done:
+                way.result()
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _receive_all(self, wire: FragmentWire, port: Port) -> None:
+        joiner = Joiner(self._line)
+        while True:
+            joined = map(joiner.feed, await wire.receive())
+            if datagrams := [datagram for datagram in joined if datagram is not None]:
+                # What the disk does not take is not acknowledged, and so comes again.
+                with suppress(StoreError):
+                    await port.received(datagrams)
+
+    async def _send_all(self, wire: FragmentWire, port: Port) -> None:
+        waiting: list[_Sending] = []
+        while True:
+            if waiting:
+                self._queue(waiting, port.urgent(waiting[0].rank))
+            else:
+                self._queue(waiting, await port.outgoing())
+            fragment = next(waiting[0].fragments, None)
+            if fragment is None:
+                del waiting[0]
+            else:
+                await self._pace(await wire.send(fragment))
+
+    def _queue(self, waiting: list[_Sending], items: Iterable[Outgoing]) -> None:
+        """Put datagrams where they belong: after all that is as urgent, before the rest."""
+        size = self.profile.fragment_bytes or FRAGMENT_BYTES_MAX
+        for item in items:
+            at = sum(each.rank >= item.rank for each in waiting)
+            waiting.insert(at, _Sending(item.rank, self._fragmenter.cut(item.data, size)))
+
+    async def _pace(self, count: int) -> None:
+        """Wait until the wire has as good as sent so many bytes more."""
+        loop = asyncio.get_running_loop()
+        rate = self.profile.rate_bytes_s or 1
+        self._free_s = max(self._free_s, loop.time()) + count / rate
+        await asyncio.sleep(max(0.0, self._free_s - LEAD_S - loop.time()))
