@@ -20,7 +20,19 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from . import blackhole, board, browser, durable, footprint, growth, latency, restore, screen, wire
+from . import (
+    blackhole,
+    board,
+    browser,
+    durable,
+    footprint,
+    growth,
+    latency,
+    narrow,
+    restore,
+    screen,
+    wire,
+)
 from .posts import make_pair, running
 from .report import as_json, show
 
@@ -122,6 +134,11 @@ def desks(place: Path, quick: bool, told: Told) -> Values:
     return found | screen.values(screen.measure(place / "screen", told, 10 if quick else 50))
 
 
+def narrow_wire(place: Path, quick: bool, told: Told) -> Values:
+    """A serial line of 300 bit/s."""
+    return narrow.values(narrow.measure(place, told, 3 if quick else 12))
+
+
 PARTS: dict[str, Part] = {
     "bytes on the wire": bytes_on_the_wire,
     "sealing": sealing,
@@ -130,6 +147,7 @@ PARTS: dict[str, Part] = {
     "lengthening": lengthening,
     "restores": restore.measure,
     "blackholes": blackhole.measure,
+    "narrow": narrow_wire,
     "desks": desks,
 }
 
