@@ -106,7 +106,7 @@ class _Line:
         for said in self._watch.read() if ready else ():
             event = said.get("event") or {}
             if event.get("name") == "arrived":
-                self._arrived_s.setdefault(event["number"], clock.precise_s())
+                self._arrived_s.setdefault(event["values"]["number"], clock.precise_s())
 
     def arrived_s(self, sent: Sent) -> float:
         """When it is on the far post's disk."""

@@ -165,6 +165,13 @@ class Scene:
         for runner in self.runners.values():
             await runner.__aexit__(None, None, None)
 
+    def release(self, name: str, text: str, precedence: Precedence = Precedence.ROUTINE) -> Serial:
+        """Release a text at a post that carries nothing yet."""
+        said = Release(LINE, "test", precedence, "en", "", text)
+        [serial] = self.posts[name].step([said], self.now())
+        assert isinstance(serial, Serial)
+        return serial
+
     async def say(
         self, name: str, text: str, precedence: Precedence = Precedence.ROUTINE
     ) -> Serial:

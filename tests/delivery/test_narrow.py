@@ -29,12 +29,21 @@ def texts(scene: Scene, name: str) -> int:
 
 
 @pytest.mark.parametrize(("tape", "most_s"), [(True, 12), (False, 75)])
-def test_the_first_text_comes_with_the_opening(tape: bool, most_s: float) -> None:
+@pytest.mark.parametrize("before", [True, False])
+def test_the_first_text_comes_with_the_opening(tape: bool, most_s: float, before: bool) -> None:
     async def act(scene: Scene) -> None:
-        serial = await scene.say("a", noise(100))
+        text = noise(110)
+        if before:
+            serial = scene.release("a", text)
+            await scene.open("b")
+            await scene.open("a")
+        else:
+            await scene.open("a")
+            await scene.open("b")
+            serial = await scene.say("a", text)
         assert await scene.arrival("b", serial) <= most_s
 
-    play(Scene(tape=tape), act)
+    play(Scene(tape=tape), act, both=False)
 
 
 def test_a_flash_waits_for_one_fragment_of_what_is_less_urgent() -> None:

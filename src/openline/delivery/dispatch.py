@@ -194,12 +194,10 @@ class Dispatch:
         return Composed(frames, rank)
 
     def _presses(self, channel: Channel, above: int, now: Now) -> bool:
-        """Whether something waits that goes before a datagram of this rank."""
-        if above >= _FIRST:
-            return False
-        if self._answers_for(channel.name) or (
-            self._ack_pressing and channel.name in self._ack_due
-        ):
+        """Whether something waits that goes before a datagram of this rank; an answer does not
+        before a FLASH."""
+        acked = self._ack_pressing and channel.name in self._ack_due
+        if above < _FLASH and (acked or self._answers_for(channel.name)):
             return True
         entry, _ = self._next(channel, now)
         return entry is not None and entry.rank > above
