@@ -17,6 +17,7 @@ from openline.core.precedence import Precedence
 from openline.errors import LocalError, RemoteError
 from openline.healing.bodies import GIVERS, READERS, Copy, decode_ranges, encode_ranges, parts
 from openline.inputs import HealAsk, HealGive
+from openline.sim.chance import noise, stream
 from openline.store.base import CHAINED, OURS, THEIRS, Batch
 from tests.healing import ask, clear, give, healing, lose_all, seen, status, talk, whole
 from tests.hostile import lane
@@ -230,7 +231,7 @@ def test_a_flood_of_copies_costs_a_step_little_and_its_author_quota(asking: Line
     quota = lane(asking).quota
     quota.quota_bytes = quota.peer_bytes + 4_000
     for step in range(60):
-        copy(asking, READERS, text(0x00F00D, 100 + step, "x" * 100))
+        copy(asking, READERS, text(0x00F00D, 100 + step, noise(stream(step, "text"), 100)))
     asking.settle()
     assert quota.peer_bytes <= quota.quota_bytes
     assert status(asking, "b").refused
