@@ -20,7 +20,19 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from . import blackhole, board, browser, durable, footprint, growth, latency, restore, screen, wire
+from . import (
+    blackhole,
+    board,
+    browser,
+    compression,
+    durable,
+    footprint,
+    growth,
+    latency,
+    restore,
+    screen,
+    wire,
+)
 from .posts import make_pair, running
 from .report import as_json, show
 
@@ -41,6 +53,11 @@ def bytes_on_the_wire(_place: Path, _quick: bool, _told: Told) -> Values:
         "first_contact_bytes_unpadded": contact.tape_unpadded,
         "first_contact_bytes_cards_unpadded": contact.cards_unpadded,
     }
+
+
+def compressing(_place: Path, _quick: bool, _told: Told) -> Values:
+    """What deflating leaves of texts."""
+    return compression.values()
 
 
 def sealing(_place: Path, quick: bool, _told: Told) -> Values:
@@ -124,6 +141,7 @@ def desks(place: Path, quick: bool, told: Told) -> Values:
 
 PARTS: dict[str, Part] = {
     "bytes on the wire": bytes_on_the_wire,
+    "compression": compressing,
     "sealing": sealing,
     "talking": talking,
     "starting": starting,
