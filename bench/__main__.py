@@ -24,6 +24,7 @@ from . import (
     blackhole,
     board,
     browser,
+    compression,
     durable,
     footprint,
     growth,
@@ -53,6 +54,11 @@ def bytes_on_the_wire(_place: Path, _quick: bool, _told: Told) -> Values:
         "first_contact_bytes_unpadded": contact.tape_unpadded,
         "first_contact_bytes_cards_unpadded": contact.cards_unpadded,
     }
+
+
+def compressing(_place: Path, _quick: bool, _told: Told) -> Values:
+    """What deflating leaves of texts."""
+    return compression.values()
 
 
 def sealing(_place: Path, quick: bool, _told: Told) -> Values:
@@ -141,6 +147,7 @@ def narrow_wire(place: Path, quick: bool, told: Told) -> Values:
 
 PARTS: dict[str, Part] = {
     "bytes on the wire": bytes_on_the_wire,
+    "compression": compressing,
     "sealing": sealing,
     "talking": talking,
     "starting": starting,

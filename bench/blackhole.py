@@ -22,6 +22,7 @@ from statistics import median
 from typing import NamedTuple
 
 from openline import clock
+from openline.sim.chance import noise, stream
 
 from .emulated import Wire, missing
 from .posts import LINE, Process, until
@@ -37,7 +38,7 @@ WRITE_AFTER_S = 1.0
 ARRIVE_S = 60.0
 """A message that has not come so long after the wire is back counts as so late."""
 
-LONG_TEXT = "e" * 60_000
+LONG_TEXT = noise(stream(1, "text"), 60_000)
 NARROW_BYTES_S = 200_000.0
 """Rate of the wire that dies in the middle of a message: the text takes 0.3 s to cross it."""
 

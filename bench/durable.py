@@ -22,7 +22,11 @@ from openline.store import cipher
 
 from .posts import Process, line_of, send_request, until
 
-TEXT = "The text of a message as long as many a telegram is, two hundred bytes of it in all. " * 3
+TEXT = (
+    "At 0415Z two of your cutters came within 300 metres of our survey vessel off the cape; "
+    "nobody was hurt. She keeps her course of 140 at six knots. We ask that they stay two miles "
+    "clear until she is in port."
+)
 TEXT_BYTES = 200
 FLOOR_BLOB_BYTES = 200
 CHUNK_BYTES = 1 << 16

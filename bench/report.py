@@ -40,6 +40,9 @@ BARS = {
     "sealed_overhead_bytes_200": Bar(most=66),
     "sealed_overhead_bytes_200_all_fields": Bar(most=66),
     "ack_sealed_bytes": Bar(most=56),
+    "text_ratio_en": Bar(most=0.6),
+    "text_ratio_fr": Bar(most=0.6),
+    "text_ratio_ru": Bar(most=0.6),
     "messages_per_s_durable": Bar(least=1000),
     "durable_to_floor": Bar(least=0.4),
     "latency_p50_ms": Bar(most=10),
@@ -73,15 +76,33 @@ BARS = {
     "flash_sounds_p50_ms": Bar(most=300),
 }
 
+
+def _texts(tag: str, language: str) -> dict[str, Measure]:
+    return {
+        f"text_ratio_{tag}": Measure(f"{language}: body as sent to UTF-8, median", "", 3),
+        f"text_ratio_worst_{tag}": Measure("  the worst", "", 3),
+        f"text_ratio_without_{tag}": Measure("  without dictionary, median", "", 3),
+        f"text_bytes_{tag}": Measure("  a message, median", "B"),
+        f"text_bytes_sent_{tag}": Measure("  as sent, median", "B"),
+        f"text_messages_{tag}": Measure("  messages", ""),
+        f"deflate_us_{tag}": Measure("  processor time to deflate one", "µs"),
+    }
+
+
 MEASURES: dict[str, dict[str, Measure]] = {
     "Bytes on the wire": {
-        "sealed_overhead_bytes_200": Measure("a 200-byte text, beyond the text", "B"),
+        "sealed_overhead_bytes_200": Measure("a 200-byte text, beyond its body", "B"),
         "sealed_overhead_bytes_200_all_fields": Measure("  with DTG, reply due, reference", "B"),
         "ack_sealed_bytes": Measure("its acknowledgement, whole", "B"),
         "first_contact_bytes": Measure("first contact with tape, both ways, padded", "B"),
         "first_contact_bytes_cards": Measure("  by cards alone", "B"),
         "first_contact_bytes_unpadded": Measure("  with tape, without padding", "B"),
         "first_contact_bytes_cards_unpadded": Measure("  by cards alone, without padding", "B"),
+    },
+    "Texts before sealing, not by the dictionaries' author": {
+        **_texts("en", "English"),
+        **_texts("fr", "French"),
+        **_texts("ru", "Russian"),
     },
     "Sealing alone, one processor": {
         "seal_open_per_s": Measure("200-byte texts sealed and opened", "/s"),

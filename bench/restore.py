@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeVar
 
 from openline import backup
 from openline.bearers.base import BearerProfile
+from openline.core.envelope import decode_record
 from openline.core.events import Now
 from openline.core.precedence import Precedence
 from openline.enrolment import new_tape, words
@@ -209,7 +210,7 @@ class World:
 
     def _holds(self, name: str, spoken: Spoken) -> bool:
         rows = self.stores[name].variants(LINE, 1, spoken.number)
-        return any(spoken.text.encode() in row.record for row in rows)
+        return any(decode_record(row.record).text == spoken.text for row in rows)
 
     def _send(self, name: str) -> None:
         other = "b" if name == "a" else "a"

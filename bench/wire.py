@@ -16,19 +16,24 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from openline import clock
 from openline.bearers.base import BearerProfile
+from openline.core.compression import deflate
 from openline.core.events import Now, Reference, Serial
 from openline.core.precedence import Precedence
 from openline.enrolment import new_tape, words
 from openline.inputs import Arrived, BearerUp, Initialise, Input, Pair, Release, Tick
 from openline.post import Post
 from openline.sealing.seal import LIGHT, OPENING_BYTES
+from openline.sim.chance import noise, stream
 from openline.sim.disk import MemoryStore
 
 from .posts import LINE, NUMBER, TAPE_PAGES
 
 BEARER = "tcp"
 MTU_BYTES = 4096
-TEXT = "e" * 200
+TEXT = noise(stream(1, "text"), 200)
+SENT_BYTES = len(deflate(TEXT.encode(), "en"))
+"""Of its body as sent: deflating takes little of it. Overheads are what goes beyond these."""
+
 ESTABLISHED = 100
 """Records said each way before overheads are counted."""
 
@@ -114,7 +119,7 @@ class Overhead(NamedTuple):
     """Bytes of datagrams on an established line."""
 
     text: int
-    """Of a 200-byte text beyond its 200 bytes; no subject, no optional field."""
+    """Of a 200-byte text beyond its body as sent; no subject, no optional field."""
     text_all_fields: int
     """The same with a DTG ten minutes before filing, reply due in four hours, and a reference."""
     ack: int
@@ -133,7 +138,7 @@ def overhead() -> Overhead:
         due_s=wire.now.wall_s + 4 * 3600,
         references=(Reference(False, before),),
     )
-    return Overhead(bare - len(TEXT), _one(wire, full)[0] - len(TEXT), ack)
+    return Overhead(bare - SENT_BYTES, _one(wire, full)[0] - SENT_BYTES, ack)
 
 
 def _one(wire: Wire, release: Release | None) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from .board import Message
 from .script import Said
 from .stage import DIRECT, WIRES, Post, Stage
 
-CUT_AFTER_BYTES = 16_000
+CUT_AFTER_BYTES = 4_000
 """How much of the long message passes on the direct wire before it is cut."""
 
 ANSWER_WITHIN_S = 7200

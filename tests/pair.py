@@ -6,13 +6,18 @@ import random
 from collections.abc import Sequence
 
 from openline.bearers.base import BearerProfile
-from openline.core.envelope import decode_record
+from openline.core.envelope import decode_record, encode_record
 from openline.core.events import Now, Serial
 from openline.core.precedence import Precedence
 from openline.enrolment import new_tape, words
 from openline.inputs import Arrived, BearerUp, Initialise, Input, Pair, Release, Tick
 from openline.post import Post
 from openline.sim.disk import MemoryStore, Snapshot
+
+
+def reworded(record: bytes, text: str) -> bytes:
+    """The same record with another text, as its author could have released it."""
+    return encode_record(decode_record(record)._replace(body=text.encode()))
 
 
 class LinePair:

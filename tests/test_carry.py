@@ -212,10 +212,10 @@ def test_names_say_nothing_and_nothing_of_anybody_elses_is_taken(
     ours, _ = parties
     (tmp_path / "elsewhere").mkdir()
     stranger = Party(make_pair(tmp_path / "elsewhere").near)
-    assert ours("send", LINE, "not for all") == 0
+    assert ours("send", LINE, "UNMISTAKABLE") == 0
     assert ours("carry", "out", stick) == 0
     assert all(len(path.name) == 32 for path in parcels(stick))
-    assert b"not for all" not in b"".join(path.read_bytes() for path in parcels(stick))
+    assert b"UNMISTAKABLE" not in b"".join(path.read_bytes() for path in parcels(stick))
     capsys.readouterr()
     assert stranger("carry", "in", stick) == 0
     assert "Nothing there is for this post." in capsys.readouterr().out

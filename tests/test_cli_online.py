@@ -22,7 +22,7 @@ from openline.delivery.explain import BearerStatus, bearer_view
 from openline.store.base import ABANDONED, THEIRS, Batch, Row
 from tests.answering import Answering
 from tests.command_line import Captured, answered, openline, said
-from tests.pair import LinePair
+from tests.pair import LinePair, reworded
 
 
 @pytest.fixture
@@ -165,9 +165,8 @@ def test_showing_tells_everything_and_both_texts_of_a_fork(
     pair.flow()
     row = pair.stores["a"].row(1, THEIRS, serial.number, serial.incarnation)
     assert row is not None
-    other = row._replace(
-        record=row.record.replace(b"first", b"other"), head=None, variant=1, standing=2
-    )
+    false = reworded(row.record, "the other text")
+    other = row._replace(record=false, head=None, variant=1, standing=2)
     pair.stores["a"].commit(Batch(rows=[other]))
     page = said(capsys, "show", "other", serial)
     assert "the first text" in page

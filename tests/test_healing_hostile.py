@@ -17,10 +17,11 @@ from openline.core.precedence import Precedence
 from openline.errors import LocalError, RemoteError
 from openline.healing.bodies import GIVERS, READERS, Copy, decode_ranges, encode_ranges, parts
 from openline.inputs import HealAsk, HealGive
+from openline.sim.chance import noise, stream
 from openline.store.base import CHAINED, OURS, THEIRS, Batch
 from tests.healing import ask, clear, give, healing, lose_all, seen, status, talk, whole
 from tests.hostile import lane
-from tests.pair import LinePair
+from tests.pair import LinePair, reworded
 
 
 @pytest.fixture
@@ -144,8 +145,8 @@ def test_a_false_record_in_a_range_is_shown_and_never_chained(asking: LinePair) 
     chain = asking.stores["b"].chain(1, OURS, 1, 10_000)
     (first, last) = status(asking, "a").lost[0]
     for row in chain[first - 1 : last]:
-        data = row.record.replace(b"b says 3", b"b lies 3")
-        copy(asking, GIVERS, data)
+        false = b"b says 3" in row.record
+        copy(asking, GIVERS, reworded(row.record, "b lies 3") if false else row.record)
     asking.settle()
     assert status(asking, "a").lost == [(first, last)]
     assert faults(asking)["heal.unproven"] == 1
@@ -230,7 +231,7 @@ def test_a_flood_of_copies_costs_a_step_little_and_its_author_quota(asking: Line
     quota = lane(asking).quota
     quota.quota_bytes = quota.peer_bytes + 4_000
     for step in range(60):
-        copy(asking, READERS, text(0x00F00D, 100 + step, "x" * 100))
+        copy(asking, READERS, text(0x00F00D, 100 + step, noise(stream(step, "text"), 100)))
     asking.settle()
     assert quota.peer_bytes <= quota.quota_bytes
     assert status(asking, "b").refused

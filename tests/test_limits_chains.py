@@ -17,6 +17,7 @@ from openline.core.transcript import Segment
 from openline.inputs import Release
 from openline.sealing.roots import OFFER_BYTES
 from openline.sealing.seal import Seal
+from openline.sim.chance import noise, stream
 from tests.hostile import Mutant, disk_bytes, faults, kinds, lane, rows, settled, still_carries
 from tests.pair import LinePair
 from tests.vectors.scribe import raw_record
@@ -207,7 +208,7 @@ def test_reopen_storm(opened: list[int]) -> None:
     pair = settled()
     mutant = Mutant(pair)
     before = paid(opened, pair)
-    pair.say("a", "x" * 2000)
+    pair.say("a", noise(stream(1, "text"), 2000))
     for _ in range(200):
         seal = lane(pair).seal
         runs = [*seal.candidates, *([seal.confirmed] if seal.confirmed else [])]

@@ -11,6 +11,7 @@ from openline.core.precedence import Precedence
 from openline.delivery.outbox import Outbound
 from openline.errors import LocalError, StoreError
 from openline.inputs import BearerDown, Compare, Receive
+from openline.sim.chance import noise, stream
 from tests.hostile import lane
 from tests.pair import LinePair
 
@@ -39,14 +40,14 @@ def test_texts_cross_and_records_agree(pair: LinePair) -> None:
 
 def test_flash_overtakes_everything_not_yet_on_the_wire(pair: LinePair) -> None:
     for number in range(40):
-        pair.say("a", f"routine {number} " + "x" * 900)
+        pair.say("a", f"routine {number} " + noise(stream(number, "text"), 900))
     pair.say("a", "flash", Precedence.FLASH)
     pair.give("b", pair.take("a")[:1])
     assert pair.texts("b")[0] == "flash"
 
 
 def test_a_message_longer_than_a_datagram_arrives_whole(pair: LinePair) -> None:
-    text = "п" * 30_000
+    text = noise(stream(1, "text"), 60_000)
     pair.say("a", text)
     pair.flow()
     assert pair.texts("b") == [text]

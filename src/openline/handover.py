@@ -28,7 +28,7 @@ from .core.envelope import Reader, Record, decode_record, malformed, varint
 from .core.events import Now, Serial
 from .core.inbound import Begin
 from .core.line import Line
-from .core.transcript import OURS, Segment, serial_at
+from .core.transcript import OURS, Branch, Segment
 from .errors import RemoteError
 from .lane import Lane
 from .store.base import Batch
@@ -109,7 +109,7 @@ class Settlement(NamedTuple):
 
     def held(self, serial: Serial) -> bool:
         """Whether the author says that it holds this record of the other's."""
-        on_path = serial_at(list(self.path), serial.number) == serial
+        on_path = Branch(self.path).serial(serial.number) == serial
         return on_path and serial.number <= self.theirs.number
 
 
@@ -185,7 +185,7 @@ def advance(former: Lane, before: Passage, heir: Lane, after: Passage, now: Now)
 def _whole(former: Lane, close: Serial) -> bool:
     """Whether we hold all of the other side's chain up to its CLOSE."""
     reception = former.line.reception
-    on_branch = serial_at(reception.branch, close.number) == close
+    on_branch = reception.branch.serial(close.number) == close
     return on_branch and reception.contiguous >= close.number
 
 

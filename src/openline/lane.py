@@ -234,10 +234,15 @@ class Lane:
     def compare(self, now: Now) -> None:
         """Ask the other side whether the records agree up to what both are known to hold. Raises
         LocalError."""
-        frame = self.comparer.ask(*self.line.held_serials(), now)
+        frame = self.comparer.ask(*self._held(), now)
         if frame is None:
             raise LocalError("compare.nothing")
         self.line.answer(frame)
+
+    def _held(self) -> tuple[Serial, Serial]:
+        """Up to where both sides are known to hold everything: (ours, theirs)."""
+        line, peer = self.line, self.line.reception
+        return line.branch.serial(line.acked), peer.branch.serial(peer.contiguous)
 
     def resume(self, before: Lane) -> None:
         """Take over from the lane this one replaces in the same process, after a failed commit."""
@@ -443,7 +448,7 @@ class Lane:
     def status(self, now: Now) -> LineStatus:
         """The line as it stands."""
         line, seal, peer = self.line, self.seal, self.line.reception
-        own_at, peer_at = line.held_serials()
+        own_at, peer_at = self._held()
         digest = self.comparer.digest_at(own_at, peer_at)
         opening = "opening" if seal.candidates or seal.runs else "new"
         return LineStatus(

@@ -16,6 +16,9 @@ NAMES = {
     "sealed_overhead_bytes_200",
     "ack_sealed_bytes",
     "first_contact_bytes",
+    "text_ratio_en",
+    "text_ratio_fr",
+    "text_ratio_ru",
     "seal_open_per_s",
     "messages_per_s_durable",
     "commit_floor_per_s",
@@ -68,7 +71,7 @@ def test_the_file_system_is_named(tmp_path: Path) -> None:
     assert durable.file_system(Path("/proc")) == "proc"
 
 
-@pytest.mark.parametrize("part", ["bytes on the wire", "sealing"])
+@pytest.mark.parametrize("part", ["bytes on the wire", "compression", "sealing"])
 def test_figures_are_shown_and_written(tmp_path: Path, part: str) -> None:
     out = tmp_path / "figures.json"
     ended = CliRunner().invoke(main, ["--quick", "--only", part, "--json", str(out)])

@@ -15,6 +15,7 @@ import pytest
 
 from bench.posts import LINE, Places, Process, key_of, make_pair, until
 from openline.errors import OpenlineError
+from openline.sim.chance import noise, stream
 from openline.store.base import THEIRS
 
 from ..long.test_kills import agree, hold_the_same, texts_of, verified
@@ -22,7 +23,7 @@ from ..long.writers import Writer
 
 SIZE_MIB = 48
 LEFT_BYTES = 1 << 20
-TEXT = "e" * 30_000
+TEXT = noise(stream(1, "text"), 30_000)
 TEXTS_MAX = 400
 ARRIVE_S = 120.0
 

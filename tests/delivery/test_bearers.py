@@ -7,9 +7,10 @@ import pytest
 from openline.core.precedence import Precedence
 from openline.errors import LocalError
 from openline.inputs import BearerDown, BearerGone, TryBearer
+from openline.sim.chance import noise, stream
 from tests.pair import LinePair
 
-LONG = "é" * 30_000
+LONG = noise(stream(1, "text"), 60_000)
 
 
 @pytest.fixture

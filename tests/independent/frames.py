@@ -10,6 +10,7 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
+from .dictionaries import DICTIONARIES
 from .wire import VARINT_MAX, Cursor, RefusedError, need, sha256
 
 TIMES_MAX = 3_162_240_000
@@ -211,10 +212,14 @@ def language(code: int) -> str:
 
 
 def inflate(data: bytes) -> bytes:
-    """Inflate one whole raw DEFLATE stream (R18); refuses `deflate-broken`, `too-long`."""
-    machine = zlib.decompressobj(-15)
+    """Inflate the body behind its dictionary's number, one whole stream (R18); refuses `truncated`,
+    `unknown-dictionary`, `deflate-broken`, `too-long`."""
+    at = Cursor(data)
+    number = at.number(1)
+    need(number in DICTIONARIES, "unknown-dictionary")
+    machine = zlib.decompressobj(-15, zdict=DICTIONARIES[number])
     try:
-        out = machine.decompress(data, BODY_MAX + 1)
+        out = machine.decompress(at.rest(), BODY_MAX + 1)
     except zlib.error as broken:
         raise RefusedError("deflate-broken") from broken
     need(len(out) <= BODY_MAX, "too-long")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from .chain import Chain, digest
+from .dictionaries import DICTIONARIES
 from .frames import (
     Assembly,
     Begin,
@@ -124,9 +125,9 @@ def test_language_codes_read() -> None:
 
 
 def test_deflated_body_reads_and_a_bomb_does_not() -> None:
-    def deflate(data: bytes) -> bytes:
-        machine = zlib.compressobj(9, zlib.DEFLATED, -15)
-        return machine.compress(data) + machine.flush()
+    def deflate(data: bytes, number: int = 0) -> bytes:
+        machine = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=DICTIONARIES[number])
+        return bytes((number,)) + machine.compress(data) + machine.flush()
 
     assert read_record(record(7, 3, deflate(b"text" * 50), flags=2)).body == b"text" * 50
     assert read_record(record(7, 3, deflate(bytes(65_536)), flags=2)).body == bytes(65_536)
@@ -134,6 +135,16 @@ def test_deflated_body_reads_and_a_bomb_does_not() -> None:
     assert refusal(record(7, 3, deflate(bytes(10**7)), flags=2)) == "too-long"
     assert refusal(record(7, 3, deflate(b"x")[:-1], flags=2)) == "deflate-broken"
     assert refusal(record(7, 3, deflate(b"x") + b"x", flags=2)) == "deflate-broken"
+    for number, dictionary in DICTIONARIES.items():
+        text = dictionary[-200:] * 3 or b"text" * 50
+        assert read_record(record(7, 3, deflate(text, number), flags=2)).body == text
+    assert refusal(record(7, 3, b"\4" + deflate(b"x")[1:], flags=2)) == "unknown-dictionary"
+    assert refusal(record(7, 3, b"", flags=2)) == "truncated"
+
+
+def test_the_annex_prints_three_dictionaries_whole() -> None:
+    assert sorted(DICTIONARIES) == [0, 1, 2, 3]
+    assert all(len(DICTIONARIES[number].decode().split()) > 1000 for number in (1, 2, 3))
 
 
 @pytest.mark.parametrize(

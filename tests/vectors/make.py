@@ -17,6 +17,7 @@ from typing import Any
 
 from openline import enrolment
 from openline.core import receipts
+from openline.core.compression import DICTIONARIES
 from openline.core.envelope import Frame, encode_frames, svarint, varint
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
@@ -143,10 +144,18 @@ def inners() -> list[Json]:
     ]
 
 
-def deflate(data: bytes) -> bytes:
-    """Raw DEFLATE, one stream."""
-    machine = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return machine.compress(data) + machine.flush()
+def deflate(data: bytes, number: int = 0) -> bytes:
+    """The number of a dictionary and raw DEFLATE with it, one stream."""
+    machine = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=DICTIONARIES[number])
+    return bytes((number,)) + machine.compress(data) + machine.flush()
+
+
+SPOKEN = {
+    "en": "Please confirm receipt of this message. Our vessels hold their positions.",
+    "fr": "Veuillez accuser réception de ce message. Nos navires restent sur leurs positions.",
+    "ru": "Просим подтвердить получение этого сообщения. Наши суда остаются на своих позициях.",
+}
+"""A text for each dictionary, in the order of their numbers."""
 
 
 def good_records() -> list[Json]:
@@ -174,6 +183,22 @@ def good_records() -> list[Json]:
             raw_record(body=deflate(bytes(65_536)), flags=2),
         ),
         "deflated": ("A deflated body.", raw_record(body=deflate(b"text " * 40), flags=2)),
+        **{
+            f"dictionary-{number}": (
+                f"A text deflated with dictionary {number}.",
+                scribe.record(7, 2, text.encode(), language=language),
+            )
+            for number, (language, text) in enumerate(SPOKEN.items(), 1)
+        },
+        "note": (
+            "A receipt whose note is deflated.",
+            scribe.record(
+                7,
+                4,
+                SPOKEN["en"].encode(),
+                **(receipt_fields(20, whose, at + 3600) | {"language": "en"}),
+            ),
+        ),
         "empty": ("No body, no language.", raw_record(language=0, body=b"")),
         "not-utf-8": ("Text that is none is no fault.", raw_record(body=b"\xff\xfe\0\x1b[2J")),
         "unknown-kind": ("A kind of a later version.", raw_record(kind=200)),
@@ -195,7 +220,7 @@ def _dtg(seconds: int) -> bytes:
 
 def bad_records() -> list[Json]:
     """Records that break a rule each."""
-    scribe = Scribe(A, B)
+    scribe, text = Scribe(A, B), deflate(SPOKEN["en"].encode(), 1)
     told = {
         "incarnation-zero": ("malformed", raw_record(0)),
         "number-zero": ("malformed", raw_record(7, 0)),
@@ -236,7 +261,15 @@ def bad_records() -> list[Json]:
         "bomb": ("too-long", raw_record(flags=2, body=deflate(bytes(10_000_000)))),
         "deflate-cut": ("deflate-broken", raw_record(flags=2, body=deflate(b"text " * 40)[:-2])),
         "deflate-and-more": ("deflate-broken", raw_record(flags=2, body=deflate(b"text") + b"x")),
-        "deflate-none": ("deflate-broken", raw_record(flags=2, body=b"\xff\xff\xff")),
+        "deflate-none": ("deflate-broken", raw_record(flags=2, body=b"\0\xff\xff\xff")),
+        "dictionary-unknown": ("unknown-dictionary", raw_record(flags=2, body=b"\4" + text[1:])),
+        "dictionary-bomb": (
+            "too-long",
+            raw_record(flags=2, body=deflate(DICTIONARIES[3] * 500, 3)),
+        ),
+        "dictionary-cut": ("deflate-broken", raw_record(flags=2, body=text[:-1])),
+        "dictionary-and-more": ("deflate-broken", raw_record(flags=2, body=text + b"x")),
+        "dictionary-missing": ("truncated", raw_record(flags=2, body=b"")),
     }
     return [
         vector(

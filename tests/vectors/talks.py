@@ -20,6 +20,7 @@ from openline.inputs import Compare, Receive, Release
 from openline.sealing.keys import Kit
 from openline.sealing.roots import Root
 from openline.sealing.runs import SendingRun
+from openline.sim.chance import noise, stream
 from tests.pair import LinePair
 
 from .scribe import ATTACKER, NOW, A, B, Scribe, raw_record, receipt_fields
@@ -160,7 +161,7 @@ def with_tape() -> Json:
     posts.flow()
     pair.do("b", Receive(1, "b", receipts.OPENED, serial))
     pair.do("b", Receive(1, "b", receipts.HOLDING, serial, pair.now.wall_s + 3600, "At noon."))
-    pair.say("a", "п" * 2500)
+    pair.say("a", noise(stream(1, "text"), 6000))
     posts.flow()
     pair.wait(3600)
     pair.say("a", "Under the new root.", Precedence.IMMEDIATE)
@@ -310,10 +311,10 @@ def pieces() -> Json:
     scribe = Scribe(A, B)
     run = scribe.open_run()
     talk.give(scribe.datagram(run, scribe.begin(7, 1, [], 0)))
-    parts = scribe.pieces(scribe.record(7, 2, b"in pieces " * 60), 200)
+    parts = scribe.pieces(raw_record(7, 2, body=b"in pieces " * 60), 200)
     for part in reversed(parts):
         talk.give(scribe.datagram(run, part))
-    whole = scribe.record(7, 3, b"shorter " * 30)
+    whole = raw_record(7, 3, body=b"shorter " * 30)
     parts = scribe.pieces(whole, 150)
     longer = Piece(Serial(7, 3), 999, check_of(whole), 0, b"x")
     other = scribe.pieces(raw_record(7, 3, body=b"another " * 30), 150)

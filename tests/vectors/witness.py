@@ -59,6 +59,7 @@ REFUSALS = {
     **{key: {"reopen"} for key in _UNREADABLE},
     **{key: {"ignored"} for key in ("used-index", "dropped-run")},
     "too-long": {"wire.malformed", "refused.malformed", "refused.too_long"},
+    "unknown-dictionary": {"wire.malformed", "refused.malformed"},
     "deflate-broken": {"wire.malformed", "refused.malformed"},
     "pieces-differ": {"wire.malformed"},
     "serial-jump": {"refused.serial_jump"},

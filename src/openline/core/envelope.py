@@ -9,13 +9,13 @@ was told before checking it against what is there. No state lives here.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from functools import reduce
 from typing import NamedTuple
 
 from ..errors import LocalError, RemoteError
-from . import limits
+from . import compression, limits, receipts
 from .events import Reference, Serial
 from .precedence import Precedence
 
@@ -84,18 +84,15 @@ class Reader:
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
-        end = self.at + count
-        if end > len(self.data):
+        taken = self.data[self.at : self.at + count]
+        if len(taken) < count:
             raise malformed("length")
-        taken = self.data[self.at : end]
-        self.at = end
+        self.at += count
         return taken
 
     def rest(self) -> bytes:
         """All that is left."""
-        taken = self.data[self.at :]
-        self.at = len(self.data)
-        return taken
+        return self.take(len(self.data) - self.at)
 
     def more(self) -> bool:
         """Whether anything is left."""
@@ -153,14 +150,10 @@ class Record(NamedTuple):
 
 def pack_language(tag: str) -> int:
     """Up to three letters of ISO 639 as an integer; "" is 0. Raises LocalError."""
-    value = 0
-    if len(tag) > 3:
+    digits = [ord(letter) - 96 for letter in tag.lower()]
+    if len(digits) > 3 or not all(0 < digit < 27 for digit in digits):
         raise LocalError("message.language")
-    for letter in tag.lower():
-        if not "a" <= letter <= "z":
-            raise LocalError("message.language")
-        value = value * 27 + ord(letter) - 96
-    return value
+    return reduce(lambda value, digit: value * 27 + digit, digits, 0)
 
 
 def unpack_language(value: int) -> str:
@@ -204,6 +197,10 @@ def encode_record(record: Record) -> bytes:
     if subject:
         flags |= HAS_SUBJECT
         tail += varint(len(subject)) + subject
+    if record.kind in receipts.SPOKEN:
+        deflated = compression.deflate(body, record.language.lower())
+        if len(deflated) < len(body):
+            flags, body = flags | DEFLATED, deflated
     head = record.incarnation.to_bytes(3, "big") + varint(record.number)
     fixed = struct.pack(">BBHI", flags, record.kind, pack_language(record.language), record.filed_s)
     return head + fixed + bytes(tail) + body
@@ -246,7 +243,10 @@ def decode_record(data: bytes) -> Record:
         subject = reader.take(size)
     body = reader.rest()
     if flags & DEFLATED:
-        body = _inflate(body)
+        inflated = compression.inflate(body, limits.BODY_BYTES_MAX)
+        if inflated is None:
+            raise malformed("deflate")
+        body = inflated
     if len(body) > limits.BODY_BYTES_MAX:
         raise malformed("body")
     precedence, tag = Precedence(flags >> 6), unpack_language(language)
@@ -268,18 +268,6 @@ def _references(reader: Reader) -> Iterator[Reference]:
     for _ in range(count):
         number, whose = divmod(reader.varint(), 2)
         yield Reference(not whose, Serial(reader.uint(3), number))
-
-
-def _inflate(data: bytes) -> bytes:
-    """Inflate at most BODY_BYTES_MAX bytes (R18): a bomb is refused before it grows."""
-    inflater = zlib.decompressobj(-15)
-    try:
-        body = inflater.decompress(data, limits.BODY_BYTES_MAX + 1)
-    except zlib.error:
-        raise malformed("deflate") from None
-    if len(body) > limits.BODY_BYTES_MAX or not inflater.eof or inflater.unused_data:
-        raise malformed("deflate")
-    return body
 
 
 class Frame(NamedTuple):

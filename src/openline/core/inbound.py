@@ -19,17 +19,7 @@ from .envelope import Ack, Reader, Record, Refusal, decode_record, malformed, pe
 from .events import Serial
 from .gaps import RangeSet
 from .states import INBOUND, Event, Inbound
-from .transcript import (
-    ABANDONED,
-    CHAINED,
-    FORKED,
-    THEIRS,
-    Ledger,
-    Segment,
-    find_segment,
-    next_head,
-    serial_at,
-)
+from .transcript import ABANDONED, CHAINED, FORKED, THEIRS, Branch, Ledger, Segment, next_head
 
 
 class Taken(NamedTuple):
@@ -98,7 +88,7 @@ class Reception:
     def __init__(self, ledger: Ledger, genesis: bytes, admit: Admit) -> None:
         self.ledger = ledger
         self.admit = admit
-        self.branch: list[Segment] = []
+        self.branch = Branch()
         self.contiguous = 0
         self.head = self.genesis = genesis
         self.former: list[int] = []  # incarnations left for another branch
@@ -120,7 +110,7 @@ class Reception:
         counts, head, branch, self.former, lost = saved
         self.contiguous, self.forks, self.top, self.differs_at = counts
         self.head = bytes.fromhex(head)
-        self.branch = [Segment(*pair) for pair in branch]
+        self.branch = Branch(Segment(*pair) for pair in branch)
         self.lost = RangeSet([(first, last) for first, last in lost])
         for serial, _ in self.ledger.following(THEIRS, self.contiguous):
             self.waiting.add(serial.number)
@@ -157,7 +147,7 @@ class Reception:
             begin = Begin.decode(record) if record.kind == receipts.BEGIN else None
         except RemoteError:
             raise Refused(Refusal.MALFORMED, serial) from None
-        known = find_segment(self.branch, serial.incarnation) is not None
+        known = self.branch.find(serial.incarnation) is not None
         if not known and serial.incarnation not in self.former:
             if begin is None:
                 raise RemoteError("begin.missing", number=serial.number)
@@ -199,7 +189,7 @@ class Reception:
     def _placing(self, serial: Serial) -> Event:
         """Where a record of a known incarnation belongs. Raises Refused."""
         number = serial.number
-        on_branch = serial_at(self.branch, number) == serial
+        on_branch = self.branch.serial(number) == serial
         if not on_branch or number <= self.contiguous:
             return Event.ARRIVE_ASIDE
         if number == self.contiguous + 1:
@@ -253,7 +243,7 @@ class Reception:
                     break
                 INBOUND.next(Inbound.WAITING, Event.GAP_FILLED)
                 self._join(serial, data)
-            serial = serial_at(self.branch, self.contiguous + 1)
+            serial = self.branch.serial(self.contiguous + 1)
             held = self.ledger.get(THEIRS, serial) if self.contiguous < self.top else None
             if held is not None:
                 INBOUND.next(Inbound.ABANDONED, Event.ARRIVE_NEXT)
@@ -266,7 +256,7 @@ class Reception:
         if number - max(self.contiguous, begin.floor) > limits.SERIAL_JUMP_MAX:
             raise Refused(Refusal.SERIAL_JUMP, record.serial)
         given = [*begin.path, Segment(*record.serial)]
-        branch = [s for s in self.branch if s.first < given[0].first] + given
+        branch = Branch([s for s in self.branch if s.first < given[0].first] + given)
         ahead = sum(s.first > self.contiguous for s in branch)
         if ahead + sum(first < number for first, _ in self.lost) > limits.SEGMENTS_MAX:
             raise Refused(Refusal.GAPS, record.serial)

@@ -18,30 +18,11 @@ from typing import Any, Protocol
 
 from ..errors import RemoteError
 from . import limits, receipts
-from .envelope import (
-    Ack,
-    Frame,
-    FrameType,
-    Reader,
-    Record,
-    decode_frames,
-    encode_record,
-    malformed,
-)
+from .envelope import Ack, Frame, FrameType, Reader, Record, decode_frames, encode_record, malformed
 from .events import Now, Reference, Serial
 from .inbound import Admit, Begin, Reception, Refused, Taken
 from .precedence import Precedence
-from .transcript import (
-    CHAINED,
-    OURS,
-    THEIRS,
-    Ledger,
-    Segment,
-    find_segment,
-    next_head,
-    segment_end,
-    serial_at,
-)
+from .transcript import CHAINED, OURS, THEIRS, Branch, Ledger, Segment, next_head
 
 _PATIENCE_MS = 60_000
 _ASK_WAIT_MS_MAX = 3_600_000
@@ -89,7 +70,7 @@ class Line:
         self.reception = Reception(ledger, genesis[THEIRS], admit)
         self.number = self.acked = 0
         self.head = self.genesis = genesis[OURS]
-        self.branch: list[Segment] = []
+        self.branch = Branch()
         self.faults: Counter[str] = Counter()
         self.events: list[tuple[str, dict[str, object]]] = []
         self.answers: deque[Frame] = deque()
@@ -123,7 +104,7 @@ class Line:
     def _load(self, saved: dict[str, Any]) -> None:
         self.number, head, branch, self.acked, self._ends_with_begin = saved["own"]
         self.head = bytes.fromhex(head)
-        self.branch = [Segment(*pair) for pair in branch]
+        self.branch = Branch(Segment(*pair) for pair in branch)
         self.reception.load(saved["peer"])
         for serial, data in self.ledger.following(OURS, self.acked):
             self.delivery.add(serial, data)
@@ -168,7 +149,7 @@ class Line:
     def _begin(self, now: Now) -> None:
         """Start an incarnation (R20)."""
         incarnation = 0
-        while not incarnation or find_segment(self.branch, incarnation) is not None:
+        while not incarnation or self.branch.find(incarnation) is not None:
             incarnation = int.from_bytes(self.entropy(3), "big")
         telling = sum(s.first <= self.acked for s in self.branch) - 1
         telling = min(telling, len(self.branch) - limits.SEGMENTS_TOLD)
@@ -258,12 +239,12 @@ class Line:
         if begin.floor > 0 and self.reception.lost:
             self.tell("lost", ranges=list(self.reception.lost))
         self.delivery.forget()  # what was held beyond the contiguous number, an ACK says anew
-        at = find_segment(self.branch, begin.reader_incarnation)
+        at = self.branch.find(begin.reader_incarnation)
         if at is None and begin.reader_incarnation:
             self.impersonated = True
             self._begin_anew(now)
             return
-        end = segment_end(self.branch, at, self.number) if at is not None else 0
+        end = self.branch.end(at, self.number) if at is not None else 0
         if min(begin.reader_contiguous, end) < self.acked:
             fresh = self._floor != self.acked or self.number == self.acked
             (self._begin if fresh else self._ask_begin)(now)
@@ -283,13 +264,13 @@ class Line:
         self.tick(now)
 
     def _acknowledged(self, ack: Ack, now: Now) -> None:
-        at = find_segment(self.branch, ack.incarnation)
+        at = self.branch.find(ack.incarnation)
         if at is None:
             if ack.incarnation:
                 self.impersonated = True
                 self._begin_anew(now)
             return
-        end = segment_end(self.branch, at, self.number)
+        end = self.branch.end(at, self.number)
         top = ack.held[-1][1] if ack.held else ack.contiguous
         if top > end and at == len(self.branch) - 1:
             # The other side lies, or we were put back while running: it holds what we said before.
@@ -339,8 +320,3 @@ class Line:
         """When to call `tick` next, monotonic milliseconds; None if nothing waits."""
         waits = [self._again_ms, self._gap and self._gap[1]]
         return min((at_ms for at_ms in waits if at_ms is not None), default=None)
-
-    def held_serials(self) -> tuple[Serial, Serial]:
-        """Up to where both sides are known to hold everything: (ours, theirs)."""
-        peer = self.reception
-        return serial_at(self.branch, self.acked), serial_at(peer.branch, peer.contiguous)

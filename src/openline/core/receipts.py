@@ -18,6 +18,8 @@ BEGIN, FORK, OFFER, ANSWER, HEAL, COPY = range(32, 38)
 CLOSE, SUCCEED = 40, 41
 
 RECEIPTS = frozenset({DELIVERED, OPENED, SHOWN, DECLINED, HOLDING})
+SPOKEN = RECEIPTS | {TEXT}
+"""Kinds whose body is what people wrote, and is deflated where that is shorter (R18)."""
 SERVICE = frozenset({BEGIN, FORK, OFFER, ANSWER, HEAL, COPY, CLOSE, SUCCEED})
 
 

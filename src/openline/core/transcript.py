@@ -60,20 +60,19 @@ class Segment(NamedTuple):
     first: int
 
 
-def segment_end(branch: list[Segment], at: int, highest: int) -> int:
-    """The last number of segment `at`; `highest` for the one still going."""
-    return branch[at + 1].first - 1 if at + 1 < len(branch) else highest
+class Branch(list[Segment]):
+    """Segments in rising order: which incarnation each number belongs to, as far back as known."""
 
+    def find(self, incarnation: int) -> int | None:
+        """The index of an incarnation, searched from the newest."""
+        newest_first = reversed(range(len(self)))
+        return next((at for at in newest_first if self[at].incarnation == incarnation), None)
 
-def find_segment(branch: list[Segment], incarnation: int) -> int | None:
-    """The index of an incarnation on a branch, searched from the newest."""
-    for at in range(len(branch) - 1, -1, -1):
-        if branch[at].incarnation == incarnation:
-            return at
-    return None
+    def end(self, at: int, highest: int) -> int:
+        """The last number of segment `at`; `highest` for the one still going."""
+        return self[at + 1].first - 1 if at + 1 < len(self) else highest
 
-
-def serial_at(branch: list[Segment], number: int) -> Serial:
-    """The serial of a number on a branch; incarnation 0 if it lies before all that is known."""
-    found = (s.incarnation for s in reversed(branch) if s.first <= number)
-    return Serial(next(found, 0), number)
+    def serial(self, number: int) -> Serial:
+        """The serial of a number; incarnation 0 if it lies before all that is known."""
+        found = (s.incarnation for s in reversed(self) if s.first <= number)
+        return Serial(next(found, 0), number)

@@ -20,7 +20,7 @@ from ..core.events import Now, Reference, Serial
 from ..core.gaps import Range
 from ..core.line import Line
 from ..core.precedence import Precedence
-from ..core.transcript import ABANDONED, OURS, THEIRS, serial_at
+from ..core.transcript import ABANDONED, OURS, THEIRS
 from ..errors import LocalError
 from ..ledger import LineLedger
 from .bodies import GIVERS, READERS, Copy, decode_ranges, parts
@@ -108,7 +108,7 @@ class Giver:
     def _stands(self) -> bool:
         """Whether their request is in the chain we follow; another post may have asked it."""
         serial = self.request.asked
-        here = serial_at(self._line.reception.branch, serial.number)
+        here = self._line.reception.branch.serial(serial.number)
         return bool(serial.number) and here == serial
 
     def agree(self, actor: str) -> None:
@@ -172,7 +172,7 @@ class Giver:
             page = self._ledger.aside(THEIRS, request.after, _PAGE)
             for row in page:
                 wanted = row.standing == ABANDONED and row.kind not in receipts.SERVICE
-                held = serial_at(self._line.reception.branch, row.number).incarnation
+                held = self._line.reception.branch.serial(row.number).incarnation
                 if row.variant or held == row.incarnation:
                     wanted = False
                 yield Copy(READERS, row.record if wanted else b""), _ASIDE, row.arrival

@@ -22,16 +22,7 @@ from ..core.gaps import Range, RangeSet
 from ..core.line import Line
 from ..core.precedence import Precedence
 from ..core.states import INBOUND, Event, Inbound
-from ..core.transcript import (
-    ABANDONED,
-    CHAINED,
-    FORKED,
-    OURS,
-    THEIRS,
-    Segment,
-    next_head,
-    serial_at,
-)
+from ..core.transcript import ABANDONED, CHAINED, FORKED, OURS, THEIRS, Branch, Segment, next_head
 from ..errors import LocalError, RemoteError
 from ..ledger import LineLedger
 from ..quota import Quota
@@ -129,7 +120,7 @@ class Taker:
         body, level = encode_ranges(ranges), Precedence.ROUTINE
         record = Record(0, 0, level, receipts.HEAL, "", at, at, None, (), "", body)
         serial = self._say(record, now)
-        here = serial_at(reception.branch, reception.contiguous)
+        here = reception.branch.serial(reception.contiguous)
         self.question = Question(serial, at, actor, ranges, here, here, spent=self.spent)
         self.dirty = True
         return serial
@@ -162,9 +153,9 @@ class Taker:
 
     def _read_on(self) -> bool:
         question, branch = self.question, self._line.reception.branch
-        if serial_at(branch, question.cursor.number) != question.cursor:
+        if branch.serial(question.cursor.number) != question.cursor:
             # They went back behind it: read the new branch from where we asked.
-            question.cursor = serial_at(branch, question.start.number)
+            question.cursor = branch.serial(question.start.number)
             question.proof, self.dirty = None, True
         if question.cursor.number >= self._line.reception.contiguous:
             return False
@@ -172,7 +163,7 @@ class Taker:
         for number, found in self._copies(question.cursor.number):
             if found is not None:
                 self._take(found)
-            question.cursor, self.dirty = serial_at(branch, number), True
+            question.cursor, self.dirty = branch.serial(number), True
             rows, size = rows + 1, size + len(found.copy.data if found else b"")
             proven = question.proof is not None and question.proof.proven
             if question.complete or proven or rows >= _ROWS or size >= _BYTES:
@@ -232,7 +223,7 @@ class Taker:
         if self._ledger.get(OURS, record.serial) is None:
             branch = self._line.branch
             # What would be ours and is not here cannot have been said: its serial is still free.
-            free = serial_at(branch, record.number) == record.serial
+            free = branch.serial(record.number) == record.serial
             if free or record.incarnation == branch[-1].incarnation:
                 raise RemoteError("heal.outside", number=by.number)
             if incarnation not in spent:
@@ -357,9 +348,9 @@ class Taker:
         reception, end = self._line.reception, joined[-1].number
         branch = [s for s in reception.branch if s.first < joined[0].number]
         branch += [Segment(*serial) for serial in joined]
-        branch.append(Segment(serial_at(reception.branch, end + 1).incarnation, end + 1))
+        branch.append(Segment(reception.branch.serial(end + 1).incarnation, end + 1))
         branch += [s for s in reception.branch if s.first > end]
-        merged = branch[:1]
+        merged = Branch(branch[:1])
         for segment in branch[1:]:
             if segment.incarnation != merged[-1].incarnation:
                 merged.append(segment)

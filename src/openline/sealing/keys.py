@@ -81,12 +81,8 @@ class Identity:
         ed25519 = Ed25519PrivateKey.from_private_bytes(self.ed25519).public_key()
         mldsa = MLDSA65PrivateKey.from_seed_bytes(self.mldsa).public_key()
         disclosure = sha256(ed25519.public_bytes_raw() + mldsa.public_bytes_raw()).digest()
-        return (
-            MAGIC
-            + self.agreement_key.public_key().public_bytes_raw()
-            + self.kem_key.public_key().public_bytes_raw()
-            + disclosure
-        )
+        agreement = self.agreement_key.public_key().public_bytes_raw()
+        return MAGIC + agreement + self.kem_key.public_key().public_bytes_raw() + disclosure
 
 
 class Card(NamedTuple):

@@ -98,11 +98,8 @@ class Roots:
 
     def age(self, running_s: int) -> None:
         """Delete what was superseded long ago (R13)."""
-        self.later = [
-            r
-            for r in self.later
-            if r.superseded_s is None or running_s - r.superseded_s < limits.KEEP_S
-        ]
+        until_s = running_s - limits.KEEP_S
+        self.later = [r for r in self.later if r.superseded_s is None or r.superseded_s > until_s]
 
     def continuity(self, ephemeral: bytes) -> bytes:
         """What an opening says to prove that we are no restored backup, by a root both have."""

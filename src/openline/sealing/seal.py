@@ -91,9 +91,7 @@ class Seal:
         state = json.loads(saved["seal"]) if "seal" in saved else {}
         self.roots = Roots.decode(state.pop("roots")) if state else Roots()
         self.state = State(**(state or {"peer_key": kit.peer.identity.hex()}))
-        self.pages = {
-            int(name[5:]): page for name, page in saved.items() if name.startswith("tape/")
-        }
+        self.pages = {int(n[5:]): page for n, page in saved.items() if n.startswith("tape/")}
         # Keys as old as this the other side may have let go: the wall clock only hints (R12).
         self._stale = bool(state) and now.wall_s - self.state.saved_s >= limits.KEEP_S
         keys = self.state.receive_keys
@@ -101,11 +99,8 @@ class Seal:
             keys[key_id] = (keys[key_id][0], self.state.running_s)
         self._running_base_s = self.state.running_s
         self._started_ms = now.mono_ms
-        self.runs = {
-            bytes.fromhex(name[4:]): ReceivingRun.decode(data)
-            for name, data in saved.items()
-            if name.startswith("run/")
-        }
+        runs = {bytes.fromhex(n[4:]): run for n, run in saved.items() if n.startswith("run/")}
+        self.runs = {run_id: ReceivingRun.decode(run) for run_id, run in runs.items()}
         retired = saved.get("retired", b"")
         self._retired = [retired[i : i + 4] for i in range(0, len(retired), 4)]
         self.confirmed: SendingRun | None = None

@@ -13,7 +13,15 @@ from random import Random
 Chance = Random
 """A stream of repeatable randomness."""
 
+_PRINTED = bytes(33 + byte % 94 for byte in range(256))
+
 
 def stream(seed: int, purpose: str) -> Chance:
     """The stream of a purpose in the world of a seed."""
     return Random(f"openline {seed} {purpose}")  # noqa: S311 - it must be repeatable
+
+
+def noise(chance: Chance, characters: int) -> str:
+    """A text in ASCII without language or repeats, of which deflating takes little: a fifth of a
+    long one, nothing of a short one."""
+    return chance.randbytes(characters).translate(_PRINTED).decode()

@@ -16,7 +16,7 @@ from ..core.precedence import Precedence
 from ..core.transcript import THEIRS
 from ..errors import LocalError
 from ..inputs import ClearAlarm, Compare, Receive, Release
-from .chance import stream
+from .chance import noise, stream
 from .station import LINE
 from .world import NAMES, World, serial_of
 
@@ -35,6 +35,7 @@ class People:
     def __init__(self, world: World) -> None:
         self.world = world
         self.chance = stream(world.plan.seed, "people")
+        self._words = stream(world.plan.seed, "words")
         self.released = 0
         self._written = 0
         self._waiting = 0
@@ -66,7 +67,7 @@ class People:
             precedence = Precedence(chance.choice((0, 0, 0, 1, 2, 3)))
         size = chance.choice(_LONG_SIZES) if chance.random() < 0.03 else chance.choice(_SIZES)
         self._written += 1
-        body = f"text {self._written} of {name} " + "x" * size
+        body = f"text {self._written} of {name} " + noise(self._words, size)
         self._waiting += 1
         self._release(name, precedence, body)
 

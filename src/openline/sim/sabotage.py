@@ -19,7 +19,7 @@ from ..core.events import Now, Serial
 from ..core.inbound import Reception
 from ..core.line import Line
 from ..core.states import Event
-from ..core.transcript import CHAINED, THEIRS, serial_at
+from ..core.transcript import CHAINED, THEIRS
 from ..delivery.dispatch import Dispatch
 from ..delivery.outbox import Outbox
 from ..errors import SealError
@@ -174,7 +174,7 @@ def foreign_branch_taken() -> Iterator[None]:
     placing = Reception._placing
 
     def trusting(self: Reception, serial: Serial) -> Event:
-        on_branch = serial_at(self.branch, serial.number)
+        on_branch = self.branch.serial(serial.number)
         return placing(self, on_branch if serial.number > self.contiguous else serial)
 
     with patch.object(Reception, "_placing", trusting):
