@@ -41,7 +41,10 @@ def cut(bearer_key: bytes, direction: int, number: int, datagram: bytes, size: i
 
 
 class Joiner:
-    """What has come so far of the datagrams of one direction; the oldest begun stands first."""
+    """What has come so far of the datagrams of one direction.
+
+    In `open`, by number, that of which nothing came for longest stands first.
+    """
 
     def __init__(self, bearer_key: bytes, direction: int) -> None:
         """Begin with nothing; `direction` is that of the fragments that come."""
@@ -51,22 +54,20 @@ class Joiner:
     def take(self, data: bytes) -> bytes | None:
         """Take a fragment; return the datagram that it completes, or None.
 
-        Refuses `fragment-short`, `fragment-proof`, `fragment-too-long`; the last gives the
+        Refuses `fragment-length`, `fragment-proof`, `joined-too-long`; the last gives the
         datagram up, the others change nothing.
         """
-        need(len(data) >= 1 + 1 + PROOF_SIZE, "fragment-short")
+        need(1 <= len(data) - 1 - PROOF_SIZE <= JOINED_MAX, "fragment-length")
         walk = Cursor(data)
         head, part = walk.number(1), walk.take(len(data) - 1 - PROOF_SIZE)
         number = head % NUMBERS
         before = b"" if head & FIRST else self.open.get(number, b"")
         proof = _proof(self.key, self.direction, len(before), head, part)
         need(hmac.compare_digest(walk.rest(), proof), "fragment-proof")
-        if head & FIRST:
-            self.open.pop(number, None)  # what begins anew is the youngest
+        self.open.pop(number, None)
         joined = before + part
-        if head & LAST or len(joined) > JOINED_MAX:
-            self.open.pop(number, None)
-            need(len(joined) <= JOINED_MAX, "fragment-too-long")
+        need(len(joined) <= JOINED_MAX, "joined-too-long")
+        if head & LAST:
             return joined
         self.open[number] = joined
         if len(self.open) > OPEN_MAX:
@@ -86,7 +87,7 @@ def stuff(data: bytes) -> bytes:
 
 
 def unstuff(stuffed: bytes) -> bytes:
-    """Return what `stuff` made, the zero at its end taken off; refuses `stuffing`."""
+    """Return what `stuff` was given; refuses `stuffing`."""
     need(stuffed.endswith(b"\0"), "stuffing")
     at, out = Cursor(stuffed[:-1]), b""
     need(at.left > 0, "stuffing")

@@ -82,8 +82,8 @@ def make(
 def read(bearer_key: bytes, direction: int, name: str, content: bytes) -> list[bytes]:
     """Return the datagrams of a parcel in a direction.
 
-    Refuses `parcel-name` (another direction included) and `parcel-content`; and as `unpack` does
-    what is sealed by who holds the key, and yet no frames.
+    Refuses `parcel-name` (another direction included) and `parcel-content`, which is also what
+    opens and yet is no frames.
     """
     need(direction_of(bearer_key, name) == direction, "parcel-name")
     need(TAG_SIZE <= len(content) <= FRAMES_MAX + TAG_SIZE, "parcel-content")
@@ -92,6 +92,6 @@ def read(bearer_key: bytes, direction: int, name: str, content: bytes) -> list[b
         frames = _cipher(bearer_key, direction).decrypt(
             named[:SALT_SIZE] + bytes(4), content, named
         )
-    except InvalidTag as wrong:
+        return unpack(frames)
+    except (InvalidTag, RefusedError) as wrong:
         raise RefusedError("parcel-content") from wrong
-    return unpack(frames)
