@@ -16,6 +16,7 @@ from openline.bearers.folder import UNTAKEN_MAX, FolderBearer
 from openline.bearers.framing import LineKey
 
 from .contract import CustodyContract, End
+from .test_parcel import sealed
 
 NEAR = LineKey(1, bytes(range(32)), 1)
 FAR = NEAR._replace(direction=2)
@@ -80,6 +81,21 @@ def test_a_parcel_still_being_copied_is_taken_when_it_is_whole(tmp_path: Path) -
         assert far.port.arrived == []
         (tmp_path / name).write_bytes(content)
         await far.port.until(lambda: far.port.arrived == [b"a datagram"])
+
+    play(tmp_path, FAR, scene)
+
+
+def test_a_parcel_of_no_frames_does_not_end_the_bearer(tmp_path: Path) -> None:
+    name, content = sealed(NEAR, b"\xff\xff" + bytes(4094))
+    (tmp_path / name).write_bytes(content)
+    good, true = parcel.pack(NEAR, [b"a datagram"], os.urandom(parcel.SALT_BYTES))
+
+    async def scene(far: End) -> None:
+        await asyncio.sleep(5 * LOOK_S)
+        (tmp_path / good).write_bytes(true)
+        await far.port.until(lambda: far.port.arrived == [b"a datagram"])
+        await asyncio.to_thread(until, lambda: not (tmp_path / good).exists())
+        assert (tmp_path / name).exists()
 
     play(tmp_path, FAR, scene)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,14 @@ OURS = LineKey(1, bytes(range(32)), 1)
 THEIRS = OURS._replace(direction=2)
 OTHER = LineKey(2, bytes(reversed(range(32))), 1)
 SALT = b"eight by"
+
+
+def sealed(line: LineKey, frames: bytes) -> tuple[str, bytes]:
+    """A parcel of whatever bytes, from one who holds the line's key."""
+    name, _ = parcel.pack(line, [], SALT)
+    sealing = AESGCMSIV(parcel._key(line, line.direction, b"content"))
+    return name, sealing.encrypt(SALT + bytes(4), frames, bytes.fromhex(name))
+
 
 datagrams = st.lists(st.binary(min_size=1, max_size=4096), max_size=12)
 
@@ -48,6 +57,17 @@ def test_what_was_cut_off_or_changed_anywhere_is_damaged(at: int, change: int) -
     for wrong in (content[:at], spoilt, content + b"\x00"):
         with pytest.raises(BearerError, match=r"bearer\.parcel_damaged"):
             parcel.unpack(THEIRS, name, wrong)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [b"\x10\x01" + bytes(4097), b"\0\x08cut off", b"\0\4four\1"],
+    ids=["too long", "cut off", "an odd byte"],
+)
+def test_what_the_other_side_sealed_is_damaged_unless_it_is_whole_frames(frames: bytes) -> None:
+    name, content = sealed(OURS, frames)
+    with pytest.raises(BearerError, match=r"bearer\.parcel_damaged"):
+        parcel.unpack(THEIRS, name, content)
 
 
 def test_a_file_says_no_more_than_about_how_long_it_is() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PrivateKey
 
-from . import reader
+from . import carried, reader
 from .chain import Chain, digest
 from .frames import Assembly, Frame, Record, Type, read_exchange, read_inner, read_record
 from .wire import Cursor, RefusedError, need
@@ -246,4 +246,6 @@ SINGLE: dict[str, Callable[[Json], Json]] = {
     "record": record,
     "rekey": rekey,
     "tcp": tcp,
+    "parcel": carried.parcel,
+    "fragments": carried.fragments,
 }

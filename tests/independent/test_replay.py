@@ -11,7 +11,8 @@ import pytest
 from .replay import SINGLE
 from .test_layouts import begin, record, varint
 from .test_reader import PAGE, A, B, M, Party, Sender, sha
-from .test_vectors import check_conversation, check_single
+from .test_vectors import FOLDER, check_conversation, check_single, load
+from .wire import RefusedError
 
 
 def _reader(own: Party, peer: Party) -> dict[str, Any]:
@@ -109,3 +110,24 @@ def test_card_with_other_words_is_shown_as_such() -> None:
     given["heard"] = said_by_m
     with pytest.raises(AssertionError):
         check_single({"about": "card", "given": given, "refused": "words-differ"})
+
+
+CARRIED = ("parcel", "parcel-refused", "fragments", "fragments-refused")
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_a_vector_of_parcels_or_fragments_that_lies_is_rejected(name: str) -> None:
+    vector = load(FOLDER / f"{name}.json")
+    check_single(vector)
+    given = vector["given"]
+    told = [*given.get("cases", []), *given.get("stuffed", [])]
+    told += [step for wire in given.get("wires", []) for step in wire["steps"]]
+    assert told
+    for case in told[:: len(told) // 5]:
+        was = dict(case)
+        case["refused"] = "tcp-length"
+        with pytest.raises(RefusedError):
+            check_single(vector)
+        case.clear()
+        case.update(was)
+    check_single(vector)

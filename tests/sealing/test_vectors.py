@@ -106,11 +106,19 @@ def refusals_met() -> set[str]:
             met.add(vector["expected"]["fault"])
         elif vector["about"] == "varint":
             met |= {said for _, said in vector["given"]["cases"] if isinstance(said, str)}
+        else:
+            met |= {case.get("refused") for case in carried(vector["given"])}
     for step in steps():
         met.add(step.get("refused"))
         if "expected" in step:
             met |= {step["expected"]["fault"], *step["expected"]["outcomes"]}
     return {name for name in met if name}
+
+
+def carried(given: Any) -> list[Any]:
+    """The parcels, fragments and stuffed bytes of a vector that holds such cases."""
+    wires = [step for wire in given.get("wires", []) for step in wire["steps"]]
+    return [*given.get("cases", []), *wires, *given.get("stuffed", [])]
 
 
 def steps() -> list[Any]:

@@ -1,4 +1,5 @@
-"""Make the vectors anew: `python -m tests.vectors.make` writes tests/vectors/*.json.
+"""Make the vectors anew: `python -m tests.vectors.make` writes tests/vectors/*.json, and with names
+behind it these alone.
 
 Theory of operation: production code does everything, with entropy from seeded generators, and its
 own reading of the result is what a vector expects. What is made can be made again, but not byte for
@@ -10,7 +11,9 @@ hold production and the independent reader against them, never against a new mak
 from __future__ import annotations
 
 import json
+import sys
 import zlib
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from openline.core.events import Serial
 from openline.core.precedence import Precedence
 from openline.sealing.roots import PERMANENT, Roots
 
+from .carried import CARRIED
 from .scribe import ATTACKER, NOW, PAGE0, A, B, Party, Scribe, raw_record, receipt_fields
 from .talks import TALKS
 from .witness import Json, same_refusal, single
@@ -38,7 +42,7 @@ def vector(name: str, what: str, about: str, given: Json, refused: str | None = 
     if refused is None:
         if isinstance(found, dict) and "refused" in found:
             raise AssertionError(f"{name}: {found}")
-        return made if about == "varint" else made | {"expected": found}
+        return made if found is None else made | {"expected": found}
     if not same_refusal(refused, found.pop("refused", "none")):
         raise AssertionError(f"{name}: {refused} expected, not {found}")
     return made | {"refused": refused} | ({"expected": found} if found else {})
@@ -346,16 +350,25 @@ def streams() -> list[Json]:
     ]
 
 
+def carried() -> list[Json]:
+    """What carries datagrams by hand and over narrow wires; every case says what it must bring."""
+    made = [vector(name, what, about, given()) for name, what, about, given in CARRIED]
+    for each in made:
+        if "expected" in each:
+            raise AssertionError(f"{each['name']}: {each['expected']}")
+    return made
+
+
 def everything() -> list[Json]:
     """The whole set."""
     made = [varints(), *cards(), *lines(), *inners(), *good_records(), *bad_records()]
-    return [*made, *rekeys(), *streams(), *(talk() for talk in TALKS)]
+    return [*made, *rekeys(), *streams(), *carried(), *(talk() for talk in TALKS)]
 
 
-def main() -> None:
-    """Write every file; those of an earlier making go."""
-    made = everything()
-    for old in FOLDER.glob("*.json"):
+def main(only: Sequence[str] = ()) -> None:
+    """Write every file, and those of an earlier making go; or those of these names alone."""
+    made = [each for each in everything() if not only or each["name"] in only]
+    for old in () if only else FOLDER.glob("*.json"):
         old.unlink()
     for each in made:
         text = json.dumps(each, ensure_ascii=False, indent=1)
@@ -363,4 +376,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

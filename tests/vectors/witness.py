@@ -44,6 +44,8 @@ from openline.sealing.seal import Seal, Unreadable
 from openline.sim.disk import MemoryStore
 from openline.store.base import ABANDONED, Batch
 
+from . import carried_witness
+
 Json = Any
 NOW = Now(1_000_000, 1_790_000_000)
 
@@ -73,6 +75,7 @@ REFUSALS = {
     "wrong-seed": {"another root"},
     "wrong-base": {"no root"},
     "wrong-page": {"no root"},
+    **carried_witness.REFUSALS,
 }
 """What the product says where a vector names a refusal."""
 
@@ -292,6 +295,8 @@ SINGLE = {
     "record": lambda given: record(bytes.fromhex(given["record"])),
     "rekey": _rekey,
     "tcp": _tcp,
+    "parcel": carried_witness.read_parcels,
+    "fragments": carried_witness.read_fragments,
 }
 
 

@@ -65,7 +65,8 @@ class Joiner:
         self._key = _key(line, 3 - line.direction)
         self._open: dict[int, bytes] = {}
         self.refused = 0
-        """Fragments that were not the line's, were damaged, or follow one that was lost."""
+        """Fragments that were not the line's, were damaged, follow one that was lost, or make a
+        datagram longer than any."""
 
     def feed(self, fragment: bytes) -> bytes | None:
         """Take a fragment; the datagram that it completes, if it does."""
@@ -81,6 +82,7 @@ class Joiner:
         self._open.pop(number, None)
         whole = before + part
         if len(whole) > FRAME_BYTES_MAX:
+            self.refused += 1
             return None
         if head & _LAST:
             return whole

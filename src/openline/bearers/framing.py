@@ -131,7 +131,8 @@ class FrameDecoder:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self.rest = b""
+        """What has come of a frame that is not complete."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The datagrams completed by this chunk, in order, keep-alives left out.
@@ -139,7 +140,7 @@ class FrameDecoder:
         Raises RemoteError "bearer.frame_length" at a length beyond 4096; the stream is of no use
         after that.
         """
-        data = self._rest + chunk
+        data = self.rest + chunk
         datagrams: list[bytes] = []
         start = 0
         while len(data) - start >= LENGTH_BYTES:
@@ -152,5 +153,5 @@ class FrameDecoder:
             if length:
                 datagrams.append(data[start + LENGTH_BYTES : end])
             start = end
-        self._rest = data[start:]
+        self.rest = data[start:]
         return datagrams

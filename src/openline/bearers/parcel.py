@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
-from openline.errors import BearerError
+from openline.errors import BearerError, RemoteError
 
 from .framing import FRAME_BYTES_MAX, LENGTH_BYTES, FrameDecoder, LineKey, encode_frames
 
@@ -75,15 +75,20 @@ def pack(line: LineKey, datagrams: Sequence[bytes], salt: bytes) -> tuple[str, b
 def unpack(line: LineKey, name: str, content: bytes) -> list[bytes]:
     """The datagrams of a parcel of the other side (`direction_of` said so).
 
-    Raises BearerError("bearer.parcel_damaged"): cut off, perhaps still being copied, or damaged.
+    Raises BearerError("bearer.parcel_damaged"): cut off, perhaps still being copied, damaged, or
+    sealed by the other side over what are no whole frames.
     """
     raw = bytes.fromhex(name)
     sealing = AESGCMSIV(_key(line, 3 - line.direction, b"content"))
     try:
         frames = sealing.decrypt(raw[:SALT_BYTES] + _NONCE, content[: PARCEL_BYTES_MAX + 1], raw)
-    except (InvalidTag, ValueError):
+        decoder = FrameDecoder()
+        datagrams = decoder.feed(frames)
+    except (InvalidTag, ValueError, RemoteError):
         raise BearerError("bearer.parcel_damaged", retry=True) from None
-    return FrameDecoder().feed(frames)
+    if decoder.rest not in (b"", b"\0"):
+        raise BearerError("bearer.parcel_damaged", retry=True)
+    return datagrams
 
 
 def loads(datagrams: Sequence[bytes]) -> Iterator[list[bytes]]:
