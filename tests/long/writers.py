@@ -15,6 +15,7 @@ from bench.posts import LINE, Process
 from openline.client import Client
 from openline.core.precedence import Precedence
 from openline.errors import LocalError
+from openline.sim.chance import noise
 
 NOT_ASKED = ("post.not_running",)
 """Codes of a request that never reached a post."""
@@ -48,7 +49,8 @@ class Writer:
 
     def _send(self) -> bool:
         serial = len(self.answered) + len(self.in_doubt) + 1
-        text = f"{self.post.directory.name} {serial} " + "é" * self._chance.randrange(400)
+        words = noise(self._chance, self._chance.randrange(800))
+        text = f"{self.post.directory.name} {serial} {words}"
         precedence = self._chance.choice([*Precedence]).name
         try:
             with Client(self.post.directory) as asking:

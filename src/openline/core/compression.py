@@ -27,8 +27,8 @@ def deflate(body: bytes, language: str) -> bytes:
 
 
 def inflate(data: bytes, bytes_max: int) -> bytes | None:
-    """The body of what was deflated; None if it has more than `bytes_max` bytes (which are never
-    made), names a dictionary that is not known, or is not one whole stream to its very end."""
+    """The body of what was deflated; None if it has more than `bytes_max` bytes (inflation stops
+    there), names a dictionary that is not known, or is not one whole stream to its very end."""
     if not data or data[0] >= len(DICTIONARIES):
         return None
     inflater = zlib.decompressobj(-15, zdict=DICTIONARIES[data[0]])
