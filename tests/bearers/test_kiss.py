@@ -265,7 +265,7 @@ def test_the_profile_says_what_fragments_get_of_the_air() -> None:
     fast = profile_of(Airtime(1200), latency_ms=50, name="uhf")
     assert (fast.name, fast.latency_ms, fast.fragment_bytes) == ("uhf", 50, INFORMATION_BYTES_MAX)
     slow = profile_of(Airtime(37, tx_delay_ms=2_550))
-    assert (slow.rate_bytes_s, slow.fragment_bytes) == (7, FRAGMENT_BYTES_MIN)
+    assert (slow.rate_bytes_s, slow.fragment_bytes) == (6, FRAGMENT_BYTES_MIN)
 
 
 @given(st.builds(Airtime, *[st.integers(1, 10_000)] * 4))
