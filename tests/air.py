@@ -32,8 +32,8 @@ BLOCK_S = 0.02
 BLOCK_SAMPLES = int(SAMPLES_S * BLOCK_S)
 LOUD = 4
 """By what the sound is divided, to leave room for noise."""
-JAM_LEVEL = 6_000
-"""Of the noise over which nothing is heard, as samples are; what stations send is 4,000 or so."""
+JAM_LEVEL = 12_000
+"""Of the noise over which nothing is heard; what stations send is 8,191 at its loudest."""
 CALLS = {"near": "N0CALL-1", "far": "N0CALL-2"}
 
 SOUND = """\
