@@ -73,15 +73,9 @@ class Station:
         sound, settings = place / f"{name}.asoundrc", place / f"{name}.conf"
         sound.write_text(SOUND.format(fifo=fifo))
         settings.write_text(SETTINGS.format(samples=SAMPLES_S, call=CALLS[name], port=self.port))
-        command = [PROGRAM, "-c", str(settings), "-t", "0"]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "ALSA_CONFIG_PATH": str(sound)},
-            )
+        self._command = [PROGRAM, "-c", str(settings), "-t", "0"]
+        self._env = {**os.environ, "ALSA_CONFIG_PATH": str(sound)}
+        self.process = self._started()
         self.sound = bytearray()
         """Sent, and not yet on the air."""
         self.jammed = 0
@@ -90,6 +84,20 @@ class Station:
         """How often it has begun to send."""
         self.keyed_s = 0.0
         """How long it has been sending in all."""
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+            )
+
+    def start(self) -> None:
+        """Start it again after `stop`."""
+        self.process = self._started()
 
     def answers(self) -> bool:
         """Whether it takes calls. Raises ChildProcessError if it has ended instead."""
@@ -121,17 +129,17 @@ class Station:
     def hear(self, samples: array[int]) -> None:
         """Play it this."""
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
+        # Broken, or closed already, where it was stopped.
+        with suppress(BrokenPipeError, ValueError):
             self.process.stdin.write(samples.tobytes())
             self.process.stdin.flush()
 
     def stop(self) -> None:
-        """End it."""
+        """End it; what it has sent stays on the air."""
         end(self.process, signal.SIGTERM)
         if self.process.stdin is not None:
             with suppress(BrokenPipeError):
                 self.process.stdin.close()
-        os.close(self.sent)
 
 
 class Air:
@@ -160,6 +168,8 @@ class Air:
             station.stop()
         if self._thread.ident is not None:
             self._thread.join()
+        for station in self.stations.values():
+            os.close(station.sent)
 
     def _play(self) -> None:
         next_s = clock.precise_s()

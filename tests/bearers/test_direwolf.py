@@ -70,3 +70,19 @@ def test_a_datagram_and_its_answer_cross_the_air(tmp_path: Path) -> None:
         assert air.stations["far"].keyed == 1
         seen = air.stations["far"].log.read_text("utf-8", "replace")
         assert "N0CALL-1>N0CALL-2" in seen
+
+
+def test_a_controller_that_was_ended_is_called_until_it_is_back(tmp_path: Path) -> None:
+    with on_the_air(tmp_path) as air:
+
+        async def scene(near: End, far: End) -> None:
+            station = air.stations["near"]
+            await asyncio.to_thread(station.stop)
+            await near.port.until(lambda: "bearer.no_controller" in near.port.states)
+            assert near.port.states == ["up", "bearer.controller_gone", "bearer.no_controller"]
+            station.start()
+            await near.port.until(lambda: near.port.is_up)
+            near.port.send(b"back again")
+            await far.port.until(lambda: far.port.arrived == [b"back again"])
+
+        play(air, scene)
