@@ -258,6 +258,34 @@ def test_bearers_are_written_down_and_taken_away(
     assert ours("bearer", "add", "moscow") == cli.EXIT_USAGE
 
 
+def test_a_radio_is_written_down_with_both_call_signs(
+    ours: Party, theirs: Party, tape: Path, capsys: Captured
+) -> None:
+    ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
+    radio = ("bearer", "add", "moscow", "--kiss", "localhost:8001", "--callsign", "n0call-1")
+    assert ours(*radio) == cli.EXIT_LOCAL
+    assert "config.missing" in capsys.readouterr().err
+    assert ours(*radio, "--to", "N0CALL-16") == cli.EXIT_LOCAL
+    assert "config.callsign" in capsys.readouterr().err
+    assert ours(*radio, "--to", "N0CALL-2", "--tx-delay", "250") == 0
+    assert ours("bearer", "change", "moscow", "kiss", "--kiss", "radio:8001", "--rate", "37") == 0
+    tcp = ("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100")
+    assert ours(*tcp, "--tx-delay", "250") == cli.EXIT_USAGE
+    capsys.readouterr()
+    assert ours("bearer", "list", "--json") == 0
+    [shown] = json.loads(capsys.readouterr().out)
+    wanted = {
+        "kind": "kiss",
+        "name": "kiss",
+        "address": "radio:8001",
+        "callsign": "N0CALL-1",
+        "to": "N0CALL-2",
+        "tx_delay_ms": 250,
+        "rate_bytes_s": 37,
+    }
+    assert wanted.items() <= shown.items()
+
+
 def test_the_last_bearer_of_a_line_goes_only_when_its_name_is_typed(
     ours: Party, theirs: Party, tape: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

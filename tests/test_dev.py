@@ -97,7 +97,9 @@ def copy(tmp_path: Path) -> Copy:
     for name in ("cat", "cp", "mkdir", "rm", "sh"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
     fakes = {"fake-python": PYTHON, "bin/apt-get": APT}
-    fakes |= {f"bin/{program}": PYTHON for program in ("strace", "spin", "cc", "chromium")}
+    fakes |= {
+        f"bin/{program}": PYTHON for program in ("strace", "spin", "cc", "chromium", "direwolf")
+    }
     for path, script in fakes.items():
         (tmp_path / path).write_text(script)
         (tmp_path / path).chmod(0o755)
@@ -206,6 +208,13 @@ def test_a_browser_is_added_for_tests_apart_from_the_rest_and_never_for_the_demo
     (copy.root / "bin" / "google-chrome").symlink_to(copy.root / "bin" / "strace")
     assert "apt-get" not in copy.run("test").stderr
     assert copy.log() == ["python -m pytest -n 2"]
+
+
+def test_a_radio_is_added_for_tests_apart_from_the_rest(copy: Copy) -> None:
+    (copy.root / "bin" / "direwolf").unlink()
+    ended = copy.run("test")
+    assert "sudo apt-get install direwolf" in ended.stderr
+    assert copy.log()[-1] == "python -m pytest -n 2"
 
 
 def test_pictures_want_a_browser_and_are_not_begun_without(copy: Copy) -> None:

@@ -11,7 +11,7 @@ import pytest
 from openline import clock
 from openline.bearers.base import Bearer, BearerProfile
 from openline.bearers.tcp import PROFILE
-from openline.config import Address, Config, TcpEntry
+from openline.config import Address, Config, KissEntry, TcpEntry
 from openline.errors import BearerError
 from openline.inputs import BearerDown, Revoke
 from openline.post import Post
@@ -212,6 +212,24 @@ def test_padding_is_the_posts_unless_the_bearer_says_otherwise(tmp_path: Path) -
         await near.apply(Config(padding=False, bearer=(entry(), own)))
         profiles = near.runner.profiles
         assert (profiles["cable"].padded, profiles["own"].padded) == (False, True)
+
+    play(tmp_path, scene)
+
+
+def test_a_radio_declares_what_fragments_get_of_its_rate_and_is_not_padded(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        said = {"line": "other", "kind": "kiss", "address": "127.0.0.1:9", "to": "N0CALL-2"}
+        radio = KissEntry.model_validate({**said, "callsign": "n0call-1"})
+        slow = {"name": "slow", "rate_bytes_s": 37, "tx_delay_ms": 500, "room_ms": 100, "cost": 1}
+        await near.apply(Config(bearer=(radio, radio.model_copy(update=slow))))
+        usual, other = (near.runner.profiles[name] for name in ("kiss", "slow"))
+        assert (usual.rate_bytes_s, usual.latency_ms, usual.padded) == (86, 900, False)
+        assert (other.rate_bytes_s, other.latency_ms, other.cost) == (18, 700, 1)
+        shown = near.view(clock.now())[0]
+        assert (shown["address"], shown["callsign"], shown["up"]) == (
+            *("127.0.0.1:9", "N0CALL-1"),
+            False,
+        )
 
     play(tmp_path, scene)
 

@@ -38,6 +38,14 @@ a bearer does with its entry, and who may do what (people.py), do not live here.
     kind = "serial"
     device = "/dev/ttyUSB0"          # a cable, or a modem that passes bytes through
     baud = 9600                      # of the device; what the wire behind it carries: rate_bytes_s
+
+    [[bearer]]
+    line = "moscow"
+    kind = "kiss"
+    address = "localhost:8001"       # a radio's controller
+    callsign = "N0CALL-1"            # ours and theirs
+    to = "N0CALL-2"
+    tx_delay_ms = 300                # keying-up time, told to the controller; also room_ms
 """
 
 from __future__ import annotations
@@ -66,6 +74,8 @@ BEARERS_MAX = 256
 
 LISTENER = "tcp-in"
 """Name of the bearer that the listening socket is to each line; no entry may take it."""
+
+_CALLSIGN = "[A-Za-z0-9]{1,6}(?:-(?:[1-9]|1[0-5]))?"
 
 BY_HAND = "by-hand"
 """The name under which a bag stands among the bearers of a line while it is packed; neither."""
@@ -96,6 +106,12 @@ def _url(value: object) -> str:
     if not good or not isinstance(value, str) or parts.query or parts.fragment or parts.username:
         raise ValueError("config.url")
     return value
+
+
+def _callsign(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(_CALLSIGN, value):
+        raise ValueError("config.callsign")
+    return value.upper()
 
 
 def _name(value: object) -> str:
@@ -198,7 +214,25 @@ class SerialEntry(_Entry):
     name: Annotated[str, BeforeValidator(_name)] = "serial"
 
 
-BearerEntry = TcpEntry | RelayEntry | FolderEntry | SerialEntry
+class KissEntry(_Entry):
+    """A bearer over a radio behind a KISS controller."""
+
+    narrow: ClassVar[bool] = True
+    kind: Literal["kiss"]
+    address: Annotated[Address, BeforeValidator(_address)]
+    callsign: Annotated[str, BeforeValidator(_callsign)]
+    to: Annotated[str, BeforeValidator(_callsign)]
+    tx_delay_ms: Annotated[int, Field(ge=0, le=2_550)] | None = None
+    """None: as the controller is set."""
+    room_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
+    name: Annotated[str, BeforeValidator(_name)] = "kiss"
+
+    def shown(self) -> dict[str, Any]:
+        """The entry as JSON."""
+        return {**super().shown(), "address": f"{self.address.host}:{self.address.port}"}
+
+
+BearerEntry = TcpEntry | RelayEntry | FolderEntry | SerialEntry | KissEntry
 """One [[bearer]]."""
 
 

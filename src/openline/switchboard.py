@@ -23,7 +23,16 @@ from .bearers.base import Bearer
 from .bearers.folder import FolderBearer
 from .bearers.reach import retry_ms
 from .carrying import line_key
-from .config import LISTENER, BearerEntry, Config, FolderEntry, RelayEntry, SerialEntry, TcpEntry
+from .config import (
+    LISTENER,
+    BearerEntry,
+    Config,
+    FolderEntry,
+    KissEntry,
+    RelayEntry,
+    SerialEntry,
+    TcpEntry,
+)
 from .core.events import Now
 from .delivery.explain import BearerStatus, bearer_view
 from .errors import LocalError
@@ -181,6 +190,8 @@ class Switchboard:
             bearer = self._relay(line, entry, said)
         elif entry.kind == "folder":
             bearer = self._folder(line, entry, said)
+        elif entry.kind == "kiss":
+            bearer = self._kiss(line, entry, said)
         else:
             bearer = self._serial(line, entry, said)
         self._runner.start(line, name, bearer, bearer.profile)
@@ -215,6 +226,25 @@ class Switchboard:
         device = self.directory / entry.device
         profile = profile_of(entry.baud, **said)
         return SerialBearer(device, line_key(self._post, line), profile, baud=entry.baud)
+
+    def _kiss(self, line: int, entry: KissEntry, said: dict[str, Any]) -> Bearer:
+        from .bearers.ax25 import Stations
+        from .bearers.kiss import Airtime, KissBearer, profile_of
+
+        timing = {
+            "rate_bytes_s": said.pop("rate_bytes_s", None),
+            "tx_delay_ms": entry.tx_delay_ms,
+            "room_ms": entry.room_ms,
+        }
+        airtime = Airtime(**{name: value for name, value in timing.items() if value is not None})
+        return KissBearer(
+            entry.address,
+            Stations(entry.callsign, entry.to),
+            line_key(self._post, line),
+            profile_of(airtime, **said),
+            airtime=airtime,
+            tells_delay=entry.tx_delay_ms is not None,
+        )
 
     def view(self, now: Now) -> list[dict[str, Any]]:
         """Every bearer configured, and how it stands; "up" None while its line does not exist,

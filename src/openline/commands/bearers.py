@@ -26,6 +26,10 @@ _WHERE = (
     click.option("--folder", "path", type=click.Path(path_type=Path)),
     click.option("--serial", "device", type=click.Path(path_type=Path)),
     click.option("--baud", type=CountType(50, 4_000_000)),
+    click.option("--kiss", "controller"),
+    click.option("--callsign"),
+    click.option("--to"),
+    click.option("--tx-delay", "tx_delay_ms", type=CountType(0, 2_550)),
     click.option("--tokens", type=click.Path(path_type=Path)),
     click.option("--ca-file", type=click.Path(path_type=Path)),
     click.option("--cost", type=CountType(0, 1_000_000)),
@@ -36,8 +40,16 @@ _WHERE = (
 """What `add` and `change` may be told of a bearer."""
 
 
-_PLACES = {"tcp": "address", "relay": "url", "folder": "path", "serial": "device"}
+_PLACES = {
+    "tcp": "address",
+    "relay": "url",
+    "folder": "path",
+    "serial": "device",
+    "kiss": "controller",
+}
 """What says where each kind of bearer goes."""
+
+_OF_KISS = ("callsign", "to", "tx_delay_ms")
 
 
 def _where(function: Callable[..., None]) -> Callable[..., None]:
@@ -66,7 +78,9 @@ def add(shell: Shell, /, line: str, label: str | None, **said: Any) -> None:
         raise LocalError("usage.relay_only")
     if kind != "serial" and said["baud"]:
         raise LocalError("usage.serial_only")
-    shell.call("bearer_add", offline=True, line=line, kind=kind, name=label, **_absolute(said))
+    if kind != "kiss" and any(said[name] is not None for name in _OF_KISS):
+        raise LocalError("usage.kiss_only")
+    shell.call("bearer_add", offline=True, line=line, kind=kind, name=label, **_told(said))
     shell.say("bearer.added", line=line)
 
 
@@ -79,12 +93,14 @@ def change(shell: Shell, /, line: str, name: str, **said: Any) -> None:
     """Change what a bearer is told, in its place."""
     if all(value is None for value in said.values()):
         raise LocalError("usage.nothing_to_change")
-    shell.call("bearer_change", offline=True, line=line, name=name, **_absolute(said))
+    shell.call("bearer_change", offline=True, line=line, name=name, **_told(said))
     shell.say("bearer.changed", line=line, name=name)
 
 
-def _absolute(said: dict[str, Any]) -> dict[str, Any]:
-    """The options with paths that hold wherever the post runs."""
+def _told(said: dict[str, Any]) -> dict[str, Any]:
+    """The options under the names of post.toml, with paths that hold wherever the post runs."""
+    if (controller := said.pop("controller")) is not None:
+        said["address"] = controller
     return {
         key: str(value.absolute()) if isinstance(value, Path) else value
         for key, value in said.items()
