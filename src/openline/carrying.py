@@ -132,8 +132,7 @@ def _filled(steps: Steps, line: int) -> list[bytes]:
 def _files(post: Post, line: int, datagrams: Sequence[bytes]) -> list[dict[str, str]]:
     """Each file as "name", "data" (hex) and the label of its "line"."""
     key, found = line_key(post, line), []
-    for load in parcel.loads(datagrams):
-        name, data = parcel.pack(key, load, post.entropy(parcel.SALT_BYTES))
+    for name, data in parcel.packed(key, datagrams, post.entropy):
         found.append({"name": name, "data": data.hex(), "line": post.label(line)})
     return found
 

@@ -409,7 +409,8 @@ class Lane:
             pad_to = mtu_bytes if channel.up.padded else 0
             data = self.seal.seal(run, encode_frames(frames), now, pad_to=pad_to)
             silent = self.outbox.unanswered >= _RENEW_AFTER
-            taken.append(Outgoing(data, recovery=run.to_card or silent))
+            urgent = self.dispatch.urgent
+            taken.append(Outgoing(data, recovery=run.to_card or silent, urgent=urgent))
             size += len(data)
             channel.sent_bytes += len(data)
         return taken

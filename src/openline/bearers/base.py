@@ -50,6 +50,8 @@ class Outgoing(NamedTuple):
 
     data: bytes
     recovery: bool = False
+    urgent: bool = False
+    """It carries FLASH, or what FLASH needs first: nobody waits for more to go with it."""
 
 
 class Port(Protocol):

@@ -57,6 +57,8 @@ class Dispatch:
         self._cuts: dict[str, dict[int, _Cut]] = {}
         """By bearer and number. A slow bearer goes on where it was when the timer has run out
         meanwhile; else it would never come to the end."""
+        self.urgent = False
+        """Whether what was composed last carries FLASH, or a BEGIN, which leads to it."""
         self._tests: dict[str, int | None] = {}
         """By bearer under test: when that was sent, None while it is to be sent."""
 
@@ -131,6 +133,7 @@ class Dispatch:
 
         Without `records`, only answers and an ACK.
         """
+        self.urgent = False
         channel = self.outbox.channels.get(bearer)
         if channel is None or channel.up is None:
             return []
@@ -211,12 +214,14 @@ class Dispatch:
             entry = self.outbox.pick(channel, now.mono_ms)
             cut = self._cut(channel.name)
             if cut is not None and (entry is None or entry.rank <= cut.entry.rank):
+                self.urgent = self.urgent or cut.entry.rank >= Precedence.FLASH
                 frames += self._piece(cut, room)
                 self.outbox.wait(cut.entry, channel, now.mono_ms)
                 return
             if entry is None or (flash and entry.rank < Precedence.FLASH):
                 return
             flash = entry.rank >= Precedence.FLASH
+            self.urgent = self.urgent or flash
             if frames and room < frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4:
                 return
             self.outbox.sent(entry, channel, now.mono_ms)
