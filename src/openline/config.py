@@ -32,10 +32,20 @@ a bearer does with its entry, and who may do what (people.py), do not live here.
     line = "moscow"
     kind = "folder"
     path = "/srv/shared"             # a share or a synchronised directory that both posts reach
+
+    [[bearer]]
+    line = "moscow"
+    kind = "mail"
+    to = "b@example.net"             # the mailbox of the other post
+    sender = "a@example.org"         # and ours
+    smtp = "smtp.example.org:465"
+    imap = "imap.example.org:993"
+    password_file = "mail.password"  # for its owner alone
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import tomllib
@@ -45,7 +55,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from . import files
 from .core.precedence import Precedence
@@ -63,6 +80,13 @@ LISTENER = "tcp-in"
 
 BY_HAND = "by-hand"
 """The name under which a bag stands among the bearers of a line while it is packed; neither."""
+
+
+_MAIL_ADDRESS = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]*\.?[A-Za-z0-9])*"
+)
+_STARTTLS_PORTS = (25, 143, 587)
+"""Where encryption begins after a greeting, unless the entry says otherwise."""
 
 
 class Address(NamedTuple):
@@ -90,6 +114,18 @@ def _url(value: object) -> str:
     if not good or not isinstance(value, str) or parts.query or parts.fragment or parts.username:
         raise ValueError("config.url")
     return value
+
+
+def _mail_address(value: object) -> str:
+    if isinstance(value, str) and len(value) <= 254 and _MAIL_ADDRESS.fullmatch(value):
+        return value
+    raise ValueError("config.mail_address")
+
+
+def _folder_name(value: object) -> str:
+    if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable():
+        return value
+    raise ValueError("config.mailbox")
 
 
 def _name(value: object) -> str:
@@ -176,7 +212,52 @@ class FolderEntry(_Entry):
     name: Annotated[str, BeforeValidator(_name)] = "folder"
 
 
-BearerEntry = TcpEntry | RelayEntry | FolderEntry
+class MailEntry(_Entry):
+    """A bearer through mailboxes at any provider. Paths are relative to the post's directory."""
+
+    kind: Literal["mail"]
+    to: Annotated[str, BeforeValidator(_mail_address)]
+    """The mailbox of the other post."""
+    sender: Annotated[str, BeforeValidator(_mail_address)]
+    """Ours."""
+    smtp: Annotated[Address, BeforeValidator(_address)]
+    imap: Annotated[Address, BeforeValidator(_address)]
+    user: Annotated[str, BeforeValidator(_label)] | None = None
+    """None: as the sender."""
+    password_file: Path
+    security: Literal["tls", "starttls", "none"] | None = None
+    """None: as is customary at the port; with "none" both servers are on this machine."""
+    ca_file: Path | None = None
+    mailbox: Annotated[str, BeforeValidator(_folder_name)] = "INBOX"
+    """The folder of ours in which mails arrive."""
+    mails_per_hour: Annotated[int, Field(ge=5, le=100_000)] = 60
+    name: Annotated[str, BeforeValidator(_name)] = "mail"
+
+    @model_validator(mode="after")
+    def _only_here_in_the_clear(self) -> MailEntry:
+        if self.security == "none" and not (_here(self.smtp.host) and _here(self.imap.host)):
+            raise ValueError("config.mail_plain")
+        return self
+
+    def security_at(self, port: int) -> Literal["tls", "starttls", "none"]:
+        """How a server at this port is spoken with."""
+        return self.security or ("starttls" if port in _STARTTLS_PORTS else "tls")
+
+    def shown(self) -> dict[str, Any]:
+        """The entry as JSON."""
+        where = {"smtp": self.smtp, "imap": self.imap}
+        return {**super().shown(), **{name: f"{at.host}:{at.port}" for name, at in where.items()}}
+
+
+def _here(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+BearerEntry = TcpEntry | RelayEntry | FolderEntry | MailEntry
 """One [[bearer]]."""
 
 
@@ -386,7 +467,7 @@ def _parse(text: str, path: Path) -> Config:
 
 def _place(location: tuple[int | str, ...]) -> str:
     """Where in the file, counting from 1: bearer[2].address."""
-    kinds = {"tcp", "relay", "folder"}
+    kinds = {"tcp", "relay", "folder", "mail"}
     steps = [step for at, step in enumerate(location) if not (at == 2 and step in kinds)]
     shown = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in steps)
     return shown.removeprefix(".").removesuffix(".[key]")

@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import files
+from . import clock, files
 from .bearers import folder, tcp
 from .bearers.base import Bearer
 from .bearers.folder import FolderBearer
 from .bearers.reach import retry_ms
 from .carrying import line_key
-from .config import LISTENER, BearerEntry, Config, FolderEntry, RelayEntry, TcpEntry
+from .config import LISTENER, BearerEntry, Config, FolderEntry, MailEntry, RelayEntry, TcpEntry
 from .core.events import Now
 from .delivery.explain import BearerStatus, bearer_view
 from .errors import LocalError
@@ -179,6 +179,8 @@ class Switchboard:
             bearer = self._dialer(line, entry, said)
         elif entry.kind == "relay":
             bearer = self._relay(line, entry, said)
+        elif entry.kind == "mail":
+            bearer = self._mail(line, entry, said)
         else:
             bearer = self._folder(line, entry, said)
         self._runner.start(line, name, bearer, bearer.profile)
@@ -205,6 +207,27 @@ class Switchboard:
         return FolderBearer(
             self.directory / entry.path, line_key(self._post, line), self._entropy, profile
         )
+
+    def _mail(self, line: int, entry: MailEntry, said: dict[str, Any]) -> Bearer:
+        # Imported late: it brings clients of SMTP and IMAP.
+        from .bearers.letter import Addressed
+        from .bearers.mail import PROFILE, Account, MailBearer, Server
+
+        smtp, imap = (
+            Server(*at, security=entry.security_at(at.port)) for at in (entry.smtp, entry.imap)
+        )
+        account = Account(
+            Addressed(entry.sender, entry.to),
+            smtp,
+            imap,
+            entry.user or entry.sender,
+            self.directory / entry.password_file,
+            None if entry.ca_file is None else self.directory / entry.ca_file,
+            entry.mailbox,
+            entry.mails_per_hour,
+        )
+        key, profile = line_key(self._post, line), replace(PROFILE, **said)
+        return MailBearer(account, key, self._entropy, lambda: clock.now().wall_s, profile)
 
     def view(self, now: Now) -> list[dict[str, Any]]:
         """Every bearer configured, and how it stands; "up" None while its line does not exist,

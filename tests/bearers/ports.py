@@ -79,9 +79,9 @@ class RecordingPort:
         """Whether the bearer last said up."""
         return bool(self.states) and self.states[-1] == "up"
 
-    def send(self, *datagrams: bytes, recovery: bool = False) -> None:
+    def send(self, *datagrams: bytes, recovery: bool = False, urgent: bool = False) -> None:
         """Queue datagrams for the bearer to take."""
-        self._queue += [Outgoing(data, recovery) for data in datagrams]
+        self._queue += [Outgoing(data, recovery, urgent) for data in datagrams]
         self._note()
 
     def hold(self) -> None:

@@ -79,6 +79,7 @@ userdb {{
 }}
 plugin {{
   quota = maildir:all
+  quota_grace = 0
   quota_rule = *:storage={quota_kb}K
 }}
 service imap-login {{
@@ -252,11 +253,18 @@ class Provider:
         with self.reader(user) as client:
             client.append("INBOX", "", "", mail)
 
+    def empty(self, user: str) -> None:
+        """A user deletes all mails."""
+        with self.reader(user) as client:
+            client.store("1:*", "+FLAGS", r"\Deleted")
+            client.expunge()
+
     def mails(self, user: str) -> list[bytes]:
         """What lies in a user's inbox."""
         with self.reader(user) as client:
-            found = client.search(None, "ALL")[1][0].split()
-            return [client.fetch(number, "(BODY.PEEK[])")[1][0][1] for number in found]
+            found = client.search(None, "ALL")[1][0].decode().split()
+            answers = [client.fetch(number, "(BODY.PEEK[])")[1][0] for number in found]
+            return [bytes(answer[1]) for answer in answers if isinstance(answer, tuple)]
 
 
 def make_certificates(place: Path) -> None:

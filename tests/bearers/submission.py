@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
 PASSWORD = "secret"
 
@@ -40,7 +40,7 @@ class Provider:
             did.write(what + "\n")
 
     async def handle_RCPT(  # noqa: N802
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, _server: SMTP, _peer: Any, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """A recipient, taken or not."""
         answer = self.told("rcpt")
@@ -52,7 +52,7 @@ class Provider:
         return "250 OK"
 
     async def handle_DATA(  # noqa: N802
-        self, _server: SMTP, _session: Session, envelope: Envelope
+        self, _server: SMTP, _peer: Any, envelope: Envelope
     ) -> str:
         """A mail: delivered before it is said to be taken, unless the test wants it otherwise."""
         most = self.told("bytes_max")
@@ -79,11 +79,11 @@ class Provider:
             with smtplib.LMTP("127.0.0.1", self.lmtp_port, timeout=20) as lmtp:
                 lmtp.sendmail(sender, recipients, b"Received: by example.org\r\n" + content)
         except smtplib.SMTPRecipientsRefused as refused:
-            code, text = [*refused.recipients.values()][0]
+            code, text = next(iter(refused.recipients.values()))
             return f"{code} {text.decode('utf-8', 'replace').splitlines()[0]}"
         except smtplib.SMTPResponseException as refused:
-            text = refused.smtp_error
-            said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+            said = refused.smtp_error
+            said = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
             return f"{refused.smtp_code} {said.splitlines()[0]}"
         except OSError:
             return "451 4.4.1 later"
@@ -99,7 +99,7 @@ async def main(place: Path, port: int, lmtp_port: int, security: str) -> None:
         tls.load_cert_chain(place / "cert.pem", place / "key.pem")
 
     def authenticate(
-        _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any
+        _server: SMTP, _peer: Any, _envelope: Envelope, _mechanism: str, given: Any
     ) -> AuthResult:
         good = given.password == PASSWORD.encode()
         provider.note("login" if good else "login refused")

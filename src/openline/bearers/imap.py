@@ -165,6 +165,8 @@ class Inbox:
         self._box: _Mailbox | None = None
         self._killed = False
         self._validity = b""
+        self._marked: set[int] = set()
+        """UIDs that we marked as deleted, where that is all that can be done."""
         self.taken: set[int] = set()
         """UIDs of mails that were taken in and are still to be deleted."""
         self._last = 0
@@ -191,6 +193,7 @@ class Inbox:
             if validity != self._validity:
                 self._validity, self._last = validity, 0
                 self.taken.clear()
+                self._marked.clear()
 
     def _client(self) -> _Client:
         client = None if self._box is None else self._box.client
@@ -258,8 +261,11 @@ class Inbox:
             if "UIDPLUS" in client.capabilities:
                 _need(client.uid("EXPUNGE", str(uid)))
             else:
+                self._marked.add(uid)
                 said = _need(client.uid("SEARCH", "DELETED"))
-                if said == [str(uid).encode()]:
+                lines = [line for line in said if isinstance(line, bytes)]
+                marked = {int(each) for line in lines for each in line.split()}
+                if marked <= self._marked:
                     _need(client.expunge())
 
     def wait(self, seconds: float) -> None:

@@ -24,6 +24,15 @@ _WHERE = (
     click.option("--tcp", "address"),
     click.option("--relay", "url"),
     click.option("--folder", "path", type=click.Path(path_type=Path)),
+    click.option("--mail", "to"),
+    click.option("--from", "sender"),
+    click.option("--smtp"),
+    click.option("--imap"),
+    click.option("--user"),
+    click.option("--password-file", type=click.Path(path_type=Path)),
+    click.option("--security", type=click.Choice(["tls", "starttls", "none"])),
+    click.option("--mailbox"),
+    click.option("--mails-per-hour", type=CountType(5, 100_000)),
     click.option("--tokens", type=click.Path(path_type=Path)),
     click.option("--ca-file", type=click.Path(path_type=Path)),
     click.option("--cost", type=CountType(0, 1_000_000)),
@@ -34,8 +43,12 @@ _WHERE = (
 """What `add` and `change` may be told of a bearer."""
 
 
-_PLACES = {"tcp": "address", "relay": "url", "folder": "path"}
+_PLACES = {"tcp": "address", "relay": "url", "folder": "path", "mail": "to"}
 """What says where each kind of bearer goes."""
+
+_MAIL_NEEDS = ("sender", "smtp", "imap", "password_file")
+_MAIL_ONLY = (*_MAIL_NEEDS, "user", "security", "mailbox", "mails_per_hour")
+"""What a bearer by mail must be told, and what no other is."""
 
 
 def _where(function: Callable[..., None]) -> Callable[..., None]:
@@ -60,8 +73,12 @@ def add(shell: Shell, /, line: str, label: str | None, **said: Any) -> None:
     if len(kinds) != 1:
         raise LocalError("usage.one_place")
     [kind] = kinds
-    if kind != "relay" and (said["tokens"] or said["ca_file"]):
+    if kind != "relay" and (said["tokens"] or (said["ca_file"] and kind != "mail")):
         raise LocalError("usage.relay_only")
+    if kind != "mail" and any(said[name] is not None for name in _MAIL_ONLY):
+        raise LocalError("usage.mail_only")
+    if kind == "mail" and any(said[name] is None for name in _MAIL_NEEDS):
+        raise LocalError("usage.mail_needs")
     shell.call("bearer_add", offline=True, line=line, kind=kind, name=label, **_absolute(said))
     shell.say("bearer.added", line=line)
 
