@@ -370,12 +370,12 @@ def test_two_lines_share_a_mailbox(provider: Provider) -> None:
                 await crosses(others[0], others[1], b"two %d" % count)
             assert all(each.startswith(b"one") for each in far.port.offered)
             assert all(each.startswith(b"two") for each in others[1].port.offered)
+            await asyncio.to_thread(until, lambda: not provider.mails("far"))
         finally:
             for end in others:
                 await end.stop()
 
     play(*ends(provider), scene)
-    assert provider.mails("far") == []
 
 
 def test_a_server_without_idle_and_uidplus_serves_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,7 +441,8 @@ def test_a_folder_of_many_mails_is_looked_at_once(provider: Provider) -> None:
         for count in range(imap.SLICE + 20):
             client.append("INBOX", "", "", b"Subject: %d\r\n\r\n" % count)
     account: Account = provider.account("near", "far")
-    inbox = imap.Inbox(imap.Where("127.0.0.1", provider.imap_port, None), "near", account.folder)
+    where = imap.Where("127.0.0.1", provider.imap_port, None)
+    inbox = imap.Inbox(where, "near", account.folder, letter.MAIL_BYTES_MAX)
     inbox.open(provider.password_file.read_text().strip())
     seen = 0
     while found := inbox.look():
@@ -450,6 +451,45 @@ def test_a_folder_of_many_mails_is_looked_at_once(provider: Provider) -> None:
     assert seen == imap.SLICE + 20
     assert inbox.look() == []
     inbox.close()
+
+
+def test_mails_of_countless_parts_keep_nothing_from_coming(provider: Provider) -> None:
+    part = b"--b\r\n\r\n"
+    strange = b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n' + part * 30_000
+    assert len(strange) < letter.MAIL_BYTES_MAX
+    for _ in range(12):
+        provider.put("far", strange)
+
+    async def scene(near: End, far: End) -> None:
+        await crosses(near, far, b"beside them")
+        await asyncio.to_thread(until, lambda: len(provider.mails("far")) == 12)
+
+    play(*ends(provider), scene)
+
+
+async def endless(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that does not come to an end."""
+    try:
+        writer.write(b"* OK IMAP4rev1 ")
+        while True:
+            writer.write(bytes([65]) * 65536)
+            await writer.drain()
+    except OSError:
+        writer.close()
+
+
+def test_a_server_that_never_ends_an_answer_is_left(provider: Provider) -> None:
+    async def whole() -> None:
+        server = await asyncio.start_server(endless, "127.0.0.1", 0)
+        account = provider.account("near", "far")
+        port = server.sockets[0].getsockname()[1]
+        near = End(bearer(account._replace(imap=account.imap._replace(port=port)), NEAR))
+        async with server:
+            near.start()
+            await near.port.until(lambda: near.port.states[-1:] == ["bearer.closed"])
+            await near.stop()
+
+    asyncio.run(whole())
 
 
 def test_parcels_have_the_bytes_that_a_server_lets_them() -> None:

@@ -63,9 +63,8 @@ class Seen(NamedTuple):
     """A mail as it is listed."""
 
     uid: int
-    size: int
     structure: bytes
-    """BODYSTRUCTURE as the server said it, names of attachments in it."""
+    """BODYSTRUCTURE as the server said it, names of attachments in it; b"" if it was not asked."""
 
 
 class _Client(imaplib.IMAP4):
@@ -158,7 +157,9 @@ class Inbox:
     Every method but `kill` and `close` raises BearerError.
     """
 
-    def __init__(self, where: Where, user: str, folder: str) -> None:
+    def __init__(self, where: Where, user: str, folder: str, bytes_max: int) -> None:
+        """A mail longer than `bytes_max` is looked at no further."""
+        self._bytes_max = bytes_max
         self._where = where
         self._user = user
         self._folder = folder
@@ -221,34 +222,41 @@ class Inbox:
                 box.client.shutdown()
 
     def look(self) -> list[Seen]:
-        """The next mails that were not yet `passed`, SLICE at most, in the order they came."""
+        """The next mails that were not yet `passed`, SLICE at most, in the order they came; without
+        structure those that are too long.
+        """
         with _told():
             self._client().noop()
             box = self._box
             found = [] if box is None else box.uids(f"UID {self._last + 1}:*", None)
             new = sorted({int(uid) for uid in found if int(uid) > self._last})[:SLICE]
-        if not new:
-            return []
-        listed = {seen.uid: seen for seen in self._listed(new)}
-        return [listed.get(uid, Seen(uid, 0, b"")) for uid in new]
+            sizes = self._asked(new, "RFC822.SIZE", _SIZE)
+            structures: dict[int, bytes] = {}
+            for some in _together(sizes, self._bytes_max):
+                structures |= self._asked(some, "BODYSTRUCTURE", None)
+        return [Seen(uid, structures.get(uid, b"")) for uid in new]
 
     def passed(self, uid: int) -> None:
         """This mail and those before it need not be looked at again."""
         self._last = max(self._last, uid)
 
-    def _listed(self, uids: list[int]) -> list[Seen]:
-        with _told():
-            said = _need(self._client().uid("FETCH", _set(uids), "(UID RFC822.SIZE BODYSTRUCTURE)"))
-        found = []
-        for each in _joined(said):
-            bare = _QUOTED.sub(b"", each)
-            uid, size = _UID.search(bare), _SIZE.search(bare)
-            if uid is not None and size is not None and int(uid[1]) in uids:
-                found.append(Seen(int(uid[1]), int(size[1]), each))
+    def _asked(
+        self, uids: list[int], what: str, said: re.Pattern[bytes] | None
+    ) -> dict[int, bytes]:
+        """Something of each of these mails, by UID: what `said` finds in it, or all."""
+        found = {}
+        if uids:
+            numbers = ",".join(map(str, uids))
+            answer = _need(self._client().uid("FETCH", numbers, f"(UID {what})"))
+            for each in _joined(answer):
+                bare = _QUOTED.sub(b"", each)
+                uid, value = _UID.search(bare), said.search(bare) if said else None
+                if uid is not None and int(uid[1]) in uids and (value or not said):
+                    found[int(uid[1])] = value[1] if value else each
         return found
 
     def read(self, uid: int, bytes_max: int) -> bytes:
-        """A mail, or its first bytes; b"" if it is gone."""
+        """A mail, or its first bytes; b"" if it is gone. It is not marked as read."""
         with _told():
             said = _need(self._client().uid("FETCH", str(uid), f"(BODY.PEEK[]<0.{bytes_max}>)"))
         return b"".join(each[1] for each in said if isinstance(each, tuple))
@@ -287,8 +295,23 @@ def _readable(sock: socket.socket, seconds: float) -> None:
     poll.poll(seconds * 1000)
 
 
-def _set(uids: list[int]) -> str:
-    return ",".join(map(str, uids))
+def _together(sizes: dict[int, bytes], bytes_max: int) -> Iterator[list[int]]:
+    """The mails that are no longer than that, in portions that a bounded answer can describe: many
+    parts in many mails would make it any length.
+    """
+    some: list[int] = []
+    total = 0
+    for uid, said in sizes.items():
+        size = int(said)
+        if size > bytes_max:
+            continue
+        if some and total + size > bytes_max:
+            yield some
+            some, total = [], 0
+        some.append(uid)
+        total += size
+    if some:
+        yield some
 
 
 def _need(said: tuple[str, list[Any]]) -> list[_Piece]:

@@ -238,7 +238,7 @@ class MailBearer:
         account, standing = self._account, _Standing(Door(port))
         self._submission = smtp.Where(*account.smtp.reached(account.ca_file))
         where = imap.Where(*account.imap.reached(account.ca_file))
-        self._inbox = imap.Inbox(where, account.user, account.folder)
+        self._inbox = imap.Inbox(where, account.user, account.folder, letter.MAIL_BYTES_MAX)
         sending = asyncio.create_task(self._send_all(port, standing))
         fetching = asyncio.create_task(self._fetch_all(port, standing))
         try:
@@ -389,21 +389,25 @@ class MailBearer:
         failures = 0
         while True:
             password: str | None = None
+            inside = False
             try:
                 password = await self._password()
                 await self._threaded(self._inbox.open, password)
+                inside = True
                 standing.told("in", "")
-                failures = 0
                 while True:
                     while await self._look(port, standing):
                         pass
+                    failures = 0
                     await self._threaded(self._inbox.wait, self._pace.idle_s)
             except (BearerError, StoreError) as error:
                 code = error.code
             finally:
                 self._inbox.close()
             failures += 1
-            standing.told("in", code)
+            if failures > 1 or not inside:
+                # Providers close connections now and then: that alone is no news.
+                standing.told("in", code)
             refused = password if code == "bearer.mail_login" else None
             pause = self._pace.knock if refused is None else self._pace.rarely
             await self._rest(pause.after(failures), refused)
@@ -414,9 +418,7 @@ class MailBearer:
         for seen in found:
             if seen.uid in self._inbox.taken:
                 await self._delete(seen.uid)
-            elif seen.size <= letter.MAIL_BYTES_MAX and any(
-                letter.names_in(self._line, seen.structure, 3 - self._line.direction)
-            ):
+            elif any(letter.names_in(self._line, seen.structure, 3 - self._line.direction)):
                 await self._take(port, seen.uid)
             elif letter.may_be_report(seen.structure):
                 await self._hear(standing, seen.uid)
