@@ -21,6 +21,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -239,6 +240,8 @@ class MailBearer:
         self._submission = smtp.Where(*account.smtp.reached(account.ca_file))
         where = imap.Where(*account.imap.reached(account.ca_file))
         self._inbox = imap.Inbox(where, account.user, account.folder, letter.MAIL_BYTES_MAX)
+        # One of our own: it waits for hours, and the loop's few threads are for what does not.
+        self._thread = ThreadPoolExecutor(1)
         sending = asyncio.create_task(self._send_all(port, standing))
         fetching = asyncio.create_task(self._fetch_all(port, standing))
         try:
@@ -247,6 +250,7 @@ class MailBearer:
             sending.cancel()
             fetching.cancel()
             await asyncio.wait({sending, fetching})
+            self._thread.shutdown(wait=False)
             if self._resuming is not None:
                 self._resuming.cancel()
                 self._resuming = None
@@ -468,7 +472,7 @@ class MailBearer:
 
     async def _threaded(self, call: Callable[..., T], *args: object) -> T:
         """Have a call of the inbox run in a thread; cut it off when we are cancelled."""
-        work = asyncio.ensure_future(asyncio.to_thread(call, *args))
+        work = asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
