@@ -210,8 +210,8 @@ class Switchboard:
 
     def _mail(self, line: int, entry: MailEntry, said: dict[str, Any]) -> Bearer:
         # Imported late: it brings clients of SMTP and IMAP.
-        from .bearers.letter import Addressed
-        from .bearers.mail import PROFILE, Account, MailBearer, Server
+        from .bearers.account import Account, Addressed, Server
+        from .bearers.mail import PROFILE, MailBearer
 
         smtp, imap = (
             Server(*at, security=entry.security_at(at.port)) for at in (entry.smtp, entry.imap)

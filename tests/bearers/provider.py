@@ -32,8 +32,7 @@ from cryptography.x509.oid import NameOID
 
 from bench.posts import until
 from openline import clock
-from openline.bearers.letter import Addressed
-from openline.bearers.mail import Account, Security, Server
+from openline.bearers.account import Account, Addressed, Security, Server
 
 from .submission import PASSWORD
 

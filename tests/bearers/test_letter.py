@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openline.bearers import letter, parcel
+from openline.bearers.account import Addressed
 from openline.bearers.framing import LineKey
 from openline.errors import BearerError
 
 NEAR = LineKey(1, bytes(range(32)), 1)
 FAR = NEAR._replace(direction=2)
-ADDRESSED = letter.Addressed("a@example.org", "b@example.net")
+ADDRESSED = Addressed("a@example.org", "b@example.net")
 
 
 def written(*datagrams: bytes, line: LineKey = NEAR) -> bytes:
@@ -130,3 +131,11 @@ def test_a_parcel_with_frames_that_cannot_be_is_damaged(monkeypatch: pytest.Monk
     name, content = parcel.pack(NEAR, [b"x"], os.urandom(8))
     with pytest.raises(BearerError, match="damaged"):
         parcel.unpack(FAR, name, content)
+
+
+def test_parcels_have_the_bytes_that_a_server_lets_them() -> None:
+    for most in (1 << 14, 1 << 16, 100_000):
+        within = letter.plain_bytes_within(most)
+        addressed = Addressed("a" * 64 + "@example.org", "b@example.org")
+        load = next(parcel.loads([bytes(1000)] * 200, within))
+        assert len(letter.compose(NEAR, addressed, load, 0, os.urandom)) <= most

@@ -7,9 +7,10 @@ import os
 
 from bench.posts import until
 from openline import clock
+from openline.bearers.account import Account, Pace, Pause
 from openline.bearers.base import Bearer
 from openline.bearers.framing import LineKey
-from openline.bearers.mail import Account, MailBearer, Pace, Pause
+from openline.bearers.mail import MailBearer
 
 from .contract import CustodyContract
 from .provider import Provider, needs_dovecot

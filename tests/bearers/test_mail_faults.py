@@ -10,9 +10,9 @@ from email import message_from_bytes
 import pytest
 
 from bench.posts import until
-from openline.bearers import imap, letter, parcel
+from openline.bearers import letter
+from openline.bearers.account import Addressed, Pause
 from openline.bearers.framing import LineKey
-from openline.bearers.mail import Account, Pause
 
 from .contract import End
 from .provider import DOMAIN, Provider, needs_dovecot
@@ -280,7 +280,7 @@ def test_mails_that_come_many_times_all_go_and_change_nothing(provider: Provider
 
 def test_what_is_not_of_the_line_stays_and_is_not_marked_as_read(provider: Provider) -> None:
     stranger = LineKey(2, bytes(32), 1)
-    addressed = letter.Addressed("x@example.net", f"far@{DOMAIN}")
+    addressed = Addressed("x@example.net", f"far@{DOMAIN}")
     foreign = letter.compose(stranger, addressed, [b"not ours"], 0, os.urandom)
     # A copy of a real one that was changed on its way: proven by name, and damaged.
     real = letter.compose(NEAR, addressed, [b"ours"], 0, os.urandom).splitlines(keepends=True)
@@ -378,30 +378,6 @@ def test_two_lines_share_a_mailbox(provider: Provider) -> None:
     play(*ends(provider), scene)
 
 
-def test_a_server_without_idle_and_uidplus_serves_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imap, "POLL_S", 0.1)
-    made = Provider(capability="IMAP4rev1")
-    made.start()
-    made.put("far", b"From: x@example.net\r\nSubject: old\r\n\r\nmarked by its reader\r\n")
-
-    def mark(act: str) -> None:
-        with made.reader("far") as client:
-            client.store("1", act, r"\Deleted")
-
-    async def scene(near: End, far: End) -> None:
-        await asyncio.to_thread(mark, "+FLAGS")
-        await crosses(near, far, b"beside a marked one")
-        await asyncio.to_thread(mark, "-FLAGS")
-        await crosses(near, far, b"alone")
-        await asyncio.to_thread(until, lambda: len(made.mails("far")) == 1)
-
-    try:
-        play(*ends(made), scene)
-        assert b"marked by its reader" in made.mails("far")[0]
-    finally:
-        made.close()
-
-
 def test_what_is_urgent_waits_for_nothing_and_takes_the_rest_with_it(provider: Provider) -> None:
     slow = QUICK._replace(gather_s=1000)
     near = End(bearer(provider.account("near", "far"), NEAR, slow))
@@ -434,67 +410,3 @@ def test_an_hour_has_so_many_mails_and_some_are_kept_for_what_is_urgent(
 
     play(near, ends(provider)[1], scene)
     assert len([what for what in provider.did() if what == "data 250 OK"]) == 5
-
-
-def test_a_folder_of_many_mails_is_looked_at_once(provider: Provider) -> None:
-    with provider.reader("near") as client:
-        for count in range(imap.SLICE + 20):
-            client.append("INBOX", "", "", b"Subject: %d\r\n\r\n" % count)
-    account: Account = provider.account("near", "far")
-    where = imap.Where("127.0.0.1", provider.imap_port, None)
-    inbox = imap.Inbox(where, "near", account.folder, letter.MAIL_BYTES_MAX)
-    inbox.open(provider.password_file.read_text().strip())
-    seen = 0
-    while found := inbox.look():
-        seen += len(found)
-        inbox.passed(found[-1].uid)
-    assert seen == imap.SLICE + 20
-    assert inbox.look() == []
-    inbox.close()
-
-
-def test_mails_of_countless_parts_keep_nothing_from_coming(provider: Provider) -> None:
-    part = b"--b\r\n\r\n"
-    strange = b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n' + part * 30_000
-    assert len(strange) < letter.MAIL_BYTES_MAX
-    for _ in range(12):
-        provider.put("far", strange)
-
-    async def scene(near: End, far: End) -> None:
-        await crosses(near, far, b"beside them")
-        await asyncio.to_thread(until, lambda: len(provider.mails("far")) == 12)
-
-    play(*ends(provider), scene)
-
-
-async def endless(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A server that does not come to an end."""
-    try:
-        writer.write(b"* OK IMAP4rev1 ")
-        while True:
-            writer.write(bytes([65]) * 65536)
-            await writer.drain()
-    except OSError:
-        writer.close()
-
-
-def test_a_server_that_never_ends_an_answer_is_left(provider: Provider) -> None:
-    async def whole() -> None:
-        server = await asyncio.start_server(endless, "127.0.0.1", 0)
-        account = provider.account("near", "far")
-        port = server.sockets[0].getsockname()[1]
-        near = End(bearer(account._replace(imap=account.imap._replace(port=port)), NEAR))
-        async with server:
-            near.start()
-            await near.port.until(lambda: near.port.states[-1:] == ["bearer.closed"])
-            await near.stop()
-
-    asyncio.run(whole())
-
-
-def test_parcels_have_the_bytes_that_a_server_lets_them() -> None:
-    for most in (1 << 14, 1 << 16, 100_000):
-        within = letter.plain_bytes_within(most)
-        addressed = letter.Addressed("a" * 64 + "@example.org", "b@example.org")
-        load = next(parcel.loads([bytes(1000)] * 200, within))
-        assert len(letter.compose(NEAR, addressed, load, 0, os.urandom)) <= most

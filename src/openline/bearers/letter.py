@@ -22,6 +22,7 @@ from typing import NamedTuple
 from openline.errors import BearerError
 
 from . import parcel
+from .account import Addressed
 from .framing import LineKey
 
 MAIL_BYTES_MAX = 256 * 1024
@@ -44,13 +45,6 @@ _ACTION = re.compile(rb"^action:[ \t]*([a-z]+)", re.IGNORECASE | re.MULTILINE)
 _STATUS = re.compile(rb"^status:[ \t]*([245]\.\d{1,3}\.\d{1,3})", re.IGNORECASE | re.MULTILINE)
 _ENHANCED = re.compile(r"\s*[245]\.(\d{1,3})\.(\d{1,3})\b")
 _FULL = re.compile(r"quota|full|storage", re.IGNORECASE)
-
-
-class Addressed(NamedTuple):
-    """Who writes to whom: addresses as they stand in a mail, ASCII."""
-
-    sender: str
-    recipient: str
 
 
 class Bounce(NamedTuple):

@@ -18,19 +18,18 @@ What must not live here: how mails look (letter.py), how servers are spoken with
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import TypeVar
 
-from openline.errors import BearerError, LocalError, StoreError
+from openline.errors import BearerError, StoreError
 
-from . import imap, letter, parcel, smtp
-from .base import BearerProfile, Outgoing, Port
+from . import imap, letter, smtp
+from .account import PACE, Account, Pace, password_in
+from .base import BearerProfile, Port
 from .framing import LineKey
+from .hand import Hand
 from .reach import Door
 
 PROFILE = BearerProfile(
@@ -45,104 +44,13 @@ PROFILE = BearerProfile(
 HAND_BYTES_MAX = 1 << 20
 """Datagrams in hand, before no more are asked for."""
 
-LOAD_BYTES_MIN = 2 * parcel.BUCKET_BYTES
-"""The shortest parcel that carries any datagram."""
-
-URGENT_PARTS = 5
-"""One part in so many of an hour's mails is kept for what is urgent."""
-
-HOUR_S = 3600.0
-
-PASSWORD_BYTES_MAX = 1024
-
 NOTED_MAX = 1024
 """Reports remembered, so that each is heard once."""
 
 ENDING_S = 2.0
 """How long the end of a thread is waited for."""
 
-Security = Literal["tls", "starttls", "none"]
-
 T = TypeVar("T")
-
-
-class Pause(NamedTuple):
-    """Seconds of the first wait; each doubles the one before, up to the most."""
-
-    first_s: float
-    most_s: float
-
-    def after(self, failures: int) -> float:
-        """How long to wait after so many failures in a row, 1 at least."""
-        return min(self.first_s * (1 << min(failures - 1, 20)), self.most_s)
-
-
-class Pace(NamedTuple):
-    """How the bearer takes its time."""
-
-    gather_s: float = 3.0
-    """How long a mail waits for more to go with it."""
-    knock: Pause = Pause(1.0, 60.0)
-    """While a server cannot be reached."""
-    later: Pause = Pause(60.0, 900.0)
-    """After a refusal for now, and after a report."""
-    rarely: Pause = Pause(900.0, 3600.0)
-    """After a refusal for good, and after a password that was refused."""
-    password_s: float = 5.0
-    """How often it is seen whether a refused password has changed."""
-    idle_s: float = 240.0
-    """How long nothing may be heard from the folder before the connection is proven anew."""
-
-
-PACE = Pace()
-
-
-class Server(NamedTuple):
-    """Where a server is, and how it is spoken with."""
-
-    host: str
-    port: int
-    security: Security
-
-    def reached(self, ca_file: Path | None) -> tuple[str, int, ssl.SSLContext | None, bool]:
-        """Host, port, what TLS trusts (None where none is used), and whether it begins later.
-
-        LocalError if the file of authorities cannot be read.
-        """
-        tls = None
-        try:
-            if self.security != "none":
-                tls = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:
-            raise LocalError("bearer.relay_ca_file", path=str(ca_file)) from error
-        return self.host, self.port, tls, self.security == "starttls"
-
-
-class Account(NamedTuple):
-    """What the operator says of a mailbox and of who reads the other."""
-
-    addressed: letter.Addressed
-    smtp: Server
-    imap: Server
-    user: str
-    password_file: Path
-    ca_file: Path | None = None
-    """The only authority trusted; None for the system's."""
-    folder: str = "INBOX"
-    mails_per_hour: int = 60
-
-
-def password_in(path: Path) -> str:
-    """The first line of a file that its owner alone may read. BearerError."""
-    try:
-        with path.open("rb") as file:
-            mode = path.stat().st_mode
-            said = file.read(PASSWORD_BYTES_MAX)
-        if mode & 0o077:
-            raise BearerError("bearer.mail_password_file", retry=True)
-        return said.decode().split("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError):
-        raise BearerError("bearer.mail_password_file", retry=True) from None
 
 
 class _Standing:
@@ -159,40 +67,6 @@ class _Standing:
             self._door.down(bad[0])
         elif None not in self._codes.values():
             self._door.up()
-
-
-class _Hand:
-    """What was taken from the port and is not yet in a mail."""
-
-    def __init__(self) -> None:
-        self.datagrams: list[bytes] = []
-        self.urgent = False
-        self.since_s = 0.0
-        self.size = 0
-
-    def take(self, items: list[Outgoing], now_s: float) -> None:
-        """What is urgent goes before all else."""
-        if not self.datagrams:
-            self.since_s = now_s
-        new = [item.data for item in items]
-        urgent = any(item.urgent for item in items)
-        self._set([*new, *self.datagrams] if urgent else [*self.datagrams, *new])
-        self.urgent = self.urgent or urgent
-
-    def load(self, bytes_max: int) -> list[bytes]:
-        """Take out what fills one parcel."""
-        load = next(parcel.loads(self.datagrams, bytes_max), [])
-        self._set(self.datagrams[len(load) :])
-        self.urgent = False
-        return load
-
-    def back(self, load: list[bytes]) -> None:
-        """Put a load back to the front."""
-        self._set([*load, *self.datagrams])
-
-    def _set(self, datagrams: list[bytes]) -> None:
-        self.datagrams = datagrams
-        self.size = sum(len(each) + 2 for each in datagrams)
 
 
 class _KeptError(Exception):
@@ -224,9 +98,7 @@ class MailBearer:
         self._entropy = entropy
         self._wall_s = wall_s
         self._pace = pace
-        self._load_bytes_max = parcel.PLAIN_BYTES_MAX
-        self._sent_s: deque[float] = deque()
-        """When the mails of the last hour went."""
+        self._hand = Hand(pace.gather_s, account.mails_per_hour)
         self._failures = 0
         """Of sending, in a row; only a mail that was taken ends them."""
         self._noted: dict[str, None] = {}
@@ -312,9 +184,10 @@ class MailBearer:
 
     async def _carry(self, port: Port) -> None:
         """Send what the port gives until a server does not take it. BearerError, _KeptError."""
-        hand, loop = _Hand(), asyncio.get_running_loop()
+        hand, loop = self._hand, asyncio.get_running_loop()
+        hand.drop()
         while True:
-            left_s = self._left_s(hand, loop.time())
+            left_s = hand.left_s(loop.time())
             if left_s is not None and left_s <= 0:
                 await self._send(hand)
             elif hand.size > HAND_BYTES_MAX:
@@ -326,64 +199,31 @@ class MailBearer:
                         items = await port.outgoing()
                         hand.take(items, loop.time())
 
-    def _left_s(self, hand: _Hand, now_s: float) -> float | None:
-        """Seconds until the next mail goes; None if there is nothing to send."""
-        if not hand.datagrams:
-            return None
-        most = self._account.mails_per_hour
-        if hand.urgent:
-            return self._free_s(most, now_s)
-        full = hand.size >= self._load_bytes_max
-        gather_s = 0.0 if full else hand.since_s + self._pace.gather_s - now_s
-        return max(gather_s, self._free_s(most - most // URGENT_PARTS, now_s))
-
-    def _free_s(self, most: int, now_s: float) -> float:
-        """Seconds until one more mail keeps within so many an hour."""
-        while self._sent_s and self._sent_s[0] <= now_s - HOUR_S:
-            self._sent_s.popleft()
-        if len(self._sent_s) < most:
-            return 0.0
-        return self._sent_s[len(self._sent_s) - most] + HOUR_S - now_s
-
-    async def _send(self, hand: _Hand) -> None:
+    async def _send(self, hand: Hand) -> None:
         """Mails, one after another over one connection, while they are due."""
         load: list[bytes] = []
+        loop = asyncio.get_running_loop()
         try:
             async with self._hatch(await self._password()) as hatch:
-                loop = asyncio.get_running_loop()
-                while (left_s := self._left_s(hand, loop.time())) is not None and left_s <= 0:
-                    load = hand.load(self._fitting(hatch))
+                if hatch.mail_bytes_max is not None:
+                    hand.within(letter.plain_bytes_within(hatch.mail_bytes_max))
+                while (left_s := hand.left_s(loop.time())) is not None and left_s <= 0:
+                    load = hand.load()
                     try:
                         await self._give(hatch, load)
                     except smtp.TurnedDownError as refusal:
-                        if not self._shorter(refusal):
+                        code = letter.meaning(refusal.status, refusal.text)
+                        if code != "bearer.mail_too_long" or not hand.shorter():
                             raise
                         hand.back(load)
         except smtp.TurnedDownError as refusal:
-            raise _kept(refusal, load or hand.load(self._load_bytes_max)) from None
-
-    def _fitting(self, hatch: smtp.Hatch) -> int:
-        """How much a parcel may hold here."""
-        if hatch.mail_bytes_max is not None:
-            within = letter.plain_bytes_within(hatch.mail_bytes_max)
-            self._load_bytes_max = max(LOAD_BYTES_MIN, min(self._load_bytes_max, within))
-        return self._load_bytes_max
-
-    def _shorter(self, refusal: smtp.TurnedDownError) -> bool:
-        """Make mails shorter if one was too long and they can be."""
-        if letter.meaning(refusal.status, refusal.text) != "bearer.mail_too_long":
-            return False
-        if self._load_bytes_max == LOAD_BYTES_MIN:
-            return False
-        half = self._load_bytes_max // 2 // parcel.BUCKET_BYTES * parcel.BUCKET_BYTES
-        self._load_bytes_max = max(LOAD_BYTES_MIN, half)
-        return True
+            raise _kept(refusal, load or hand.load()) from None
 
     async def _give(self, hatch: smtp.Hatch, load: list[bytes]) -> None:
         """Hand one mail over."""
         addressed = self._account.addressed
         mail = letter.compose(self._line, addressed, load, self._wall_s(), self._entropy)
-        self._sent_s.append(asyncio.get_running_loop().time())
+        self._hand.gone(asyncio.get_running_loop().time())
         await hatch.give(*addressed, mail)
         self._failures = 0
 
