@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -51,14 +52,39 @@ def test_a_server_without_idle_and_uidplus_serves_too(monkeypatch: pytest.Monkey
         made.close()
 
 
+def opened(provider: Provider) -> imap.Inbox:
+    """The inbox of a user."""
+    where = imap.Where("127.0.0.1", provider.imap_port, None)
+    inbox = imap.Inbox(where, "near", "INBOX", letter.MAIL_BYTES_MAX)
+    inbox.open(provider.password_file.read_text().strip())
+    return inbox
+
+
+def test_a_mail_that_others_delete_meanwhile_keeps_nothing_from_being_seen(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for count in range(2):
+        provider.put("near", b"Subject: %d\r\n\r\n" % count)
+    inbox = opened(provider)
+    search = imap._Mailbox.uids
+
+    def interrupted(*arguments: Any) -> list[str]:
+        found = search(*arguments)
+        with provider.reader("near") as client:
+            client.store("1", "+FLAGS", r"\Deleted")
+            client.expunge()
+        return found
+
+    monkeypatch.setattr(imap._Mailbox, "uids", interrupted)
+    assert inbox.look()[-1].structure
+    inbox.close()
+
+
 def test_a_folder_of_many_mails_is_looked_at_once(provider: Provider) -> None:
     with provider.reader("near") as client:
         for count in range(imap.SLICE + 20):
             client.append("INBOX", "", "", b"Subject: %d\r\n\r\n" % count)
-    account = provider.account("near", "far")
-    where = imap.Where("127.0.0.1", provider.imap_port, None)
-    inbox = imap.Inbox(where, "near", account.folder, letter.MAIL_BYTES_MAX)
-    inbox.open(provider.password_file.read_text().strip())
+    inbox = opened(provider)
     seen = 0
     while found := inbox.look():
         seen += len(found)

@@ -246,9 +246,12 @@ class Inbox:
         """Something of each of these mails, by UID: what `said` finds in it, or all."""
         found = {}
         if uids:
-            numbers = ",".join(map(str, uids))
-            answer = _need(self._client().uid("FETCH", numbers, f"(UID {what})"))
-            for each in _joined(answer):
+            client, numbers = self._client(), ",".join(map(str, uids))
+            kind, answer = client.uid("FETCH", numbers, f"(UID {what})")
+            if kind == "NO" and b"[EXPUNGEISSUED]" in (answer[0] or b""):
+                # Somebody else deleted one of them meanwhile; what is said of the others holds.
+                kind, answer = "OK", client.response("FETCH")[1]
+            for each in _joined(_need((kind, answer))):
                 bare = _QUOTED.sub(b"", each)
                 uid, value = _UID.search(bare), said.search(bare) if said else None
                 if uid is not None and int(uid[1]) in uids and (value or not said):
