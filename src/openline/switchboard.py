@@ -238,7 +238,8 @@ class Switchboard:
         for entry in self.config.bearer:
             for line in lines.get(entry.line, [None]):
                 seen = self._seen(line, entry.name, now)
-                seen["retry_ms"] = retry_ms(seen["code"], entry.rate_bytes_s)
+                knocking = entry.kind != "mail"  # which takes its time, and more of it each time
+                seen["retry_ms"] = retry_ms(seen["code"], entry.rate_bytes_s) if knocking else None
                 found.append({**seen, **entry.shown()})
         for line in self._callers:
             seen = self._seen(line, LISTENER, now)
