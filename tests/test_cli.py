@@ -364,6 +364,9 @@ def test_without_a_daemon_reading_says_how_to_start_it(tmp_path: Path, capsys: C
         ("transcript", "moscow", "--export", "pdf"),
         ("--lang", "de", "inbox"),
         ("pair", "x.card", "--tape", "x"),
+        ("bearer", "add", "moscow", "--tcp", "a:1", "--mail", "a@example.org"),
+        ("bearer", "add", "moscow", "--tcp", "a:1", "--mailbox", "x"),
+        ("bearer", "add", "moscow", "--mail", "a@example.org", "--from", "b@example.org"),
     ],
 )
 @pytest.mark.parametrize("language", i18n.LANGUAGES)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from openline.config import Address, Config, RelayEntry, TcpEntry, load, planned
+from openline.config import Config, load, planned
+from openline.entries import Address, MailEntry, RelayEntry, TcpEntry
 from openline.errors import LocalError
 
 WHOLE = """\
@@ -239,3 +240,57 @@ def test_a_change_that_is_none_changes_nothing(
     with pytest.raises(LocalError, match=code.replace(".", r"\.")):
         changed(directory, "bearer_change", line="moscow", **change)
     assert (directory / "post.toml").read_text() == WHOLE
+
+
+MAIL = """\
+[[bearer]]
+line = "moscow"
+kind = "mail"
+to = "b@example.net"
+sender = "a@example.org"
+smtp = "smtp.example.org:587"
+imap = "imap.example.org:993"
+password_file = "mail.password"
+"""
+
+
+def test_a_mailbox_needs_little_and_its_ports_say_how_encryption_begins(tmp_path: Path) -> None:
+    (tmp_path / "post.toml").write_text(MAIL)
+    [entry] = load(tmp_path).bearer
+    assert isinstance(entry, MailEntry)
+    assert [entry.security_at(each.port) for each in (entry.smtp, entry.imap)] == [
+        "starttls",
+        "tls",
+    ]
+    assert (entry.mailbox, entry.mails_per_hour, entry.name) == ("INBOX", 60, "mail")
+    assert entry.shown()["smtp"] == "smtp.example.org:587"
+    (tmp_path / "post.toml").write_text(MAIL + 'security = "tls"\n')
+    [entry] = load(tmp_path).bearer
+    assert isinstance(entry, MailEntry)
+    assert entry.security_at(587) == "tls"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("b@example.net", "b", ("bearer[1].to", "config.mail_address")),
+        ("b@example.net", "b@example.net>", ("bearer[1].to", "config.mail_address")),
+        ("b@example.net", "b@example.net\\r\\nX: y", ("bearer[1].to", "config.mail_address")),
+        ("a@example.org", "ä@example.org", ("bearer[1].sender", "config.mail_address")),
+        ('"mail.password"', '"p"\nsecurity = "none"', ("bearer[1]", "config.mail_plain")),
+        ('"mail.password"', '"p"\nmailbox = ""', ("bearer[1].mailbox", "config.mailbox")),
+        ("password_file", "password", ("bearer[1].password_file", "config.missing")),
+    ],
+)
+def test_a_mailbox_that_cannot_be_used_is_said_so(
+    tmp_path: Path, old: str, new: str, fault: tuple[str, str]
+) -> None:
+    found = refused(tmp_path, MAIL.replace(old, new)).details["errors"]
+    assert isinstance(found, list)
+    assert {"at": fault[0], "code": fault[1]} in found
+
+
+def test_without_encryption_only_this_machine_is_spoken_with(tmp_path: Path) -> None:
+    here = MAIL.replace("smtp.example.org", "127.0.0.1").replace("imap.example.org", "localhost")
+    (tmp_path / "post.toml").write_text(here + 'security = "none"\n')
+    assert load(tmp_path).bearer

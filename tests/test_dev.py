@@ -49,6 +49,9 @@ PYTHON = """#!/bin/sh
 echo "python $*" >> log
 """
 
+PROGRAMS = ("strace", "spin", "cc", "chromium", "direwolf", "dovecot")
+"""What the system has."""
+
 APT = """#!/bin/sh
 echo "apt-get $*" >> log
 exit 100
@@ -97,9 +100,7 @@ def copy(tmp_path: Path) -> Copy:
     for name in ("cat", "cp", "mkdir", "rm", "sh"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
     fakes = {"fake-python": PYTHON, "bin/apt-get": APT}
-    fakes |= {
-        f"bin/{program}": PYTHON for program in ("strace", "spin", "cc", "chromium", "direwolf")
-    }
+    fakes |= {f"bin/{program}": PYTHON for program in PROGRAMS}
     for path, script in fakes.items():
         (tmp_path / path).write_text(script)
         (tmp_path / path).chmod(0o755)
@@ -215,6 +216,18 @@ def test_a_radio_is_added_for_tests_apart_from_the_rest(copy: Copy) -> None:
     ended = copy.run("test")
     assert "sudo apt-get install direwolf" in ended.stderr
     assert copy.log()[-1] == "python -m pytest -n 2"
+
+
+def test_a_mail_server_is_added_for_tests_wherever_the_system_keeps_it(copy: Copy) -> None:
+    copy.run("demo")
+    (copy.root / "bin" / "dovecot").rename(copy.root / "elsewhere")
+    script = (copy.root / "dev").read_text()
+    (copy.root / "dev").write_text(script.replace("/usr/sbin/dovecot", "./nowhere"))
+    ended = copy.run("test")
+    assert "sudo apt-get install dovecot-imapd dovecot-lmtpd" in ended.stderr
+    assert copy.log()[-1] == "python -m pytest -n 2"
+    (copy.root / "dev").write_text(script.replace("/usr/sbin/dovecot", "./elsewhere"))
+    assert "apt-get" not in copy.run("test").stderr
 
 
 def test_pictures_want_a_browser_and_are_not_begun_without(copy: Copy) -> None:

@@ -7,7 +7,8 @@ import re
 import textwrap
 from pathlib import Path
 
-from openline.config import Config, RelayEntry, TcpEntry, load
+from openline.config import Config, load
+from openline.entries import RelayEntry, TcpEntry
 from openline.rights import ROLES
 
 OPERATING = Path(__file__).resolve().parent.parent / "docs" / "operating"

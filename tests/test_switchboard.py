@@ -11,7 +11,8 @@ import pytest
 from openline import clock
 from openline.bearers.base import Bearer, BearerProfile
 from openline.bearers.tcp import PROFILE
-from openline.config import Address, Config, KissEntry, TcpEntry
+from openline.config import Config
+from openline.entries import Address, KissEntry, TcpEntry
 from openline.errors import BearerError
 from openline.inputs import BearerDown, Revoke
 from openline.post import Post

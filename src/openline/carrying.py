@@ -17,7 +17,7 @@ from .arguments import Args, get, octets
 from .bearers import parcel
 from .bearers.base import BearerProfile, Outgoing
 from .bearers.framing import LineKey
-from .config import BY_HAND
+from .entries import BY_HAND
 from .errors import BearerError, LocalError
 from .inputs import Arrived, BearerGone, BearerUp, Input, Operate
 from .naming import line_in
@@ -132,8 +132,7 @@ def _filled(steps: Steps, line: int) -> list[bytes]:
 def _files(post: Post, line: int, datagrams: Sequence[bytes]) -> list[dict[str, str]]:
     """Each file as "name", "data" (hex) and the label of its "line"."""
     key, found = line_key(post, line), []
-    for load in parcel.loads(datagrams):
-        name, data = parcel.pack(key, load, post.entropy(parcel.SALT_BYTES))
+    for name, data in parcel.packed(key, datagrams, post.entropy):
         found.append({"name": name, "data": data.hex(), "line": post.label(line)})
     return found
 

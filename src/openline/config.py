@@ -4,7 +4,7 @@ Theory of operation: the file is read as a whole and every fault in it is told a
 where it is and a stable code. Everything has a default: a post without the file listens nowhere and
 carries nothing. `planned` changes the text, not a copy of it, so that a person's comments stay; the
 new text must mean exactly what was asked, or nothing is written. No secret stands in the file; what
-a bearer does with its entry, and who may do what (people.py), do not live here.
+an entry may say is in entries.py, who may do what in people.py.
 
     listen = "0.0.0.0:7100"          # where other posts may dial us
     control_group = "duty"           # a Unix group that may reach the control socket
@@ -46,6 +46,15 @@ a bearer does with its entry, and who may do what (people.py), do not live here.
     callsign = "N0CALL-1"            # ours and theirs
     to = "N0CALL-2"
     tx_delay_ms = 300                # keying-up time, told to the controller; also room_ms
+
+    [[bearer]]
+    line = "moscow"
+    kind = "mail"
+    to = "b@example.net"             # the mailbox of the other post
+    sender = "a@example.org"         # and ours
+    smtp = "smtp.example.org:465"
+    imap = "imap.example.org:993"
+    password_file = "mail.password"  # for its owner alone
 """
 
 from __future__ import annotations
@@ -56,13 +65,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from . import files
 from .core.precedence import Precedence
+from .entries import Address, BearerEntry, Strict, address
 from .errors import LocalError
 from .signins import IDLE_S
 
@@ -71,61 +80,6 @@ CONFIG_FILE = "post.toml"
 
 FILE_BYTES_MAX = 1 << 20
 BEARERS_MAX = 256
-
-LISTENER = "tcp-in"
-"""Name of the bearer that the listening socket is to each line; no entry may take it."""
-
-_CALLSIGN = "[A-Za-z0-9]{1,6}(?:-(?:[1-9]|1[0-5]))?"
-
-BY_HAND = "by-hand"
-"""The name under which a bag stands among the bearers of a line while it is packed; neither."""
-
-
-class Address(NamedTuple):
-    """Where to dial or listen: host name or number, and TCP port."""
-
-    host: str
-    port: int
-
-
-def _address(value: object) -> Address:
-    if isinstance(value, Address):
-        return value
-    said = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([^\s:\[\]]+)):(\d{1,5})", str(value))
-    if not isinstance(value, str) or said is None or int(said[3]) > 65535:
-        raise ValueError("config.address")
-    return Address(said[1] or said[2], int(said[3]))
-
-
-def _url(value: object) -> str:
-    try:
-        parts = urlsplit(value if isinstance(value, str) else "")
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not isinstance(value, str) or parts.query or parts.fragment or parts.username:
-        raise ValueError("config.url")
-    return value
-
-
-def _callsign(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(_CALLSIGN, value):
-        raise ValueError("config.callsign")
-    return value.upper()
-
-
-def _name(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", value):
-        raise ValueError("config.name")
-    if value in (LISTENER, BY_HAND):
-        raise ValueError("config.name_taken")
-    return value
-
-
-def _label(value: object) -> str:
-    if not isinstance(value, str) or not value or len(value) > 64 or not value.isprintable():
-        raise ValueError("config.label")
-    return value
 
 
 def _precedence(value: object) -> Precedence:
@@ -136,117 +90,17 @@ def _precedence(value: object) -> Precedence:
     return Precedence[value]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Entry(_Strict):
-    narrow: ClassVar[bool] = False
-    """Whether the bearer is one where every byte counts: not padded unless that is said of it."""
-    line: Annotated[str, BeforeValidator(_label)]
-    padding: bool | None = None
-    """None: as the post, or not where it is narrow."""
-    paused_by: Annotated[str, BeforeValidator(_label)] | None = None
-    """Who paused it; it carries nothing while somebody stands here."""
-    cost: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """This and the following: in place of what the bearer declares (BearerProfile)."""
-    latency_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
-    rate_bytes_s: Annotated[int, Field(ge=1, le=1 << 40)] | None = None
-    loss_permille: Annotated[int, Field(ge=0, le=1000)] | None = None
-
-    def declared(self) -> dict[str, Any]:
-        """What the operator declares in place of the bearer."""
-        names = ("cost", "latency_ms", "rate_bytes_s", "loss_permille")
-        said = ((name, getattr(self, name)) for name in names)
-        return {name: value for name, value in said if value is not None}
-
-    def padded(self, post: bool) -> bool:
-        """Whether datagrams are brought to buckets on it, given what holds for the post."""
-        return (post and not self.narrow) if self.padding is None else self.padding
-
-    def shown(self) -> dict[str, Any]:
-        """The entry as JSON, without what may hold a password."""
-        return self.model_dump(mode="json", exclude_none=True, exclude={"proxy"})
-
-
-class TcpEntry(_Entry):
-    """A bearer that dials the other post."""
-
-    kind: Literal["tcp"]
-    address: Annotated[Address, BeforeValidator(_address)]
-    name: Annotated[str, BeforeValidator(_name)] = "tcp"
-    """Unique on its line."""
-
-    def shown(self) -> dict[str, Any]:
-        """The entry as JSON."""
-        return {**super().shown(), "address": f"{self.address.host}:{self.address.port}"}
-
-
-class RelayEntry(_Entry):
-    """A bearer through a relay. Paths are relative to the post's directory."""
-
-    kind: Literal["relay"]
-    url: Annotated[str, BeforeValidator(_url)]
-    tokens: Path | None = None
-    ca_file: Path | None = None
-    proxy: str | None = None
-    streams: bool = True
-    """False: long polls only."""
-    name: Annotated[str, BeforeValidator(_name)] = "relay"
-
-
-class FolderEntry(_Entry):
-    """A bearer through a folder that both posts reach."""
-
-    kind: Literal["folder"]
-    path: Path
-    """Relative to the post's directory."""
-    name: Annotated[str, BeforeValidator(_name)] = "folder"
-
-
-class SerialEntry(_Entry):
-    """A bearer over a serial device."""
-
-    narrow: ClassVar[bool] = True
-    kind: Literal["serial"]
-    device: Path
-    baud: Annotated[int, Field(ge=50, le=4_000_000)] = 9600
-    name: Annotated[str, BeforeValidator(_name)] = "serial"
-
-
-class KissEntry(_Entry):
-    """A bearer over a radio behind a KISS controller."""
-
-    narrow: ClassVar[bool] = True
-    kind: Literal["kiss"]
-    address: Annotated[Address, BeforeValidator(_address)]
-    callsign: Annotated[str, BeforeValidator(_callsign)]
-    to: Annotated[str, BeforeValidator(_callsign)]
-    tx_delay_ms: Annotated[int, Field(ge=0, le=2_550)] | None = None
-    """None: as the controller is set."""
-    room_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
-    name: Annotated[str, BeforeValidator(_name)] = "kiss"
-
-    def shown(self) -> dict[str, Any]:
-        """The entry as JSON."""
-        return {**super().shown(), "address": f"{self.address.host}:{self.address.port}"}
-
-
-BearerEntry = TcpEntry | RelayEntry | FolderEntry | SerialEntry | KissEntry
-"""One [[bearer]]."""
-
-
-class ReleaseRules(_Strict):
+class ReleaseRules(Strict):
     """[release]."""
 
     two_persons: tuple[Annotated[Precedence, BeforeValidator(_precedence)], ...] = ()
     """What nobody may release who wrote it."""
 
 
-class Config(_Strict):
+class Config(Strict):
     """The whole file."""
 
-    listen: Annotated[Address, BeforeValidator(_address)] | None = None
+    listen: Annotated[Address, BeforeValidator(address)] | None = None
     control: Path = Path("control.sock")
     """The control socket, relative to the post's directory."""
     control_group: str | None = None

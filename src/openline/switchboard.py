@@ -17,24 +17,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import files
+from . import clock, files
 from .bearers import folder, tcp
 from .bearers.base import Bearer
 from .bearers.folder import FolderBearer
 from .bearers.reach import retry_ms
 from .carrying import line_key
-from .config import (
+from .config import Config
+from .core.events import Now
+from .delivery.explain import BearerStatus, bearer_view
+from .entries import (
     LISTENER,
     BearerEntry,
-    Config,
     FolderEntry,
     KissEntry,
+    MailEntry,
     RelayEntry,
     SerialEntry,
     TcpEntry,
 )
-from .core.events import Now
-from .delivery.explain import BearerStatus, bearer_view
 from .errors import LocalError
 from .inputs import BearerDown, BearerGone
 from .logs import log
@@ -192,6 +193,8 @@ class Switchboard:
             bearer = self._folder(line, entry, said)
         elif entry.kind == "kiss":
             bearer = self._kiss(line, entry, said)
+        elif entry.kind == "mail":
+            bearer = self._mail(line, entry, said)
         else:
             bearer = self._serial(line, entry, said)
         self._runner.start(line, name, bearer, bearer.profile)
@@ -246,6 +249,27 @@ class Switchboard:
             tells_delay=entry.tx_delay_ms is not None,
         )
 
+    def _mail(self, line: int, entry: MailEntry, said: dict[str, Any]) -> Bearer:
+        # Imported late: it brings clients of SMTP and IMAP.
+        from .bearers.account import Account, Addressed, Server
+        from .bearers.mail import PROFILE, MailBearer
+
+        smtp, imap = (
+            Server(*at, security=entry.security_at(at.port)) for at in (entry.smtp, entry.imap)
+        )
+        account = Account(
+            Addressed(entry.sender, entry.to),
+            smtp,
+            imap,
+            entry.user or entry.sender,
+            self.directory / entry.password_file,
+            None if entry.ca_file is None else self.directory / entry.ca_file,
+            entry.mailbox,
+            entry.mails_per_hour,
+        )
+        key, profile = line_key(self._post, line), replace(PROFILE, **said)
+        return MailBearer(account, key, self._entropy, lambda: clock.now().wall_s, profile)
+
     def view(self, now: Now) -> list[dict[str, Any]]:
         """Every bearer configured, and how it stands; "up" None while its line does not exist,
         "retry_ms" how often its address is knocked at while it is down.
@@ -255,7 +279,8 @@ class Switchboard:
         for entry in self.config.bearer:
             for line in lines.get(entry.line, [None]):
                 seen = self._seen(line, entry.name, now)
-                seen["retry_ms"] = retry_ms(seen["code"], entry.rate_bytes_s)
+                knocking = entry.kind != "mail"  # which takes its time, and more of it each time
+                seen["retry_ms"] = retry_ms(seen["code"], entry.rate_bytes_s) if knocking else None
                 found.append({**seen, **entry.shown()})
         for line in self._callers:
             seen = self._seen(line, LISTENER, now)

@@ -127,3 +127,14 @@ def test_a_bearer_that_is_not_there_or_not_up_is_not_tested(pair: LinePair) -> N
         pair.do("a", TryBearer(1, "uid:7", "relay"))
     status = pair.posts["a"].status(1, pair.now).bearers["relay"]
     assert (status.up, status.code, status.actor) == (False, "bearer.paused", "uid:7")
+
+
+def test_only_what_carries_flash_is_urgent(pair: LinePair) -> None:
+    for precedence, urgent in ((Precedence.IMMEDIATE, False), (Precedence.FLASH, True)):
+        pair.say("a", "text", precedence=precedence)
+        taken = pair.posts["a"].take(1, "tcp", pair.now)
+        assert {each.urgent for each in taken} == {urgent}
+        pair.give("b", [each.data for each in taken])
+        settle(pair)
+    pair.say("a", LONG, precedence=Precedence.FLASH)
+    assert all(each.urgent for each in pair.posts["a"].take(1, "tcp", pair.now))

@@ -55,6 +55,10 @@ class BearerProfile:
         return self.fragment_bytes is not None
 
 
+URGENT = 3
+"""The rank of FLASH."""
+
+
 class Outgoing(NamedTuple):
     """One datagram to send."""
 
@@ -63,6 +67,12 @@ class Outgoing(NamedTuple):
     """Whether it asks for the mailbox that needs no agreement (epoch 0)."""
     rank: int = 0
     """How urgent it is: whatever has a higher one may go before the rest of it."""
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it carries FLASH, or what FLASH needs first: nobody waits for more to go with
+        it."""
+        return self.rank >= URGENT
 
 
 class Port(Protocol):

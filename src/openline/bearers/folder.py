@@ -143,8 +143,8 @@ class FolderBearer:
             return file.read(parcel.PARCEL_BYTES_MAX + 1)
 
     def _write(self, items: list[Outgoing]) -> None:
-        for load in parcel.loads([item.data for item in items]):
-            name, content = parcel.pack(self._line, load, self._entropy(parcel.SALT_BYTES))
+        datagrams = [item.data for item in items]
+        for name, content in parcel.packed(self._line, datagrams, self._entropy):
             put(self._directory, name, content)
         sync(self._directory)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -30,8 +30,10 @@ PLAIN_BYTES_MAX = 65_536
 PARCEL_BYTES_MAX = PLAIN_BYTES_MAX + 16
 """Longest file that can be a parcel."""
 
+BUCKET_BYTES = 4096
+"""In steps of so many a parcel grows."""
+
 _NONCE = bytes(12 - SALT_BYTES)
-_BUCKET_BYTES = 4096
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -67,7 +69,7 @@ def pack(line: LineKey, datagrams: Sequence[bytes], salt: bytes) -> tuple[str, b
     name = salt + _proof(line, line.direction, salt)
     frames = encode_frames(datagrams)
     # Frames of length 0 say nothing: with them the size tells little of how much is carried.
-    frames += bytes(-len(frames) % _BUCKET_BYTES)
+    frames += bytes(-len(frames) % BUCKET_BYTES)
     sealing = AESGCMSIV(_key(line, line.direction, b"content"))
     return name.hex(), sealing.encrypt(salt + _NONCE, frames, name)
 
@@ -91,16 +93,30 @@ def unpack(line: LineKey, name: str, content: bytes) -> list[bytes]:
     return datagrams
 
 
-def loads(datagrams: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The datagrams in portions that fill a parcel each, in their order."""
+def name_of(line: LineKey, salt: bytes) -> str:
+    """A name that proves to the other post to be ours; `salt` is 8 fresh random bytes."""
+    return (salt + _proof(line, line.direction, salt)).hex()
+
+
+def loads(datagrams: Sequence[bytes], bytes_max: int = PLAIN_BYTES_MAX) -> Iterator[list[bytes]]:
+    """The datagrams in portions that fill a parcel each, in their order; `bytes_max` is at least
+    8,192, of which any datagram takes no more than a part."""
     load: list[bytes] = []
     size = 0
     for datagram in datagrams:
         taken = LENGTH_BYTES + min(len(datagram), FRAME_BYTES_MAX)
-        if load and size + taken > PLAIN_BYTES_MAX:
+        if load and size + taken > bytes_max:
             yield load
             load, size = [], 0
         load.append(datagram)
         size += taken
     if load:
         yield load
+
+
+def packed(
+    line: LineKey, datagrams: Sequence[bytes], entropy: Callable[[int], bytes]
+) -> Iterator[tuple[str, bytes]]:
+    """Name and content of as many parcels of ours as the datagrams need."""
+    for load in loads(datagrams):
+        yield pack(line, load, entropy(SALT_BYTES))

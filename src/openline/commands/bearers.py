@@ -30,6 +30,15 @@ _WHERE = (
     click.option("--callsign"),
     click.option("--to"),
     click.option("--tx-delay", "tx_delay_ms", type=CountType(0, 2_550)),
+    click.option("--mail", "recipient"),
+    click.option("--from", "sender"),
+    click.option("--smtp"),
+    click.option("--imap"),
+    click.option("--user"),
+    click.option("--password-file", type=click.Path(path_type=Path)),
+    click.option("--security", type=click.Choice(["tls", "starttls", "none"])),
+    click.option("--mailbox"),
+    click.option("--mails-per-hour", type=CountType(5, 100_000)),
     click.option("--tokens", type=click.Path(path_type=Path)),
     click.option("--ca-file", type=click.Path(path_type=Path)),
     click.option("--cost", type=CountType(0, 1_000_000)),
@@ -46,10 +55,22 @@ _PLACES = {
     "folder": "path",
     "serial": "device",
     "kiss": "controller",
+    "mail": "recipient",
 }
 """What says where each kind of bearer goes."""
 
-_OF_KISS = ("callsign", "to", "tx_delay_ms")
+_ENTRY_NAMES = {"controller": "address", "recipient": "to"}
+"""Options whose names in post.toml two kinds have in common."""
+
+_MAIL_NEEDS = ("sender", "smtp", "imap", "password_file")
+
+_ONLY = {
+    "relay": ("tokens",),
+    "serial": ("baud",),
+    "kiss": ("callsign", "to", "tx_delay_ms"),
+    "mail": (*_MAIL_NEEDS, "user", "security", "mailbox", "mails_per_hour"),
+}
+"""What one kind of bearer may be told, and no other."""
 
 
 def _where(function: Callable[..., None]) -> Callable[..., None]:
@@ -74,12 +95,13 @@ def add(shell: Shell, /, line: str, label: str | None, **said: Any) -> None:
     if len(kinds) != 1:
         raise LocalError("usage.one_place")
     [kind] = kinds
-    if kind != "relay" and (said["tokens"] or said["ca_file"]):
+    for only, names in _ONLY.items():
+        if kind != only and any(said[name] is not None for name in names):
+            raise LocalError(f"usage.{only}_only")
+    if kind not in ("relay", "mail") and said["ca_file"] is not None:
         raise LocalError("usage.relay_only")
-    if kind != "serial" and said["baud"]:
-        raise LocalError("usage.serial_only")
-    if kind != "kiss" and any(said[name] is not None for name in _OF_KISS):
-        raise LocalError("usage.kiss_only")
+    if kind == "mail" and any(said[name] is None for name in _MAIL_NEEDS):
+        raise LocalError("usage.mail_needs")
     shell.call("bearer_add", offline=True, line=line, kind=kind, name=label, **_told(said))
     shell.say("bearer.added", line=line)
 
@@ -99,8 +121,9 @@ def change(shell: Shell, /, line: str, name: str, **said: Any) -> None:
 
 def _told(said: dict[str, Any]) -> dict[str, Any]:
     """The options under the names of post.toml, with paths that hold wherever the post runs."""
-    if (controller := said.pop("controller")) is not None:
-        said["address"] = controller
+    for option, name in _ENTRY_NAMES.items():
+        if (value := said.pop(option)) is not None:
+            said[name] = value
     return {
         key: str(value.absolute()) if isinstance(value, Path) else value
         for key, value in said.items()

@@ -30,8 +30,8 @@ from .outbox import Entry, Outbound, Outbox
 
 _ANSWERS_MAX = 64
 _FLASH = Precedence.FLASH.value
-_FIRST = _FLASH + 2
-"""The rank of a datagram without records, before which nothing goes."""
+_ANSWER = Precedence.IMMEDIATE.value
+"""The rank of a datagram without records."""
 
 
 def frame_bytes(payload_bytes: int) -> int:
@@ -182,7 +182,7 @@ class Dispatch:
                 self._ack_due.discard(bearer)
                 self._ack_pressing = False
                 acks.append(Frame(FrameType.ACK, payload))
-        rank = _FIRST
+        rank = _ANSWER
         if records and self._tests.get(bearer, 0) is None:
             # Alone, for a test is of the bearer and not of what waits.
             frames += self._test(channel, room, now)
@@ -194,10 +194,9 @@ class Dispatch:
         return Composed(frames, rank)
 
     def _presses(self, channel: Channel, above: int, now: Now) -> bool:
-        """Whether something waits that goes before a datagram of this rank; an answer does not
-        before a FLASH."""
+        """Whether something waits that goes before a datagram of this rank."""
         acked = self._ack_pressing and channel.name in self._ack_due
-        if above < _FLASH and (acked or self._answers_for(channel.name)):
+        if above < _ANSWER and (acked or self._answers_for(channel.name)):
             return True
         entry, _ = self._next(channel, now)
         return entry is not None and entry.rank > above
@@ -277,7 +276,7 @@ class Dispatch:
             else:
                 room -= frame_bytes(entry.size)
                 frames.append(Frame(FrameType.RECORD, data))
-        return filled[0].rank if filled else _FIRST
+        return filled[0].rank if filled else _ANSWER
 
     def _next(self, channel: Channel, now: Now) -> tuple[Entry | None, _Cut | None]:
         """The record that this bearer would take now, and how far it is cut if it goes on with
