@@ -6,9 +6,10 @@ import itertools
 import re
 import textwrap
 from pathlib import Path
+from typing import get_args
 
 from openline.config import Config, load
-from openline.entries import RelayEntry, TcpEntry
+from openline.entries import BearerEntry
 from openline.rights import ROLES
 
 OPERATING = Path(__file__).resolve().parent.parent / "docs" / "operating"
@@ -19,7 +20,8 @@ UNIT = (OPERATING / "openline.service").read_text(encoding="utf-8")
 def test_every_key_of_the_configuration_is_explained_and_no_other() -> None:
     tables = GUIDE[GUIDE.index("| key |") : GUIDE.index("Both posts of a line")]
     explained = set(re.findall(r"^\| `(\w+)` \|", tables, re.MULTILINE))
-    known = {*Config.model_fields, *TcpEntry.model_fields, *RelayEntry.model_fields} - {"bearer"}
+    entries = (Config, *get_args(BearerEntry))
+    known = {name for entry in entries for name in entry.model_fields} - {"bearer"}
     assert explained == known
 
 
