@@ -51,7 +51,7 @@ class Door:
         if request.method == "GET":
             return self._desk.page(request, reader, "enter.html", {})
         form = await self._desk.form(request)
-        found = await self._call("sign_in", link=form.get("link", "").strip())
+        found = await self._call("sign_in", link=form.get("link", "").rpartition("#")[2].strip())
         return self._desk.entered(found["token"], "/passkeys")
 
     async def sign_out(self, _request: Request, reader: Reader) -> Response:
