@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from .. import display
 from ..errors import LocalError
 from ..rights import ROLES
 
@@ -61,8 +62,9 @@ class Staffing:
     async def watch(self, request: Request, reader: Reader) -> Response:
         """Who is signed in; or the end of the shift, for everybody and oneself."""
         if request.method == "GET":
-            values = {"signed_in": await self._call("signed_in", reader.token)}
-            return self._desk.page(request, reader, "watch.html", values)
+            found = await self._call("signed_in", reader.token)
+            values = [{**each, "since": display.moment(each["since_s"])} for each in found]
+            return self._desk.page(request, reader, "watch.html", {"signed_in": values})
         await self._call("sign_out_all", reader.token)
         raise LocalError("people.signed_out")
 
