@@ -32,7 +32,8 @@ class Staffing:
         """Everybody; or, with a name and roles, one more."""
         if request.method == "GET":
             found = await self._call("people", reader.token)
-            values = {"people": found, "roles": [*ROLES], "first": len(found) == 1}
+            own = await self._desk.confirming.own(reader)
+            values = {"people": found, "roles": [*ROLES], "first": len(found) == 1, "own": own}
             return self._desk.page(request, reader, "people.html", values)
         form = {**await self._desk.form(request), "act": "person_add"}
         await self._desk.confirming.do(reader, form)
@@ -73,5 +74,6 @@ class Staffing:
         found = next((each for each in people if each["name"] == name), None)
         if found is None:
             raise LocalError("people.unknown")
-        values = {"one": found, "roles": [*ROLES], "made": link}
+        own = await self._desk.confirming.own(reader)
+        values = {"one": found, "roles": [*ROLES], "made": link, "own": own}
         return self._desk.page(request, reader, "person.html", values)
