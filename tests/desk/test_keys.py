@@ -87,10 +87,10 @@ def press_access_key(page: Page, key: str) -> None:
     """
     code = {"key": key, "code": f"Key{key.upper()}", "windowsVirtualKeyCode": ord(key.upper())}
     letter = {"text": key, "unmodifiedText": key, "isSystemKey": True}
-    session = page.context.new_cdp_session(page)
+    wire = page.context.new_cdp_session(page)
     for what in ({"type": "keyDown", **letter}, {"type": "keyUp"}):
-        session.send("Input.dispatchKeyEvent", {"modifiers": ALT, **code, **what})
-    session.detach()
+        wire.send("Input.dispatchKeyEvent", {"modifiers": ALT, **code, **what})
+    wire.detach()
 
 
 def test_every_access_key_pressed_leads_where_the_page_of_keys_says(
