@@ -101,7 +101,7 @@ CLOSING = Said(
     "ROUTINE",
     "fr",
     "Fin d'incident",
-    "Incident clos à Washington comme à Moscou. Paris en est informé ; la veille reprend son "
+    "Incident clos à Washington comme à Moscou. Paris en est informé ; la permanence reprend son "
     "rythme ordinaire.",
 )
 

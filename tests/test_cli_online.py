@@ -63,6 +63,10 @@ def test_a_text_goes_out_with_everything_said_of_it(pair: LinePair, capsys: Capt
     assert (view["dtg"], view["due"]) == ("2023-11-15T00:00:00Z", "2023-11-15T06:00:00Z")
     assert [ref["serial"] for ref in view["references"]] == [str(question)]
     assert pair.texts("b") == ["We are."]
+    # When it left over which bearer, and when the other machine had it, stands on the page.
+    page = " ".join(said(capsys, "show", "other", f"ours:{serial['number']}").split())
+    assert f"Sent over {view['sent'][0]['at_group']} tcp" in page
+    assert f"Held by them {view['held_group']} {view['held']}" in page
 
 
 @pytest.mark.parametrize("precedence", [p.name for p in Precedence])

@@ -26,6 +26,8 @@ from .delivery.outbox import Outbox
 from .errors import LocalError, RemoteError, SealError
 from .healing.exchange import Healing
 from .inputs import Receive, Release
+from .journey import STATE as JOURNEY
+from .journey import Journey
 from .ledger import LineLedger
 from .quota import Quota
 from .rekeying import Rekeying
@@ -76,6 +78,7 @@ class Lane:
             saved,
         )
         self.dispatch = Dispatch(self.line, self.outbox)
+        self.journey = Journey(number, saved.get(JOURNEY))
         self.heard_s: int | None = None
         self._renewed_ms = now.mono_ms - _RENEW_MS
         self._reopened: tuple[int, int] | None = None
@@ -160,6 +163,11 @@ class Lane:
         for name, value in self.seal.changes(now).items():
             batch.state[self.number, name] = value
 
+    def settle(self) -> None:
+        """The step is durable."""
+        self.ledger.settle()
+        self.journey.settle()
+
     def deadline(self) -> int | None:
         """When something is due next, monotonic milliseconds; None if nothing waits."""
         parts = (self.line, self.outbox, self.comparer, self.healing, self._rekeying)
@@ -212,6 +220,9 @@ class Lane:
                     self.line.fault(error)
             self.line.asides.clear()
             self.dispatch.heard(bearer, now, flash=flash)
+        for serial in self.outbox.landed:
+            self.journey.held(serial, now.wall_s)
+        self.outbox.landed.clear()
 
     def _aside(self, frame: Frame, now: Now) -> None:
         """A frame that concerns sealing or comparing. Raises RemoteError."""
@@ -253,6 +264,7 @@ class Lane:
         self.outbox.adopt(before.outbox.channels)
         self.comparer.latest = before.comparer.latest
         self.healing.resume(before.healing)
+        self.journey.resume(before.journey)
         self.heard_s = before.heard_s
         self.quota.quota_bytes = before.quota.quota_bytes
         self.quota.reserve_bytes = before.quota.reserve_bytes
@@ -425,6 +437,9 @@ class Lane:
             taken.append(Outgoing(data, recovery=run.to_card or silent, rank=rank))
             size += len(data)
             channel.sent_bytes += len(data)
+        for serial, name in self.outbox.departed:
+            self.journey.sent(serial, name, now.wall_s)
+        self.outbox.departed.clear()
         return taken
 
     # -- views --------------------------------------------------------------------------------

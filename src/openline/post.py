@@ -49,6 +49,8 @@ from .inputs import (
     SetAddress,
     TryBearer,
 )
+from .journey import STATE as JOURNEY
+from .journey import Journey
 from .lane import Lane
 from .people import People
 from .replies import Replies
@@ -62,7 +64,7 @@ _ENDS = {"revoked": "revoked", "succeeded": "retired"}
 """State of a line in the store that says that it has ended → how people are told."""
 _HOUSEKEEPING_MS = 3_600_000
 _RETRY_MS = 1_000
-_KEPT = ("label", "card", "line", "anchors", "tapes", handover.SUCCEEDS, handover.STATE)
+_KEPT = ("label", "card", "line", "anchors", "tapes", JOURNEY, handover.SUCCEEDS, handover.STATE)
 """What is kept of a line that has ended. All else is erased, its keys first of all."""
 
 
@@ -169,13 +171,15 @@ class Post:
             row.precedence == Precedence.FLASH or is_machinery(row.kind) for row in self._batch.rows
         )
         if self._batch:
+            for lane in self._lanes.values():
+                lane.journey.write(self._batch)
             self.store.commit(self._batch)
             self.unopened.follow(self._batch)
         if now.mono_ms >= self._housekeeping_ms:
             self._housekeeping_ms = now.mono_ms + _HOUSEKEEPING_MS
         self._events += [PostEvent("draft", n, {"kind": act}) for n, act in self.drafts.done]
         for lane in self._lanes.values():
-            lane.ledger.settle()
+            lane.settle()
             self._events += lane.events()
 
     def _reload(self, now: Now) -> None:
@@ -354,6 +358,7 @@ class Post:
         self._batch.state.update({(lane.number, each): None for each in state if each not in _KEPT})
         state["line"] = self._batch.state[lane.number, "line"] = lane.line.save()
         self._batch.state[lane.number, name] = str(now.wall_s).encode()
+        lane.journey.write(self._batch)
         self.drafts.leave(lane.number, self._passages.after(lane.number, self._lanes))
         del self._lanes[lane.number]
         self._ended[lane.number] = _ended(lane.number, state, _ENDS[name])
@@ -453,6 +458,12 @@ class Post:
     def label(self, line: int) -> str:
         """The local name of a line. Raises LocalError."""
         return self._ended[line].label if line in self._ended else self._lane(line).label
+
+    def journey(self, line: int) -> Journey:
+        """When texts of a line were given to bearers and held, where it is known."""
+        if line in self._lanes:
+            return self._lanes[line].journey
+        return Journey(line, self.store.state(line).get(JOURNEY))
 
     def peer_card(self, line: int) -> bytes:
         """The other side's card."""

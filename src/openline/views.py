@@ -20,19 +20,20 @@ from . import display, dtg
 from .authorship import Authorship
 from .clock import Now
 from .core import receipts
-from .core.envelope import Record, Refusal, decode_record
+from .core.envelope import Refusal, decode_record
 from .core.events import Serial
 from .core.precedence import Precedence
 from .delivery.explain import bearer_view
 from .drafts import Drafts
 from .errors import LocalError
 from .healing import shown
+from .journey import Journey
 from .people import People
 from .reading import PAGE, reading_order
 from .replies import Replies
 from .sealing.openings import VERSION
 from .status import KIND_NAMES, Comparison, LineStatus
-from .store.base import CHAINED, FORKED, OURS, THEIRS, AuditEntry, Mark, Row, Store
+from .store.base import CHAINED, FORKED, OURS, THEIRS, Mark, Row, Store
 from .unopened import Unopened
 
 View = dict[str, Any]
@@ -70,6 +71,9 @@ class PostFace(Protocol):
     def card(self) -> bytes | None:
         """Our card; None before the post has an identity."""
 
+    def journey(self, line: int) -> Journey:
+        """When its texts were sent and held."""
+
     two_persons: frozenset[Precedence]
     """What nobody may release who wrote it."""
 
@@ -102,14 +106,15 @@ class _Context:
     """Numbers of ours on the wire, with the bearers each is on."""
     again: frozenset[int]
     authorship: Authorship
+    journey: Journey
 
     @classmethod
     def of(cls, post: PostFace, line: int, now: Now) -> _Context:
         status = post.status(line, now)
         refused = {serial: _refusal(code) for serial, code in status.refused}
         acked = None if status.state == "revoked" else status.acked_number
-        label, people = post.label(line), post.authorship
-        return cls(line, label, acked, refused, status.underway, status.again, people)
+        known = post.authorship, post.journey(line)
+        return cls(line, post.label(line), acked, refused, status.underway, status.again, *known)
 
 
 def find_line(post: PostFace, label: str) -> int:
@@ -209,7 +214,8 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
         "service": record.kind in _HIDDEN,
         "language": record.language,
         "subject": record.subject,
-        "text": _text(record),
+        # Service records have none for people; an unknown kind is shown if it is text.
+        "text": "" if record.kind in receipts.SERVICE else record.text,
         **_moments("dtg", record.dtg_s),
         **_moments("filed", record.filed_s),
         **_moments("due", record.due_s),
@@ -220,6 +226,7 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
         ],
         "state": _state(context, row, seen, restored=restored is not None),
         "bearers": _bearers(context, row),
+        **context.journey.view(row, marks),
         "marks": seen,
         "authorship": context.authorship.view(marks),
         "standing": _standing(row),
@@ -229,13 +236,6 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
         "bytes": len(row.record),
         "head": row.head.hex() if row.head else None,
     }
-
-
-def _text(record: Record) -> str:
-    """What is in the body for people: service records have none, an unknown kind is shown if it is
-    text.
-    """
-    return "" if record.kind in receipts.SERVICE else record.text
 
 
 def _viewed(store: Store, context: _Context, row: Row) -> View:
@@ -435,20 +435,19 @@ def _differs(view: View) -> bool:
 
 def audit(store: Store, after: int = 0, limit: int = 100) -> list[View]:
     """Up to `limit` entries of the audit log after a position."""
-    return [_audited(entry) for entry in islice(store.audit(after), limit)]
-
-
-def _audited(entry: AuditEntry) -> View:
-    return {
-        "position": entry.position,
-        "wall_s": entry.entry.wall_s,
-        **_moments("at", entry.entry.wall_s),
-        "actor": entry.entry.actor,
-        "act": entry.entry.act,
-        "details": json.loads(entry.entry.details or "{}"),
-        "details_text": entry.entry.details,
-        "hash": entry.hash.hex(),
-    }
+    return [
+        {
+            "position": position,
+            "wall_s": entry.wall_s,
+            **_moments("at", entry.wall_s),
+            "actor": entry.actor,
+            "act": entry.act,
+            "details": json.loads(entry.details or "{}"),
+            "details_text": entry.details,
+            "hash": kept.hex(),
+        }
+        for position, entry, kept in islice(store.audit(after), limit)
+    ]
 
 
 def transcript(

@@ -9,8 +9,10 @@ in the post's is a failure, and names the turn.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_from_bytes, urlencode
@@ -21,6 +23,7 @@ from starlette.routing import Route
 from bench.posts import settled, until
 from openline.client import Client
 from openline.desk.app import COOKIE, FORM_BYTES_MAX, Desk
+from openline.desk.pace import Pace
 from openline.desk.rendering import HERE
 from openline.rights import ROLES
 
@@ -35,6 +38,9 @@ DOORS = ("sign_in", "door_passkey", "enter", "sign_out", "passphrase")
 their own, and are seldom tried in the other."""
 
 SIGN_INS, SIGN_INS_LONG = 12, 200
+
+BEHIND_LONG = 2_000
+"""Turns behind the pace of the door: every fifth or so stretches a passphrase."""
 
 WRONG = [
     "", " ", "0", "-1", "1e9", "9" * 30, "0x10", "NaN", "null", "[]", "{}", "true", "٣", "1.1.1",
@@ -140,6 +146,10 @@ class Fuzz:
         return self.octets() * self.random.choice((1, 1, FORM_BYTES_MAX // 20))
 
     def turn(self, browser: httpx2.Client, *doors: str) -> httpx2.Response:
+        """One request, answered; to one of these doors only, if they are given."""
+        return browser.send(self.request(browser, *doors))
+
+    def request(self, browser: httpx2.Client | httpx2.AsyncClient, *doors: str) -> httpx2.Request:
         """One request; to one of these doors only, if they are given."""
         often = dict.fromkeys(DOORS, 0.0 if doors else 0.02) | dict.fromkeys(doors, 1.0)
         chances = [often.get(each.name, 0.0 if doors else 1.0) for each in self.routes]
@@ -149,7 +159,7 @@ class Fuzz:
         headers["Cookie"] = f"{COOKIE}={self.token}; language={self.random.choice(['ru', '?', ''])}"
         content = self.body() if method == "POST" else None
         encoded = [(name.encode(), text.encode()) for name, text in headers.items()]
-        return browser.request(method, self.address(route), content=content, headers=encoded)
+        return browser.build_request(method, self.address(route), content=content, headers=encoded)
 
 
 def unharmed(answer: httpx2.Response) -> bool:
@@ -176,10 +186,39 @@ def test_no_request_makes_a_fault(scene: Scene, long_run: bool) -> None:
 
 
 def test_nothing_said_at_the_door_makes_a_fault(scene: Scene, long_run: bool) -> None:
-    fuzz = Fuzz(scene, 5)
+    """The door as strangers find it: after some hundred requests most are answered with a wait."""
+    fuzz, answers = Fuzz(scene, 5), Counter[int]()
     with scene.browser() as browser:
         for turn in range(TURNS_LONG if long_run else TURNS // 4):
             fuzz.token = quote(fuzz.value()[:50])
             answer = fuzz.turn(browser, *DOORS)
+            answers[answer.status_code] += 1
             assert unharmed(answer), (turn, answer.request.method, answer.request.url)
     assert "control.fault" not in scene.far.log.read_text(encoding="utf-8")
+    assert (answers[429] > 0) == long_run, "the door is slow for who asks without end"
+
+
+def test_nothing_said_at_a_door_that_makes_nobody_wait_makes_a_fault(
+    scene: Scene, long_run: bool
+) -> None:
+    """What is behind the pace of the door: a desk in this process, over the same post, without it;
+    what the desk itself raises ends the test."""
+    fuzz, answers = Fuzz(scene, 6), Counter[int]()
+    desk = Desk(scene.places.far, scene.origin)
+    desk._door_pace = Pace(10**9, 1_000)
+
+    async def ask() -> None:
+        wire = httpx2.ASGITransport(app=desk.app)
+        headers = {"Origin": scene.origin}
+        async with httpx2.AsyncClient(
+            transport=wire, base_url=scene.origin, headers=headers
+        ) as browser:
+            for turn in range(BEHIND_LONG if long_run else TURNS // 10):
+                fuzz.token = quote(fuzz.value()[:50])
+                answer = await browser.send(fuzz.request(browser, *DOORS))
+                answers[answer.status_code] += 1
+                assert unharmed(answer), (turn, answer.request.method, answer.request.url)
+
+    asyncio.run(ask())
+    assert "control.fault" not in scene.far.log.read_text(encoding="utf-8")
+    assert (answers[429], answers[400] > 0) == (0, True)

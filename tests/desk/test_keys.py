@@ -67,6 +67,46 @@ def test_every_key_that_the_page_of_keys_names_is_on_the_pages_and_once_only(
     assert found == named
 
 
+ACCESS = {
+    "b": "/",
+    "i": "/inbox",
+    "d": "/drafts",
+    "s": "/search",
+    "l": "/line/1",
+    "w": "/line/1/write?reply=",
+}
+"""Key → where it leads from a message."""
+
+ALT = 1
+"""Input.dispatchKeyEvent: its bit among the modifiers."""
+
+
+def press_access_key(page: Page, key: str) -> None:
+    """Alt and a key, as the window system gives them to the browser: the letter comes with it, and
+    it is by the letter that an access key is found. The keyboard of playwright sends none with Alt.
+    """
+    code = {"key": key, "code": f"Key{key.upper()}", "windowsVirtualKeyCode": ord(key.upper())}
+    letter = {"text": key, "unmodifiedText": key, "isSystemKey": True}
+    wire = page.context.new_cdp_session(page)
+    for what in ({"type": "keyDown", **letter}, {"type": "keyUp"}):
+        wire.send("Input.dispatchKeyEvent", {"modifiers": ALT, **code, **what})
+    wire.detach()
+
+
+def test_every_access_key_pressed_leads_where_the_page_of_keys_says(
+    scene: Scene, page: Page
+) -> None:
+    message = f"/line/1/theirs/{scene.say('to be left by keys')}"
+    for key, place in ACCESS.items():
+        page.goto(message)
+        press_access_key(page, key)
+        end = "" if place.endswith("=") else "$"
+        page.wait_for_url(re.compile(re.escape(scene.origin + place) + end))
+    page.goto("/keys")
+    named = {each for each in page.locator(".keys kbd").all_inner_texts() if len(each) == 1}
+    assert named - {"?"} == ACCESS.keys()
+
+
 def test_a_print_has_as_many_pages_as_it_says(scene: Scene, page: Page) -> None:
     for number in range(40):
         scene.say(f"text {number}")

@@ -12,6 +12,7 @@ from openline.i18n import LANGUAGES, catalogue
 
 OURS: dict[str, Any] = {
     "line": 1, "side": "ours", "serial": "4.00000a", "state": "held", "bearers": [], "marks": [],
+    "sent": [], "held": None, "held_group": None,
     "restored": None, "filed": "f", "filed_group": "F", "arrived": "a", "arrived_group": "A",
     "due_group": None,
     "authorship": {
@@ -24,6 +25,10 @@ THEIRS = OURS | {"side": "theirs", "state": "arrived", "authorship": None}
 
 def mark(kind: str, actor: str | None = None, due_group: str | None = None) -> dict[str, Any]:
     return {"kind": kind, "at": kind, "at_group": kind, "actor": actor, "due_group": due_group}
+
+
+def sent(bearer: str) -> dict[str, Any]:
+    return {"bearer": bearer, "at": bearer, "at_group": bearer}
 
 
 def named(message: dict[str, Any], answer: dict[str, Any] | None = None) -> list[str]:
@@ -50,10 +55,26 @@ def test_a_message_of_ours_has_every_step_from_draft_to_answer() -> None:
     assert steps[-1].page == "/line/1/theirs/4.00000a"
 
 
+def test_each_bearer_is_a_step_and_the_ack_of_their_machine_has_its_time() -> None:
+    times = {"sent": [sent("tcp"), sent("relay")], "held": "h", "held_group": "H"}
+    steps = [step for step in ladder(OURS | times, None) if step.name in ("sent", "held")]
+    assert [(step.name, step.at, step.bearers) for step in steps] == [
+        ("sent", "tcp", ("tcp",)),
+        ("sent", "relay", ("relay",)),
+        ("held", "h", ()),
+    ]
+    # What their machine held once and lost since is not said to be on their disk.
+    lost = {step.name: step for step in ladder(OURS | times | {"state": "queued"}, None)}
+    assert (lost["held"].state, lost["held"].at) == (OPEN, None)
+
+
 def test_what_is_on_its_way_says_over_which_bearers_and_claims_no_more() -> None:
     steps = {each.name: each for each in ladder(OURS | {"state": "sent", "bearers": ["tcp"]}, None)}
     assert (steps["sent"].state, steps["sent"].bearers) == (DONE, ("tcp",))
     assert (steps["held"].state, steps["answered"].state) == (OPEN, OPEN)
+    noted = OURS | {"state": "sent", "bearers": ["tcp", "mail"], "sent": [sent("tcp")]}
+    over = [step for step in ladder(noted, None) if step.name == "sent"]
+    assert [(step.at, step.bearers) for step in over] == [("tcp", ("tcp",)), (None, ("mail",))]
     queued = {each.name: each for each in ladder(OURS | {"state": "queued"}, None)}
     assert queued["sent"].state == OPEN
 

@@ -86,8 +86,9 @@ def test_the_board_has_clocks_for_both_sides_and_drafts_that_wait(scene: Scene) 
         drafter.post(f"/draft/{draft}", data={"act": "hand", "revision": "1"})
         duty.post(f"/line/1/theirs/{serial}", data={"kind": "opened"})
         shown = " ".join(duty.get("/").text.split())
-        assert f"Answer by</dt><dd><bdi>{dtg.group(SOON_S)}" in shown
-        assert f"They answer by</dt><dd><bdi>{dtg.group(LATER_S)}" in shown
+        left = r"</dt><dd><strong>[^<]+</strong> · <a [^>]+><bdi>"
+        assert re.search(f">Answer by{left}{dtg.group(SOON_S)}", shown)
+        assert re.search(f">They answer by{left}{dtg.group(LATER_S)}", shown)
         assert re.search(r"Waits for release</dt><dd>.*?1 ROUTINE", shown)
         drafter.post(f"/draft/{draft}", data={"act": "drop"})
         answer(scene, serial, "answered")

@@ -76,7 +76,7 @@ def test_without_javascript_the_passphrase_confirms(
 ) -> None:
     said = {"act": "passphrase", "passphrase": PHRASE, "again": PHRASE}
     assert keeper.post("/passphrase", data=said).status_code == 400
-    assert confirmed(keeper, device, "/passphrase", **said).headers["location"] == "/sign-in"
+    assert confirmed(keeper, device, "/passphrase", **said).headers["location"] == "/"
     with scene.browser() as browser:
         door = {"name": "administrator", "passphrase": PHRASE}
         assert browser.post("/sign-in", data=door).headers["location"] == "/"

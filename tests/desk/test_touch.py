@@ -10,7 +10,7 @@ from openline.i18n import catalogue
 from .browser import open_link, window
 from .scene import Scene
 from .test_passkeys import handed
-from .test_writing import received
+from .test_writing import PHRASE, received
 
 t = catalogue("en").text
 DEVICE = {
@@ -60,6 +60,9 @@ def test_a_device_that_does_not_answer_leaves_the_passphrase(
     chromium: Browser, scene: Scene
 ) -> None:
     draft = handed(scene, "nobody touched")
+    with scene.browser("releaser") as browser:
+        said = {"passphrase": PHRASE, "again": PHRASE}
+        assert browser.post("/passphrase", data=said).headers["location"] == "/"
     with window(chromium, scene.origin) as page:
         wire, device = plugged_in(page)
         open_link(page, scene.link("releaser"))

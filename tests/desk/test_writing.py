@@ -20,7 +20,7 @@ def phrase(scene: Scene) -> None:
     """The releaser has a passphrase."""
     with scene.browser("releaser") as browser:
         said = {"passphrase": PHRASE, "again": PHRASE}
-        assert browser.post("/passphrase", data=said).headers["location"] == "/sign-in"
+        assert browser.post("/passphrase", data=said).headers["location"] == "/"
 
 
 def fields(browser: httpx2.Client, draft: str) -> dict[str, str]:

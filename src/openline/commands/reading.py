@@ -177,6 +177,10 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
         by = told["released_by"]
         released = shell.text("show.one_person", by=by) if told["one_person"] else by
         yield "field.released_by", f"{released}  {told['released_group']}"
+    for sent in view["sent"]:
+        yield "field.sent_over", f"{sent['at_group']}  {sent['bearer']}"
+    if view["held"]:
+        yield "field.held", f"{view['held_group']}  {view['held']}"
     standing = special(view) or ("forked" if view["forks"] > 0 else None)
     if standing:
         yield "field.standing", shell.text(f"standing.{standing}")

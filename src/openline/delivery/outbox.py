@@ -70,6 +70,8 @@ class Entry:
     rank: int
     """Its precedence; one above FLASH for a BEGIN, before which nothing of its process is taken."""
     size: int
+    text: bool
+    """Whether it is what a person wrote."""
     state: Outbound = Outbound.QUEUED
     repeated: bool = False
     """Whether it was lost once; then it goes over every bearer, so that none which delivers nothing
@@ -104,6 +106,10 @@ class Outbox:
         """Whether a timer has run out since the other side was last heard."""
         self._revived_ms = -_PATIENCE_MS_MAX
         self.refused: dict[int, int] = {}
+        self.departed: list[tuple[Serial, str]] = []
+        """Texts given to a bearer for the first time since somebody looked."""
+        self.landed: list[Serial] = []
+        """Texts that an ACK named since somebody looked."""
         self._assembly = Assembly()
         self._held = RangeSet()
         self._queues: dict[int, list[int]] = {rank: [] for rank in range(_BEGIN, -1, -1)}
@@ -119,8 +125,9 @@ class Outbox:
     def add(self, serial: Serial, data: bytes) -> None:
         """Take a released record."""
         at = 3 + len(varint(serial.number))
-        rank = _BEGIN if data[at + 1] == receipts.BEGIN else data[at] >> 6
-        self.entries[serial.number] = Entry(serial, rank, len(data))
+        kind = data[at + 1]
+        rank = _BEGIN if kind == receipts.BEGIN else data[at] >> 6
+        self.entries[serial.number] = Entry(serial, rank, len(data), kind == receipts.TEXT)
         self._queue(self.entries[serial.number])
 
     def _queue(self, entry: Entry) -> None:
@@ -244,6 +251,8 @@ class Outbox:
         flight = entry.flights.get(channel.name)
         if flight is None:
             flight = entry.flights[channel.name] = Flight(number, entry.size, entry.rank)
+            if entry.text:
+                self.departed.append((entry.serial, channel.name))
         channel.depart(flight, now_ms)
         if self._unanswered_ms is None:
             self._unanswered_ms = now_ms
@@ -403,6 +412,8 @@ class Outbox:
         self._unsend(entry)
         entry.state = OUTBOUND.next(entry.state, Event.ACK)
         news.append(entry.serial.number)
+        if entry.text:
+            self.landed.append(entry.serial)
 
     def _call_again(self, entry: Entry, now_ms: int) -> None:
         """An ACK calls for a record: longer after it was sent each time, so that false ACKs cannot

@@ -171,13 +171,14 @@ class Desk:
         """The handler behind the checks that every request passes."""
 
         async def handle(request: Request) -> Response:
+            reader = Reader("", "")
             try:
                 if request.method == "POST" and request.headers.get("origin") != self.origin:
                     raise LocalError("desk.origin")
                 reader = await self._reader(request, name)
                 return await handler(request, reader)
             except OpenlineError as error:
-                return self._problem(request, error)
+                return self._problem(request, reader, error)
 
         return handle
 
@@ -197,14 +198,19 @@ class Desk:
             raise LocalError("desk.no_right")
         return reader
 
-    def _problem(self, request: Request, error: OpenlineError) -> Response:
+    def _problem(self, request: Request, reader: Reader, error: OpenlineError) -> Response:
         if error.code == "people.signed_out":
             gone = RedirectResponse("/sign-in", 303)
             gone.delete_cookie(COOKIE)
             return gone
         what, then = self.told(request, error)
-        values = {"person": "", "what": what, "next": then, "back": "/"}
-        return page("problem.html", _language(request), values, _status(error.code))
+        values = {"what": what, "next": then, "back": self._came_from(request)}
+        return self.page(request, reader, "problem.html", values, _status(error.code))
+
+    def tongue(self, request: Request) -> str:
+        """In what language somebody who reads our pages so will most likely write."""
+        spoken = _language(request)
+        return spoken if spoken in LANGUAGES else LANGUAGES[0]
 
     def text(self, request: Request, key: str, **values: object) -> str:
         """A wording in the reader's language."""
@@ -257,9 +263,16 @@ class Desk:
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
         return answer
 
+    def _came_from(self, request: Request) -> str:
+        """The page of ours that led here, "/" if the browser does not say."""
+        said = request.headers.get("referer", "")
+        path = said.removeprefix(self.origin)
+        ours = said.startswith(f"{self.origin}/") and not path.startswith(("//", "/\\"))
+        return path if ours else "/"
+
     async def _language(self, request: Request, _reader: Reader) -> Response:
         form = await self.form(request)
-        answer = RedirectResponse("/", 303)
+        answer = RedirectResponse(self._came_from(request), 303)
         if form.get("language") in (*LANGUAGES, PSEUDO):
             answer.set_cookie(LANGUAGE_COOKIE, form["language"], samesite="strict", httponly=True)
         return answer
@@ -282,19 +295,25 @@ class Desk:
             with suppress(LocalError):
                 async for values in Board(self.asking, reader.token).updates():
                     html = fragment("tiles.html", language, values)
-                    yield ServerSentEvent(json.dumps({"html": html}), event="tiles")
+                    clock = fragment("clock.html", language, values)
+                    said = json.dumps({"html": html, "clock": clock})
+                    yield ServerSentEvent(said, event="tiles")
 
         return EventSourceResponse(events())
 
     # -- reading --------------------------------------------------------------------------------
 
-    async def label(self, request: Request, reader: Reader) -> str:
-        """The label of the line in the address."""
+    async def line(self, request: Request, reader: Reader) -> dict[str, Any]:
+        """The line in the address, as it stands. Raises LocalError("line.unknown")."""
         number = request.path_params["line"]
         for line in await self.asking.call("lines", reader.token):
             if line["line"] == number:
-                return str(line["label"])
+                return dict(line)
         raise LocalError("line.unknown", label=str(number))
+
+    async def label(self, request: Request, reader: Reader) -> str:
+        """The label of the line in the address."""
+        return str((await self.line(request, reader))["label"])
 
 
 def _status(code: str) -> int:

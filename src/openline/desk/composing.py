@@ -29,16 +29,20 @@ def reference(said: str) -> dict[str, Any]:
     return {"side": side, "serial": serial, "number": number, "incarnation": incarnation}
 
 
+def chosen(form: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The messages a form refers to, as a draft's view has them. Raises LocalError."""
+    return [reference(name.removeprefix(_FIELD)) for name in form if name.startswith(_FIELD)]
+
+
 def references(form: Mapping[str, str]) -> list[dict[str, object]]:
     """The messages a form refers to, as an argument of draft_save. Raises LocalError."""
-    named = [reference(name.removeprefix(_FIELD)) for name in form if name.startswith(_FIELD)]
     return [
         {
             "ours": each["side"] == "ours",
             "number": each["number"],
             "incarnation": each["incarnation"],
         }
-        for each in named
+        for each in chosen(form)
     ]
 
 
@@ -55,14 +59,14 @@ async def beside(
         call("address", token, line=label),
         call("search", token, line=label, latest=True, limit=RECENT),
     )
-    chosen = {(each["side"], each["serial"]): each for each in draft["references"]}
+    picked = {(each["side"], each["serial"]): each for each in draft["references"]}
     recent = []
     for each in reversed([one for one in found["records"] if one["type"] == "message"]):
-        checked = chosen.pop((each["side"], each["serial"]), None) is not None
+        checked = picked.pop((each["side"], each["serial"]), None) is not None
         recent.append({**each, "checked": checked})
     older = [
         {**each, "checked": True, "dtg_group": "", "subject": "", "text": "", "language": ""}
-        for each in chosen.values()
+        for each in picked.values()
     ]
     chosen_first = sorted([*older, *recent], key=lambda each: not each["checked"])
     return {"address": address["text"], "recent": chosen_first}

@@ -96,6 +96,14 @@ class Confirming:
             proof = (await self._call("prove", reader.token, key=key, **said))["token"]
         return await self._desk.asking.confirmed(form["act"], reader.token, proof, **about, **more)
 
+    async def own(self, reader: Reader) -> dict[str, Any]:
+        """Who is signed in, with their ways to confirm. Raises LocalError("people.nobody")."""
+        people = await self._call("people", reader.token)
+        found = next((each for each in people if each["name"] == reader.name), None)
+        if found is None:
+            raise LocalError("people.nobody")
+        return dict(found)
+
     async def key(self, name: str, passphrase: str) -> str:
         """What the passphrase of a person gives, in hex. Raises LocalError."""
         asked = await self._call("sign_in_salt", name=name)

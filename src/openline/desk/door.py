@@ -49,9 +49,13 @@ class Door:
     async def enter(self, request: Request, reader: Reader) -> Response:
         """In with a link, once; then to the ways in to come."""
         if request.method == "GET":
-            return self._desk.page(request, reader, "enter.html", {})
+            return self._door(request, reader, None, "enter.html")
         form = await self._desk.form(request)
-        found = await self._call("sign_in", link=form.get("link", "").strip())
+        link = form.get("link", "").rpartition("#")[2].strip()
+        try:
+            found = await self._call("sign_in", link=link)
+        except LocalError as error:
+            return self._door(request, reader, error, "enter.html")
         return self._desk.entered(found["token"], "/passkeys")
 
     async def sign_out(self, _request: Request, reader: Reader) -> Response:
@@ -60,7 +64,8 @@ class Door:
         raise LocalError("people.signed_out")
 
     async def passphrase(self, request: Request, reader: Reader) -> Response:
-        """A person sets their passphrase; all their sign-ins end with that."""
+        """A person sets their passphrase; all their sign-ins end with that, but they go on here,
+        signed in by what they have just typed."""
         if request.method == "GET":
             return self._desk.page(request, reader, "passphrase.html", await self._own(reader))
         form = await self._desk.form(request)
@@ -74,7 +79,12 @@ class Door:
         key = (await confirming.stretched(said, salt, COST)).hex()
         given = {"salt": salt.hex(), "cost": list(COST), "key": key}
         await confirming.do(reader, {**form, "act": "passphrase"}, **given)
-        return RedirectResponse("/sign-in", 303)
+        try:
+            found = await self._call("sign_in", name=reader.name, key=key)
+        except LocalError:
+            # Wrong answers of somebody else make the door slow: in a while, by hand.
+            return RedirectResponse("/sign-in", 303)
+        return self._desk.entered(found["token"], "/")
 
     async def passkeys(self, request: Request, reader: Reader) -> Response:
         """One's own passkeys: listed, one more, one less."""
@@ -93,14 +103,17 @@ class Door:
 
     async def _own(self, reader: Reader) -> dict[str, Any]:
         """What pages about one's own ways in show."""
-        people = await self._call("people", reader.token)
-        own = next((each for each in people if each["name"] == reader.name), None)
-        if own is None:
-            raise LocalError("people.nobody")
+        own = await self._desk.confirming.own(reader)
         return {"own": own, "confirmed": reader.how != "link"}
 
-    def _door(self, request: Request, reader: Reader, error: LocalError | None) -> Response:
+    def _door(
+        self,
+        request: Request,
+        reader: Reader,
+        error: LocalError | None,
+        page: str = "sign_in.html",
+    ) -> Response:
         values = {"what": "", "next": ""}
         if error is not None:
             values["what"], values["next"] = self._desk.told(request, error)
-        return self._desk.page(request, reader, "sign_in.html", values, 400 if error else 200)
+        return self._desk.page(request, reader, page, values, 400 if error else 200)

@@ -67,9 +67,19 @@ def _ours(message: Said) -> Iterator[Step]:
     if state in ("unknown", "refused") and not held:
         yield Step(state, UNKNOWN if state == "unknown" else DONE, who=MACHINE)
         return
-    bearers = tuple(message["bearers"])
-    yield Step("sent", DONE if held or bearers else OPEN, who=MACHINE, bearers=bearers)
-    yield Step("held", DONE if held else OPEN, who=MACHINE)
+    yield from _sent(message, held=held)
+    known = _at(message, "held") if held else {}
+    yield Step("held", DONE if held else OPEN, who=MACHINE, **known)
+
+
+def _sent(message: Said, *, held: bool) -> Iterator[Step]:
+    """A step for each bearer it was given to, and one for those whose time nobody noted."""
+    noted = [each["bearer"] for each in message["sent"]]
+    for each in message["sent"]:
+        yield Step("sent", DONE, **_at(each, "at"), who=MACHINE, bearers=(each["bearer"],))
+    others = tuple(name for name in message["bearers"] if name not in noted)
+    if others or not noted:
+        yield Step("sent", DONE if held or others else OPEN, who=MACHINE, bearers=others)
 
 
 def _theirs(message: Said) -> Iterator[Step]:

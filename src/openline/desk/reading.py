@@ -21,6 +21,7 @@ from .. import clock, display, dtg
 from ..core.precedence import Precedence
 from ..errors import LocalError
 from ..views import IN_CHARGE
+from .board import tiles
 from .ladder import ladder
 from .naming import place_of
 
@@ -61,13 +62,15 @@ class Reading:
 
     async def line(self, request: Request, reader: Reader) -> Response:
         """The last messages of a line, the newest first."""
-        label = await self._desk.label(request, reader)
+        line = await self._desk.line(request, reader)
+        label = line["label"]
         # What a duty officer has listed stands before the watch, and the other side is told so.
         seen = "receive" in reader.rights
         found = await self._call(
             "search", reader.token, line=label, latest=True, limit=LISTED, seen=seen
         )
         values = {**_place(request), "label": label, "messages": found["records"][::-1]}
+        values["tile"] = tiles([line], {}, clock.now().wall_s)[0]
         return self._desk.page(request, reader, "line.html", values)
 
     async def message(self, request: Request, reader: Reader) -> Response:

@@ -7,7 +7,7 @@ Times are shown as date-time groups in Zulu, with the machine's local time besid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
@@ -46,12 +46,19 @@ def _environment() -> Environment:
     made.globals["shape"] = SHAPES.__getitem__
     made.filters["safe_text"] = lambda text: display.safe(text, lines=True)
     made.filters["local"] = _local
+    made.filters["named"] = _named
     return made
 
 
 def _local(moment: str | None) -> str:
     """The machine's local time of an ISO instant, with its zone."""
     return datetime.fromisoformat(moment).astimezone().strftime("%H:%M %Z") if moment else ""
+
+
+def _named(actor: str, text: Callable[..., str]) -> str:
+    """Who did something, in words where it was a user of the machine and no person of ours."""
+    kind, _, uid = actor.partition(":")
+    return text("desk.unix_user", uid=uid) if kind == "uid" else actor
 
 
 def left(left_s: int, words: Catalogue) -> str:

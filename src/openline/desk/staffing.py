@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from .. import display
 from ..errors import LocalError
 from ..rights import ROLES
 
@@ -31,7 +32,8 @@ class Staffing:
         """Everybody; or, with a name and roles, one more."""
         if request.method == "GET":
             found = await self._call("people", reader.token)
-            values = {"people": found, "roles": [*ROLES], "first": len(found) == 1}
+            own = await self._desk.confirming.own(reader)
+            values = {"people": found, "roles": [*ROLES], "first": len(found) == 1, "own": own}
             return self._desk.page(request, reader, "people.html", values)
         form = {**await self._desk.form(request), "act": "person_add"}
         await self._desk.confirming.do(reader, form)
@@ -61,8 +63,9 @@ class Staffing:
     async def watch(self, request: Request, reader: Reader) -> Response:
         """Who is signed in; or the end of the shift, for everybody and oneself."""
         if request.method == "GET":
-            values = {"signed_in": await self._call("signed_in", reader.token)}
-            return self._desk.page(request, reader, "watch.html", values)
+            found = await self._call("signed_in", reader.token)
+            values = [{**each, "since": display.moment(each["since_s"])} for each in found]
+            return self._desk.page(request, reader, "watch.html", {"signed_in": values})
         await self._call("sign_out_all", reader.token)
         raise LocalError("people.signed_out")
 
@@ -71,5 +74,6 @@ class Staffing:
         found = next((each for each in people if each["name"] == name), None)
         if found is None:
             raise LocalError("people.unknown")
-        values = {"one": found, "roles": [*ROLES], "made": link}
+        own = await self._desk.confirming.own(reader)
+        values = {"one": found, "roles": [*ROLES], "made": link, "own": own}
         return self._desk.page(request, reader, "person.html", values)

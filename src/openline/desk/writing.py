@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from .. import clock, dtg
 from ..core.precedence import Precedence
 from ..errors import LocalError
-from .composing import beside, names, reference, references
+from .composing import beside, chosen, names, reference, references
 from .confirming import whole_number
 
 if TYPE_CHECKING:
@@ -52,8 +52,11 @@ class Writing:
         if request.method == "GET":
             values = await self._blank(request, reader, label)
             return self._desk.page(request, reader, "write.html", values)
-        content = _content(await self._desk.form(request))
-        made = await self._call("draft_save", reader.token, line=label, **content)
+        form = await self._desk.form(request)
+        try:
+            made = await self._call("draft_save", reader.token, line=label, **_content(form))
+        except LocalError as error:
+            return await self._refused(request, reader, label, form, error)
         return RedirectResponse(f"/draft/{made['draft']}", 303)
 
     async def draft(self, request: Request, reader: Reader) -> Response:
@@ -75,9 +78,12 @@ class Writing:
                 request, reader, "write.html", {**values, "action": request.url.path}
             )
         form = await self._desk.form(request)
-        # What the form has no field for stays as it is.
-        said = {**_kept(found), **_content(form), "revision": whole_number(form, "revision")}
-        await self._call("draft_save", reader.token, draft=found["draft"], **said)
+        try:
+            # What the form has no field for stays as it is.
+            said = {**_kept(found), **_content(form), "revision": whole_number(form, "revision")}
+            await self._call("draft_save", reader.token, draft=found["draft"], **said)
+        except LocalError as error:
+            return await self._refused(request, reader, found["label"], form, error)
         return RedirectResponse(f"/draft/{found['draft']}", 303)
 
     async def autosave(self, request: Request, reader: Reader) -> Response:
@@ -128,7 +134,8 @@ class Writing:
         draft = request.path_params["draft"]
         found = await self._draft(request, reader)
         if request.method == "GET":
-            return self._desk.page(request, reader, "release.html", {"d": found})
+            own = await self._desk.confirming.own(reader)
+            return self._desk.page(request, reader, "release.html", {"d": found, "own": own})
         form = {**await self._desk.form(request), "act": "draft_release", "draft": draft}
         async with self._releasing.setdefault(draft, asyncio.Lock()):
             # Who asks again, or comes second, is answered by what is there by now.
@@ -140,7 +147,7 @@ class Writing:
 
     async def _blank(self, request: Request, reader: Reader, label: str) -> dict[str, Any]:
         """An empty form, or a reply: then it refers to what it answers, and is as urgent."""
-        blank: dict[str, Any] = {**_EMPTY, "references": []}
+        blank: dict[str, Any] = {**_EMPTY, "references": [], "language": self._desk.tongue(request)}
         if said := request.query_params.get("reply"):
             blank["references"] = [reference(said)]
         values = await beside(self._call, reader.token, label, blank)
@@ -148,6 +155,26 @@ class Writing:
             if each["checked"]:
                 blank["precedence"] = each.get("precedence", "ROUTINE")
         return {**values, "label": label, "d": blank, "draft": "", "action": request.url.path}
+
+    async def _refused(
+        self,
+        request: Request,
+        reader: Reader,
+        label: str,
+        form: dict[str, str],
+        error: LocalError,
+    ) -> Response:
+        """The form as it was sent, and what is wrong with it: nobody types a text twice. What the
+        form cannot mend is raised."""
+        if error.code.startswith(("desk.", "people.", "post.", "line.")):
+            raise error
+        typed = {name: _text(form, name) for name in _EMPTY if name in form}
+        listed = {name: names(form.get(name, "")) for name in ("action", "information")}
+        draft = {**_EMPTY, **typed, **listed, "references": chosen(form)}
+        values = await beside(self._call, reader.token, label, draft)
+        values |= {"label": label, "d": draft, "draft": "", "action": request.url.path}
+        values["wrong"] = self._desk.told(request, error)
+        return self._desk.page(request, reader, "write.html", values, 400)
 
     async def _draft(self, request: Request, reader: Reader) -> dict[str, Any]:
         draft = request.path_params["draft"]

@@ -75,7 +75,9 @@ function listen() {
   stream.addEventListener("tiles", (event) => {
     heard = performance.now();
     show(true);
-    put(JSON.parse(event.data).html);
+    const said = JSON.parse(event.data);
+    document.getElementById("clock").innerHTML = policy.createHTML(said.clock);
+    put(said.html);
   });
   stream.addEventListener("error", () => {
     show(false);
