@@ -8,7 +8,7 @@ record, a receipt that people did something.
 
 from __future__ import annotations
 
-TEXT = 1
+TEXT, FILE, CHUNK = 1, 2, 3
 DELIVERED = 16
 OPENED = 17
 SHOWN = 18
@@ -18,6 +18,7 @@ BEGIN, FORK, OFFER, ANSWER, HEAL, COPY = range(32, 38)
 CLOSE, SUCCEED = 40, 41
 
 RECEIPTS = frozenset({DELIVERED, OPENED, SHOWN, DECLINED, HOLDING})
+ATTACHED = frozenset({FILE, CHUNK})
 SERVICE = frozenset({BEGIN, FORK, OFFER, ANSWER, HEAL, COPY, CLOSE, SUCCEED})
 
 

@@ -26,6 +26,13 @@ _AHEAD_MS = 2_000
 """How much a bearer of limited rate is given ahead of its answers."""
 _STUCK_MS = 250
 _BATCH_BYTES_MAX = 32 * 1024
+_BULK_AT_FIRST, _BULK_MIN = 4, 2
+_BULK_LATE_MS = 500
+"""How much later than twice the best an answer to bulk may come, before there is less of it."""
+_STREAM_MS_MAX = 5_000
+"""Latency from which a bearer carries parcels, in which nothing waits behind another thing."""
+BAG_BYTES_MAX = 8 << 20
+"""What a bag carried by hand takes of one line at a time."""
 
 
 @dataclass(slots=True)
@@ -45,6 +52,8 @@ class Flight:
     """Whether it is on the bearer: neither answered nor given up."""
     held: bool = False
     """Whether the record is known to be held, and the flight only waits for its own answer."""
+    bulk: bool = False
+    """Whether it is part of a file: all else goes first, and does not count what these take."""
 
 
 @dataclass(slots=True)
@@ -68,6 +77,9 @@ class Channel:
     flights: dict[int, Flight] = field(default_factory=dict)
     """By number of the record, in the order they were sent."""
     flight_bytes: int = 0
+    bulk_bytes: int = 0
+    """What of these is bulk."""
+    bulk_flights: int = 0
     stuck: bool = False
     backoff: int = 0
     """How often the timer is doubled for what is sent now: as deep as timers ran out since an
@@ -79,6 +91,11 @@ class Channel:
     _rtt_at_ms: int = 0
     _loss: int | None = None
     _loss_at_ms: int = 0
+    _bulk: int = _BULK_AT_FIRST
+    """How many flights of bulk may be on it: more while answers come soon, fewer when they do not,
+    so that what is written meanwhile does not stand behind them in buffers that nobody sees."""
+    _least_ms: int | None = None
+    """The best round trip seen."""
 
     # -- what was learnt ----------------------------------------------------------------------
 
@@ -150,15 +167,31 @@ class Channel:
         rate = self.up.rate_bytes_s if self.up else None
         return _BATCH_BYTES_MAX if rate is None else min(rate, _BATCH_BYTES_MAX)
 
-    def fits(self, size: int) -> bool:
-        """Whether its window has room for so many bytes more."""
-        some = len(self.flights) < limits.WINDOW_RECORDS_MAX
-        return some and self.flight_bytes + size <= self.window_bytes()
+    def fits(self, size: int, *, bulk: bool = False) -> bool:
+        """Whether its window has room for so many bytes more. Bulk leaves half of it free; all else
+        has the window to itself."""
+        if bulk and self.up is not None and self.up.human_ms:
+            return self.bulk_bytes + size <= BAG_BYTES_MAX
+        if bulk:
+            some = self.bulk_flights < self.bulk_records()
+            return some and self.flight_bytes + size <= self.window_bytes() // 2
+        some = len(self.flights) - self.bulk_flights < limits.WINDOW_RECORDS_MAX
+        return some and self.flight_bytes - self.bulk_bytes + size <= self.window_bytes()
 
-    def admits(self, size: int) -> bool:
+    def admits(self, size: int, *, bulk: bool = False) -> bool:
         """Whether it may be given so many bytes more; an idle one takes what is too long for its
         window too."""
-        return not self.flights or self.fits(size)
+        idle = len(self.flights) == (0 if bulk else self.bulk_flights)
+        return idle or self.fits(size, bulk=bulk)
+
+    def bulk_records(self) -> int:
+        """How many chunks of files it could do with at a time."""
+        if self.up is None:
+            return 0
+        if self.up.human_ms:
+            return BAG_BYTES_MAX // limits.CHUNK_BYTES
+        half = max(1, self.window_bytes() // 2 // limits.CHUNK_BYTES)
+        return half if self.up.latency_ms > _STREAM_MS_MAX else min(self._bulk, half)
 
     def _queue_ms(self) -> int:
         rate = self.up.rate_bytes_s if self.up else None
@@ -188,12 +221,18 @@ class Channel:
         flight.live, flight.held, flight.sent_ms = True, False, now_ms
         flight.tries += 1
         self.flights[flight.number] = flight
-        self.flight_bytes += flight.size
+        self._count(flight, 1)
+
+    def _count(self, flight: Flight, sign: int) -> None:
+        self.flight_bytes += sign * flight.size
+        if flight.bulk:
+            self.bulk_bytes += sign * flight.size
+            self.bulk_flights += sign
 
     def _land(self, flight: Flight) -> None:
         flight.live = False
         if self.flights.pop(flight.number, None) is not None:
-            self.flight_bytes -= flight.size
+            self._count(flight, -1)
 
     def drop(self, flight: Flight) -> None:
         """A flight ends in a way that says nothing of the bearer."""
@@ -225,6 +264,15 @@ class Channel:
         sure = [flight.sent_ms for flight in answered if flight.once]
         if sure:
             self._note_round_trip(now_ms - min(sure), now_ms)
+            self._note_bulk(now_ms - min(sure), sum(flight.bulk for flight in answered))
+
+    def _note_bulk(self, taken_ms: int, answered: int) -> None:
+        """Learn from answers how much bulk stands in nobody's way."""
+        self._least_ms = taken_ms if self._least_ms is None else min(self._least_ms, taken_ms)
+        if taken_ms <= 2 * self._least_ms + _BULK_LATE_MS:
+            self._bulk = min(self._bulk + answered, limits.CHUNKS_WAITING_MAX)
+        elif answered:
+            self._bulk = max(_BULK_MIN, self._bulk // 2)
 
     # -- whether it takes what it could -------------------------------------------------------
 

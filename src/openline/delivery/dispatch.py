@@ -217,7 +217,8 @@ class Dispatch:
             if entry is None or (flash and entry.rank < Precedence.FLASH):
                 return
             flash = entry.rank >= Precedence.FLASH
-            if frames and room < frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4:
+            short = entry.bulk or frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4
+            if frames and short and room < frame_bytes(entry.size):
                 return
             self.outbox.sent(entry, channel, now.mono_ms)
             self.line.tell("sent", number=entry.serial.number, bearer=channel.name)
