@@ -53,7 +53,9 @@ def read(store: Store, serial: Serial, which: int = 1, side: int = THEIRS, line:
         found = reading.portion(store, file, said, found.at)
 
 
-def listed(pair: LinePair, name: str, serial: Serial, side: int = THEIRS) -> list[dict[str, object]]:
+def listed(
+    pair: LinePair, name: str, serial: Serial, side: int = THEIRS
+) -> list[dict[str, object]]:
     """What a post shows of the files of a text."""
     view = message(pair.stores[name], pair.posts[name], 1, side, serial, pair.now)
     files = view["attachments"]

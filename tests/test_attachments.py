@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from openline.core import limits, receipts
-from openline.core.envelope import decode_record
-from openline.core.precedence import Precedence
-from openline.errors import LocalError
-from openline.store.base import OURS, THEIRS
+from openline.store.base import OURS
 from tests.filing import lay_in, listed, read, send, states
 from tests.pair import LinePair
 
@@ -22,7 +16,12 @@ def test_a_file_arrives_with_its_text() -> None:
     pair.settle(3)
     assert pair.texts("b") == ["See the map."]
     [file] = listed(pair, "b", serial)
-    assert (file["name"], file["bytes"], file["state"], file["percent"]) == (MAP, 100_000, "whole", 100)
+    assert (file["name"], file["bytes"], file["state"], file["percent"]) == (
+        MAP,
+        100_000,
+        "whole",
+        100,
+    )
     assert read(pair.stores["b"], serial) == data
     assert states(pair, "a", serial, OURS) == ["whole"]
     assert read(pair.stores["a"], serial, side=OURS) == data

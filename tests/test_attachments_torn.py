@@ -126,12 +126,7 @@ async def _run_with_folder(pair: LinePair, serial: Serial, tears: int, place: Pa
                 continue
             del moments[0]
             if pair.random.random() < 0.5:
-                away = place.with_name("away")
-                place.rename(away)
-                for parcel in away.iterdir():
-                    if pair.random.random() < 0.5:
-                        os.truncate(parcel, parcel.stat().st_size // 2)
-                away.rename(place)
+                _tear_folder(pair, place)
             name = pair.random.choice("ab")
             await stacks[name].aclose()
             await _start(pair, name, stacks[name], place)
@@ -148,6 +143,15 @@ def _whole(pair: LinePair, serial: Serial) -> bool:
 
 
 _runners: dict[tuple[LinePair, str], Runner] = {}
+
+
+def _tear_folder(pair: LinePair, place: Path) -> None:
+    away = place.with_name("away")
+    place.rename(away)
+    for parcel in away.iterdir():
+        if pair.random.random() < 0.5:
+            os.truncate(parcel, parcel.stat().st_size // 2)
+    away.rename(place)
 
 
 async def _next(pair: LinePair, watching: Watching) -> None:
@@ -169,8 +173,9 @@ async def _start(pair: LinePair, name: str, stack: AsyncExitStack, place: Path) 
 
 
 def _file(pair: LinePair) -> Serial:
-    [row] = pair.stores["b"].arrivals(1, 0, 10, side=THEIRS, kinds=[receipts.FILE]) or [None]
-    return Serial(row.incarnation, row.number) if row else Serial(0, 0)
+    for row in pair.stores["b"].arrivals(1, 0, 1, side=THEIRS, kinds=[receipts.FILE]):
+        return Serial(row.incarnation, row.number)
+    return Serial(0, 0)
 
 
 def _outbox(pair: LinePair) -> int:
