@@ -75,7 +75,7 @@ class Sending:
     def held(self, acked: int) -> int:
         """How many of its chunks are held, when all up to number `acked` is."""
         ends = [run[0] for run in self.runs[1:]] + [self.next]
-        for (chunk, number), end in reversed(list(zip(self.runs, ends, strict=True))):
+        for (chunk, number), end in reversed(list(zip(self.runs, ends, strict=False))):
             if number <= acked:
                 return min(end, chunk + acked - number + 1)
         return self.runs[0][0] if self.runs else 0
