@@ -41,9 +41,13 @@ class Liar:
         """A text."""
         return self.release(receipts.TEXT, b"see")
 
-    def file(self, *of: Serial, size: int = len(DATA), data: bytes = DATA, name: str = "x") -> Serial:
+    def file(
+        self, *of: Serial, size: int = len(DATA), data: bytes = DATA, name: str = "x"
+    ) -> Serial:
         """A FILE."""
-        return self.release(receipts.FILE, FileSaid(size, sha256(data).digest(), name).encode(), *of)
+        return self.release(
+            receipts.FILE, FileSaid(size, sha256(data).digest(), name).encode(), *of
+        )
 
     def chunk(self, at: int, data: bytes, *of: Serial) -> Serial:
         """A CHUNK."""

@@ -44,6 +44,8 @@ from openline.sealing.seal import Seal, Unreadable
 from openline.sim.disk import MemoryStore
 from openline.store.base import ABANDONED, Batch
 
+from .files import files_of_chain
+
 Json = Any
 NOW = Now(1_000_000, 1_790_000_000)
 
@@ -291,6 +293,7 @@ SINGLE = {
     "record": lambda given: record(bytes.fromhex(given["record"])),
     "rekey": _rekey,
     "tcp": _tcp,
+    "files": files_of_chain,
 }
 
 

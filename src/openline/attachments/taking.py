@@ -154,7 +154,7 @@ class Taker:
         files = {by for kind, by in self._marks(text.serial) if kind == receipts.FILE}
         if record.serial not in files:
             if len(files) >= limits.FILES_MAX:
-                raise RemoteError("file.too_many", number=text.number)
+                raise RemoteError("file.too_many", number=record.number)
             self._ledger.mark(THEIRS, text.serial, receipts.FILE, record.serial)
             self._line.tell("file", number=record.number)
 
