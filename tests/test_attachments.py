@@ -48,7 +48,7 @@ def test_eight_files_arrive_and_a_ninth_is_refused() -> None:
     pair = LinePair()
     contents = [pair.random.randbytes(1 + 4000 * number) for number in range(9)]
     files = [lay_in(pair, "a", f"{number}.bin", data) for number, data in enumerate(contents)]
-    with pytest.raises(LocalError, match="attachment.too_many"):
+    with pytest.raises(LocalError, match=r"attachment.too_many"):
         send(pair, "a", "All of them.", *files)
     before = pair.posts["a"].status(1, pair.now).own_number
     serial = send(pair, "a", "All but one.", *files[:8])
@@ -68,7 +68,7 @@ def test_a_chunk_fills_one_datagram_and_is_never_cut() -> None:
     def piece(payload: bytes, _now_ms: int) -> None:
         cut.append(payload)
 
-    outbox.piece = piece  # type: ignore[method-assign]
+    outbox.piece = piece  # type: ignore[assignment, method-assign]
     pair.settle(3)
     assert cut == []
 
@@ -268,9 +268,9 @@ def test_a_file_that_is_stopped_comes_no_further() -> None:
     pair.settle(3)
     assert states(pair, "a", serial, OURS) == states(pair, "b", serial) == ["stopped"]
     assert not pair.stores["a"]._disk.contents, "what waited is erased"
-    with pytest.raises(LocalError, match="attachment.not_sending"):
+    with pytest.raises(LocalError, match=r"attachment.not_sending"):
         pair.do("a", StopFile(1, "test", file_of(pair)))
-    with pytest.raises(LocalError, match="attachment.not_whole"):
+    with pytest.raises(LocalError, match=r"attachment.not_whole"):
         read(pair.stores["b"], serial)
     assert not pair.posts["b"].status(1, pair.now).faults
 
@@ -285,7 +285,7 @@ def test_a_full_disk_refuses_files_and_loses_nothing() -> None:
     pair.flow(3)
     for name in "ab":
         pair.stores[name].full = True
-        with pytest.raises(StoreError, match="store.disk_full"):
+        with pytest.raises(StoreError, match=r"store.disk_full"):
             pair.say(name, "no room")
         pair.stores[name].full = False
     pair.say("a", "We have room again.", Precedence.FLASH)
@@ -320,7 +320,7 @@ def test_a_file_beyond_the_quota_is_refused_with_its_text() -> None:
     quota.quota_bytes = quota.own_bytes + 50_000
     file = lay_in(pair, "a", MAP, bytes(60_000))
     before = pair.posts["a"].status(1, pair.now).own_number
-    with pytest.raises(LocalError, match="store.no_room"):
+    with pytest.raises(LocalError, match=r"store.no_room"):
         send(pair, "a", "x", file)
     assert pair.say("a", "Without it.").number == before + 1
 

@@ -138,7 +138,7 @@ def test_a_file_that_is_not_what_was_announced_is_never_handed_out(liar: Liar) -
         liar.chunk(at, data, file)
     assert liar.faults() == {"file.hash": 1}
     assert states(liar.pair, "b", text) == ["broken"]
-    with pytest.raises(LocalError, match="attachment.broken"):
+    with pytest.raises(LocalError, match=r"attachment.broken"):
         read(liar.pair.stores["b"], text)
 
 

@@ -33,10 +33,10 @@ def laid(pair: LinePair, name: str, size: int) -> Laid:
 def test_names_and_lengths_are_bounded() -> None:
     pair = LinePair()
     for name in ("", ".", "..", "a/", "x" * 256, "a\x1b[31m", "a\u202eb", "a\0b", "\ud800"):
-        with pytest.raises(LocalError, match="attachment.name"):
+        with pytest.raises(LocalError, match=r"attachment.name"):
             laid(pair, name, 1)
     for size in (0, -1, limits.FILE_BYTES_MAX + 1):
-        with pytest.raises(LocalError, match="attachment.size"):
+        with pytest.raises(LocalError, match=r"attachment.size"):
             laid(pair, "x", size)
 
 
@@ -44,7 +44,7 @@ def test_what_is_being_laid_in_is_bounded_and_ends_with_the_process() -> None:
     pair = LinePair()
     for _ in range(min(UNFINISHED_MAX, TRAY_BYTES_MAX // limits.FILE_BYTES_MAX)):
         laid(pair, "x", limits.FILE_BYTES_MAX)
-    with pytest.raises(LocalError, match="attachment.no_room"):
+    with pytest.raises(LocalError, match=r"attachment.no_room"):
         laid(pair, "x", 1)
     pair.restart("a")
     for _ in range(200):
@@ -58,11 +58,11 @@ def test_portions_come_in_order_and_may_come_twice() -> None:
     content = laid(pair, "../../etc/x", 2 * PORTION_BYTES).content
     whole = bytes(PORTION_BYTES)
     for at, data in ((0, b"short"), (PORTION_BYTES, whole), (1, whole), (4 * PORTION_BYTES, b"")):
-        with pytest.raises(LocalError, match="attachment.portion"):
+        with pytest.raises(LocalError, match=r"attachment.portion"):
             pair.do("a", LayIn("test", content, at, data))
     for at in (0, 0, PORTION_BYTES, PORTION_BYTES):
         pair.do("a", LayIn("test", content, at, whole))
-    with pytest.raises(LocalError, match="attachment.unknown"):
+    with pytest.raises(LocalError, match=r"attachment.unknown"):
         pair.do("a", LayIn("test", "none", 0, whole))
 
 
@@ -73,7 +73,7 @@ def test_a_portion_whose_commit_failed_is_laid_in_again() -> None:
     first, second = data[:PORTION_BYTES], data[PORTION_BYTES:]
     pair.do("a", LayIn("test", content, 0, first))
     pair.stores["a"].full = True
-    with pytest.raises(StoreError, match="store.disk_full"):
+    with pytest.raises(StoreError, match=r"store.disk_full"):
         pair.do("a", LayIn("test", content, PORTION_BYTES, second))
     pair.stores["a"].full = False
     found = pair.do("a", LayIn("test", content, PORTION_BYTES, second))
@@ -120,7 +120,7 @@ def test_a_release_answers_for_the_files_of_its_draft() -> None:
     changed = saved(pair, other, draft=draft, revision=1)
     assert changed.revision == 2, "another file makes another revision"
     pair.do("a", HandDraft(draft, "test", 2))
-    with pytest.raises(LocalError, match="draft.hash"):
+    with pytest.raises(LocalError, match=r"draft.hash"):
         pair.do("a", ReleaseDraft(draft, "test", 2, seen))
     pair.restart("a")
     serial = pair.do("a", ReleaseDraft(draft, "test", 2, then))
@@ -146,13 +146,13 @@ def test_a_file_goes_with_one_text_only() -> None:
         lambda: saved(pair, file),
     ]
     for act in refused:
-        with pytest.raises(LocalError, match="attachment.taken"):
+        with pytest.raises(LocalError, match=r"attachment.taken"):
             act()
     pair.do("a", DropDraft(draft, "test"))
     send(pair, "a", "x", file)
-    with pytest.raises(LocalError, match="attachment.taken"):
+    with pytest.raises(LocalError, match=r"attachment.taken"):
         send(pair, "a", "y", file)
-    with pytest.raises(LocalError, match="attachment.differs"):
+    with pytest.raises(LocalError, match=r"attachment.differs"):
         send(pair, "a", "y", lay_in(pair, "a", "x", b"1")._replace(name="z"))
-    with pytest.raises(LocalError, match="attachment.twice"):
+    with pytest.raises(LocalError, match=r"attachment.twice"):
         send(pair, "a", "y", *[lay_in(pair, "a", "x", b"1")] * 2)
