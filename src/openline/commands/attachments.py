@@ -164,9 +164,9 @@ def watch(shell: Shell, line: str, serial: SerialSaid) -> None:
 
     asked = {"line": line, "side": serial.side or "theirs", **serial.args()}
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TextColumn("{task.fields[state]}"), console=shell.console) as bars:
-        with suppress(KeyboardInterrupt):
-            asyncio.run(_watched(shell, asked, bars))
+    bars = Progress(*columns, TextColumn("{task.fields[state]}"), console=shell.console)
+    with bars, suppress(KeyboardInterrupt):
+        asyncio.run(_watched(shell, asked, bars))
 
 
 async def _watched(shell: Shell, asked: dict[str, Any], bars: Progress) -> None:

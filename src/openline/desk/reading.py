@@ -21,6 +21,7 @@ from .. import clock, display, dtg
 from ..core.precedence import Precedence
 from ..errors import LocalError
 from ..views import IN_CHARGE
+from .filing import values as filed
 from .ladder import ladder
 from .naming import place_of
 
@@ -84,6 +85,7 @@ class Reading:
         spoken = message["kind"] == "text" and not message["service"]
         values = {
             **_place(request),
+            **filed(request, message),
             "m": message,
             "steps": ladder(message, found["answer"]),
             "before": found["before"],
