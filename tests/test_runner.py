@@ -37,7 +37,7 @@ class FakePost:
         self.stepped.set()
         return [self.answer(given) for given in inputs]
 
-    def take(self, line: int, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
+    def take(self, line: int, bearer: str, now: Now, above: int | None = None) -> list[Outgoing]:
         """Everything in the outbox."""
         if self.take_fails:
             self.take_fails -= 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openline import verbs, views
+from openline import audited, verbs, views
 from openline.core import receipts
 from openline.core.envelope import Record, encode_record
 from openline.core.events import Reference, Serial
@@ -253,10 +253,10 @@ def test_a_revoked_line_stays_readable(pair: LinePair) -> None:
 
 def test_acts_are_listed_without_text(pair: LinePair) -> None:
     pair.say("a", "secret text")
-    entries = views.audit(pair.stores["a"])
+    entries = audited.audit(pair.stores["a"])
     assert [entry["act"] for entry in entries] == ["initialise", "pair", "release"]
     assert "secret" not in json.dumps(entries)
-    assert views.audit(pair.stores["a"], after=2, limit=5) == entries[2:]
+    assert audited.audit(pair.stores["a"], after=2, limit=5) == entries[2:]
 
 
 def check_of(pair: LinePair, name: str) -> RecordCheck:

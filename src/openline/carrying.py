@@ -17,9 +17,10 @@ from .arguments import Args, get, octets
 from .bearers import parcel
 from .bearers.base import BearerProfile, Outgoing
 from .bearers.framing import LineKey
+from .delivery.channel import BAG_BYTES_MAX
 from .entries import BY_HAND
 from .errors import BearerError, LocalError
-from .inputs import Arrived, BearerGone, BearerUp, Input, Operate
+from .inputs import Arrived, BearerGone, BearerUp, Input, Operate, Tick
 from .naming import line_in
 from .post import Post
 
@@ -35,9 +36,6 @@ PROFILE = BearerProfile(
 
 NAMES_MAX = 1_000
 """File names in one question."""
-
-BAG_BYTES_MAX = 8 << 20
-"""Datagrams of one line in one bag; the bearer's window ends it long before."""
 
 
 class Steps(Protocol):
@@ -66,7 +64,7 @@ async def carry_out(post: Post, steps: Steps, actor: str, args: Args) -> Any:
         await steps.give(Operate(actor, "carry_out", {"line": line}))
         await steps.give(BearerUp(line, BY_HAND, PROFILE))
         try:
-            datagrams = _filled(steps, line)
+            datagrams = await _filled(steps, line)
         finally:
             await steps.give(BearerGone(line, BY_HAND))
         found += _files(post, line, datagrams)
@@ -120,12 +118,17 @@ def _lines(post: Post, args: Args) -> list[int]:
     return [line]
 
 
-def _filled(steps: Steps, line: int) -> list[bytes]:
+async def _filled(steps: Steps, line: int) -> list[bytes]:
     datagrams: list[bytes] = []
-    size = 0
-    while size < BAG_BYTES_MAX and (taken := steps.take(line, BY_HAND)):
+    size = idle = 0
+    # A step may release more of a file than the last one did: only two in vain say that it is all.
+    while size < BAG_BYTES_MAX and idle < 2:
+        taken = steps.take(line, BY_HAND)
         datagrams += [item.data for item in taken]
         size += sum(len(item.data) for item in taken)
+        idle = 0 if taken else idle + 1
+        if not taken:
+            await steps.give(Tick())
     return datagrams
 
 

@@ -14,6 +14,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any
 
+from .attached import Attached, checked_count
 from .core import receipts
 from .core.envelope import Record, encode_record
 from .core.events import Now, Reference, Serial
@@ -168,7 +169,7 @@ class Draft:
     def without_text(self) -> Draft:
         """What is left of a draft that has ended."""
         latest = self.latest
-        bare = replace(latest, content=latest.content._replace(subject="", body=""))
+        bare = replace(latest, content=latest.content._replace(subject="", body="", files=()))
         return replace(self, revisions=(bare,), comments=())
 
     def encode(self) -> bytes:
@@ -200,19 +201,23 @@ class Draft:
 
 
 def _content(saved: list[Any]) -> Content:
-    precedence, language, subject, body, dtg_s, due_s, references, action, information = saved
+    precedence, language, subject, body, dtg_s, due_s, references, action, information = saved[:9]
+    files = (Attached(*each) for each in (saved[9:] or [[]])[0])
     named = tuple(Reference(ours, Serial(*serial)) for ours, serial in references)
     return Content(
         Precedence(precedence),
         *(language, subject, body, dtg_s, due_s),
-        *(named, tuple(action), tuple(information)),
+        *(named, tuple(action), tuple(information), tuple(files)),
     )
 
 
 def digest(to: str, content: Content) -> str:
     """SHA-256 in hex of all that a release puts its name to: to whom (the label of the line), and
-    the whole content, as a JSON array in UTF-8 without spaces."""
-    said = ["openline draft 1", to, content.precedence.name, *content[1:]]
+    the whole content, with name, length and SHA-256 of each file if there are any, as a JSON array
+    in UTF-8 without spaces."""
+    said: list[object] = ["openline draft 1", to, content.precedence.name, *content[1:-1]]
+    if content.files:
+        said.append([each[1:] for each in content.files])
     return sha256(json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -229,6 +234,7 @@ def check(content: Content, now: Now) -> None:
 
     Whether a reply is due in the past is judged when it is handed over and released.
     """
+    checked_count(content.files)
     for text in (content.subject, content.body, *content.action, *content.information):
         characters(text)
     for names in (content.action, content.information):

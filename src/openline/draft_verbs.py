@@ -7,7 +7,8 @@ Arguments, by verb:
     draft_show      draft [revision] [since]
     draft_save      line, or draft and revision (the one it was made from); text [precedence]
                     [language] [subject] [dtg_s] [due_s] [references] [action] [information]
-                    (lists of names) [autosave]: all of it each time, what is left out is gone
+                    (lists of names) [files] [autosave]: all of it each time, what is left out is
+                    gone
     draft_hand      draft revision
     draft_comment   draft text
     draft_return    draft [text]
@@ -26,7 +27,7 @@ from . import draft_views, inputs
 from .arguments import Args, count, get
 from .core.events import Now
 from .errors import LocalError
-from .naming import line_in, precedence_in, references_in
+from .naming import files_in, line_in, precedence_in, references_in
 from .store.base import Store
 from .views import PostFace, View
 
@@ -56,6 +57,7 @@ def _save(store: Store, post: PostFace, actor: str, args: Args) -> inputs.Input:
         references_in(store, post, label, args),
         _names(args, "action"),
         _names(args, "information"),
+        files_in(args),
     )
     autosave = get(args, "autosave", bool, False)
     return inputs.SaveDraft(line, actor, content, draft, revision, autosave)

@@ -110,6 +110,10 @@ def _fields(said: Content) -> View:
         "references": [_reference(each) for each in said.references],
         "action": [*said.action],
         "information": [*said.information],
+        "files": [
+            {"file": each.content, "name": each.name, "bytes": each.size, "sha256": each.digest}
+            for each in said.files
+        ],
     }
 
 

@@ -17,10 +17,11 @@ Which rights an act needs, how a record is made and when two persons are needed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from .attached import Attached
 from .core.envelope import encode_record
 from .core.events import Now, Serial
 from .draft import (
@@ -78,6 +79,7 @@ class Drafts:
         speaking: Callable[[int], Speaking],
         release: Callable[[Release, Now], Serial],
         audit: Callable[..., None],
+        check_files: Callable[[Sequence[Attached], str], None],
     ) -> None:
         self._entropy = entropy
         self._speaking = speaking
@@ -85,6 +87,8 @@ class Drafts:
         self._release_text = release
         self._audit = audit
         """(now, actor, act, **details): an entry of the audit log."""
+        self._check_files = check_files
+        """(files, draft): whether this draft may name them; raises LocalError."""
         self._batch = Batch()
         self.grew = False
         """Whether this step writes what is not released: no use for the disk reserve."""
@@ -129,6 +133,12 @@ class Drafts:
         found = (draft for draft in self._of.values() if draft.line == line)
         return sorted(found, key=lambda draft: draft.changed_s)
 
+    def files(self, *, but: str) -> set[str]:
+        """The ids of files that drafts under way name, all but one of them."""
+        drafts = (draft for draft in self._of.values() if draft.id != but and not draft.ended)
+        revisions = (each for draft in drafts for each in draft.revisions)
+        return {file.content for each in revisions for file in each.content.files}
+
     def in_review(self) -> list[Draft]:
         """The drafts that wait for a releaser, on all lines."""
         return [draft for draft in self._of.values() if draft.state is State.REVIEW]
@@ -137,6 +147,7 @@ class Drafts:
 
     def _save(self, given: SaveDraft, now: Now) -> Written | LocalError:
         check(given.content, now)
+        self._check_files(given.content.files, given.draft)
         if not given.draft:
             return self._new(given, now)
         draft = self.find(given.draft)
@@ -303,6 +314,7 @@ def _as_released(draft: Draft, line: int, actor: str) -> Release:
         *(line, actor, said.precedence, said.language, said.subject, said.body),
         *(said.dtg_s, said.due_s, said.references),
         Reviewed(draft.id, latest.number, draft.writers(), latest.writer, latest.at_s),
+        said.files,
     )
 
 

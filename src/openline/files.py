@@ -37,6 +37,26 @@ def put(path: Path, content: bytes, mode: int = 0o600) -> None:
         raise
 
 
+def put_new(path: Path, content: bytes) -> None:
+    """Have a new file with this content under the name, durable, for its owner alone; what stands
+    there is left as it is. Also raises FileExistsError."""
+    new = path.with_name(path.name + NEW)
+    create(new, content)
+    try:
+        try:
+            os.link(new, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            # Sticks mostly know no links. Between these two lines nobody else is expected.
+            if path.exists():
+                raise FileExistsError from None
+            os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    sync(path.absolute().parent)
+
+
 def replace(path: Path, content: bytes) -> None:
     """Have a file with this content under the name, durable, for its owner alone."""
     put(path, content)

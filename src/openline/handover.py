@@ -159,6 +159,7 @@ def advance(former: Lane, before: Passage, heir: Lane, after: Passage, now: Now)
         before.successor = heir.number
         heir.line.tell("line.succeeds", former=former.number)
     if before.closed_ours is None:
+        former.attachments.sender.stop_all(now)
         close = Line.service(receipts.CLOSE, heir.kit.line_id, now)
         before.closed_ours = [*former.line.release(close, now)]
     if after.settled and not after.carried:
@@ -190,11 +191,14 @@ def _whole(former: Lane, close: Serial) -> bool:
 
 
 def unheld(former: Lane, settled: str) -> Iterator[Record]:
-    """What people of ours released on a line and the other side is not known to hold."""
+    """What people of ours said on a line and the other side is not known to hold; files are not
+    sent again (§16)."""
     said = Settlement.decode(bytes.fromhex(settled)) if settled else None
     for serial, data in list(former.ledger.following(OURS, former.line.acked)):
         record = decode_record(data)
-        if record.kind not in receipts.SERVICE and not (said and said.held(serial)):
+        if record.kind not in receipts.SERVICE | receipts.ATTACHED and not (
+            said and said.held(serial)
+        ):
             yield record
 
 

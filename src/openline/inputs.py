@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from .attached import Attached, BeginFile, LayIn, StopFile
 from .bearers.base import BearerProfile
 from .core.events import Reference, Serial
 from .core.precedence import Precedence
@@ -90,6 +91,7 @@ class Release(NamedTuple):
     references: Sequence[Reference] = ()
     reviewed: Reviewed | None = None
     """None: it was written and released by one person."""
+    files: tuple[Attached, ...] = ()
 
 
 class Content(NamedTuple):
@@ -104,6 +106,7 @@ class Content(NamedTuple):
     references: tuple[Reference, ...] = ()
     action: tuple[str, ...] = ()
     information: tuple[str, ...] = ()
+    files: tuple[Attached, ...] = ()
 
 
 class Written(NamedTuple):
@@ -471,5 +474,8 @@ Input = (
     | RemovePasskey
     | Prove
     | SetAddress
+    | BeginFile
+    | LayIn
+    | StopFile
     | Tick
 )

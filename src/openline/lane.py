@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+from .attachments.exchange import Attachments
 from .bearers.base import Mailbox, Outgoing
 from .comparison import Comparer
 from .core import limits, receipts
@@ -77,6 +78,9 @@ class Lane:
             lambda: self.seal.state.alarm,
             saved,
         )
+        self.attachments = Attachments(
+            self.line, self.ledger, self._say, self.outbox.bulk_room, (store, number), saved
+        )
         self.dispatch = Dispatch(self.line, self.outbox)
         self.journey = Journey(number, saved.get(JOURNEY))
         self.heard_s: int | None = None
@@ -122,10 +126,15 @@ class Lane:
             self.line.answer(question)
         self._rekeying.work(now)
         self._show_run(now)
-        for receipt in self.healing.work(now):
-            self._mark_again(receipt)
-        for name, value in self.healing.changes(now).items():
-            batch.state[self.number, name] = value
+        for record in self.healing.work(now):
+            if record.kind in receipts.ATTACHED:
+                self.attachments.take(record)
+            else:
+                self._mark_again(record)
+        self.attachments.work(now)
+        for part in (self.healing, self.attachments):
+            for name, value in part.changes(now).items():
+                batch.state[self.number, name] = value
         if self.line.dirty:
             batch.state[self.number, "line"] = self.line.save()
         for top in (values["top"] for name, values in self.seal.events if name == "run.opened"):
@@ -170,8 +179,9 @@ class Lane:
 
     def deadline(self) -> int | None:
         """When something is due next, monotonic milliseconds; None if nothing waits."""
-        parts = (self.line, self.outbox, self.comparer, self.healing, self._rekeying)
-        waits = (*(part.deadline() for part in parts), self._show_due_ms())
+        slow = (self.comparer, self.healing, self.attachments, self._rekeying)
+        waits = [part.deadline() for part in (self.line, self.outbox, *slow)]
+        waits.append(self._show_due_ms())
         return min((at for at in waits if at is not None), default=None)
 
     def events(self) -> list[PostEvent]:
@@ -265,6 +275,7 @@ class Lane:
         self.comparer.latest = before.comparer.latest
         self.healing.resume(before.healing)
         self.journey.resume(before.journey)
+        self.attachments.resume(before.attachments)
         self.heard_s = before.heard_s
         self.quota.quota_bytes = before.quota.quota_bytes
         self.quota.reserve_bytes = before.quota.reserve_bytes
@@ -280,6 +291,8 @@ class Lane:
             self._mark(record, OURS, now)
         elif record.kind in (receipts.BEGIN, receipts.CLOSE, receipts.SUCCEED):
             self.passing.append(record)
+        elif record.kind in receipts.ATTACHED:
+            self.attachments.take(record)
         elif place == "rejoined":
             return
         elif record.kind in (receipts.HEAL, receipts.COPY):
@@ -346,11 +359,13 @@ class Lane:
             act.subject,
             _utf8(act.body),
         )
-        return self._say(record, now)
+        serial = self._say(record, now, more=sum(len(each.name) + each.size for each in act.files))
+        self.attachments.attach(serial, act.precedence, act.files, now)
+        return serial
 
-    def _say(self, record: Record, now: Now) -> Serial:
-        """Release what people say, if there is room for it."""
-        self.quota.allow(record, self.outbox.waiting())
+    def _say(self, record: Record, now: Now, more: int = 0) -> Serial:
+        """Release what people say, if there is room for it and for `more` bytes to come."""
+        self.quota.allow(record, self.outbox.waiting(), more)
         serial = self.line.release(record, now)
         self.quota.own_bytes += len(record.body)
         return serial
@@ -400,7 +415,7 @@ class Lane:
 
     # -- sending ------------------------------------------------------------------------------
 
-    def take(self, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
+    def take(self, bearer: str, now: Now, above: int | None = None) -> list[Outgoing]:
         """Datagrams for a bearer to send now; `above` a rank, only such as go before it. Everything
         they rest on is durable, or StoreError is raised."""
         channel = self.outbox.channels.get(bearer)
@@ -491,6 +506,8 @@ class Lane:
             ],
             comparison=self.comparer.latest,
             healing=self.healing.status(),
+            files=self.attachments.progress(line.acked),
+            beyond=self.outbox.beyond(),
             own_serial=own_at,
             peer_serial=peer_at,
             digest=digest.hex() if digest else "",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from . import views
 from .arguments import Args, count, get
+from .attached import Attached
 from .core.events import Reference, Serial
 from .core.precedence import Precedence
 from .errors import LocalError
@@ -62,4 +63,16 @@ def references_in(
         side = OURS if ours else THEIRS
         _, serial = place_in(store, post, side, {**said, "line": label})
         found.append(Reference(ours, serial))
+    return tuple(found)
+
+
+def files_in(args: Args) -> tuple[Attached, ...]:
+    """The files that `files` names, each as {file, name, bytes, sha256}."""
+    found = []
+    for said in get(args, "files", list, []):
+        if not isinstance(said, dict):
+            raise LocalError("control.argument", name="files")
+        named = (get(said, name, str) for name in ("file", "name", "sha256"))
+        content, name, digest = named
+        found.append(Attached(content, name, count(said, "bytes", 0), digest))
     return tuple(found)

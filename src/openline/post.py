@@ -10,12 +10,14 @@ lane.py, what a record means in core, how it is sealed in sealing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from . import addressing, backup, handover, pairing, tapes
+from .attached import Attached, StopFile
+from .attachments.tray import Tray
 from .authorship import STATE as ACTORS
 from .authorship import Authorship, by_one
 from .bearers.base import Outgoing
@@ -55,7 +57,7 @@ from .lane import Lane
 from .people import People
 from .replies import Replies
 from .sealing.keys import Entropy, Identity
-from .status import Channel, LineStatus, Mailboxes, PostEvent
+from .status import Channel, LineStatus, Mailboxes, PostEvent, ended_line
 from .store.base import Audit, Batch, Store
 from .unopened import Unopened
 
@@ -91,6 +93,7 @@ class Post:
         self.people.load(store.state(0), now)
         self.replies = Replies(store, self.label, self.named)
         self.unopened = Unopened(store)
+        self.tray = Tray(store, entropy, lambda: self._named_files(""), now)
         for number in store.lines():
             self._load(number, now)
         self._follow()
@@ -108,13 +111,15 @@ class Post:
         self._passages.load(number, state)
         ended = next((how for name, how in _ENDS.items() if name in state), None)
         if ended is not None:
-            self._ended[number] = _ended(number, state, ended)
+            self._ended[number] = ended_line(number, state, ended)
         elif self.identity is not None:
             self._lanes[number] = Lane(self.store, number, self.identity, self.entropy, now)
+            self._lanes[number].attachments.supply(self.tray)
 
     def _load_people(self) -> None:
         self.authorship = Authorship(self.store.state(0).get(ACTORS))
-        self.drafts = Drafts(self.store, self.entropy, self._speaking, self._release, self._audit)
+        asked = (self._speaking, self._release, self._audit, self._check_files)
+        self.drafts = Drafts(self.store, self.entropy, *asked)
 
     def _follow(self) -> None:
         """Let each line name records of those before it."""
@@ -157,6 +162,7 @@ class Post:
         self._batch = Batch()
         self.people.begin(self._batch)
         self.drafts.begin(self._batch)
+        self.tray.begin(self._batch)
         for lane in self._lanes.values():
             lane.begin(self._batch, now)
 
@@ -167,7 +173,8 @@ class Post:
             lane.finish(self._batch, now)
         self._passages.save(self._batch)
         self.people.finish(now)
-        self._batch.urgent = not self.drafts.grew and all(
+        self.tray.finish(now)
+        self._batch.urgent = not (self.drafts.grew or self.tray.grew) and all(
             row.precedence == Precedence.FLASH or is_machinery(row.kind) for row in self._batch.rows
         )
         if self._batch:
@@ -185,6 +192,7 @@ class Post:
     def _reload(self, now: Now) -> None:
         """Nothing of the step is on disk: make every lane anew from what is."""
         before, self._lanes, self._ended = self._lanes, {}, {}
+        self.tray.undo()
         self._passages = handover.Passages()
         state = self.store.state(0)
         self.identity = Identity.decode(state["identity"]) if "identity" in state else None
@@ -218,6 +226,8 @@ class Post:
             BurnPages: self._burn_pages,
             AddTape: self._add_tape,
             SetAddress: self._set_address,
+            StopFile: self._stop_file,
+            **self.tray.takers,
             **self.people.takers,
             **self.drafts.takers,
         }
@@ -262,28 +272,40 @@ class Post:
     def _release(self, given: Release, now: Now) -> Serial:
         if by_one(given) and given.precedence in self.two_persons:
             raise LocalError("release.two_persons", precedence=given.precedence.name)
+        self._check_files(given.files, given.reviewed.draft if given.reviewed else "")
         lane = self._speaking(given.line)
         serial = lane.release(given, now)
         self.authorship.note(self._batch, lane.number, serial, given, now)
         told: dict[str, object] = {"line": lane.number, "number": serial.number}
         told.update(precedence=given.precedence.name, one_person=by_one(given))
+        if given.files:
+            told.update(files=len(given.files))
         if given.reviewed is not None:
             told.update(draft=given.reviewed.draft, revision=given.reviewed.revision)
         self._audit(now, given.actor, "release", **told)
         return serial
 
+    def _named_files(self, draft: str) -> set[str]:
+        """The ids of files that lines send, or that drafts name other than this one."""
+        sent = {each for lane in self._lanes.values() for each in lane.attachments.contents()}
+        return sent | self.drafts.files(but=draft)
+
+    def _check_files(self, files: Sequence[Attached], draft: str) -> None:
+        """Whether a text may have these files: laid in, as they are named, and nobody else's."""
+        self.tray.check(files)
+        if files and not self._named_files(draft).isdisjoint(each.content for each in files):
+            raise LocalError("attachment.taken")
+
+    def _stop_file(self, given: StopFile, now: Now) -> None:
+        self._lane(given.line).attachments.sender.stop(given.serial, now)
+        self._audit(now, given.actor, "file_stop", line=given.line, number=given.serial.number)
+
     def _receive(self, given: Receive, now: Now) -> object:
         serial = self._speaking(given.line).receive(given, now)
         if serial is not None:
             self.authorship.note_receipt(self._batch, given, now)
-            self._audit(
-                now,
-                given.actor,
-                "receipt",
-                line=given.line,
-                number=given.serial.number,
-                kind=given.kind,
-            )
+            told = {"line": given.line, "number": given.serial.number, "kind": given.kind}
+            self._audit(now, given.actor, "receipt", **told)
         return serial
 
     def _compare(self, given: Compare, now: Now) -> None:
@@ -361,7 +383,7 @@ class Post:
         lane.journey.write(self._batch)
         self.drafts.leave(lane.number, self._passages.after(lane.number, self._lanes))
         del self._lanes[lane.number]
-        self._ended[lane.number] = _ended(lane.number, state, _ENDS[name])
+        self._ended[lane.number] = ended_line(lane.number, state, _ENDS[name])
 
     def _set_address(self, given: SetAddress, now: Now) -> None:
         name = addressing.blob(self.label(given.line))
@@ -400,7 +422,7 @@ class Post:
 
     # -- what bearers and timers ask ----------------------------------------------------------
 
-    def take(self, line: int, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
+    def take(self, line: int, bearer: str, now: Now, above: int | None = None) -> list[Outgoing]:
         """Datagrams that a bearer of a line should send now: about 32 KiB at most, [] if there are
         none; `above` a rank, only what goes before a datagram of that rank.
 
@@ -421,7 +443,7 @@ class Post:
 
     def deadline(self) -> int:
         """Monotonic milliseconds at which to call `step([Tick()])` next."""
-        waits = (lane.deadline() for lane in self._lanes.values())
+        waits = [self.tray.deadline(), *(lane.deadline() for lane in self._lanes.values())]
         due = min((at for at in waits if at is not None), default=self._housekeeping_ms)
         return max(due, self._retry_ms)
 
@@ -486,13 +508,3 @@ class Post:
         """What happened since the last call, in order."""
         told, self._events = self._events, []
         return told
-
-
-def _ended(number: int, state: Mapping[str, bytes], how: str) -> LineStatus:
-    """What is left to say of a line that was revoked or retired."""
-    own, acked = 0, 0
-    if how == "retired" and "line" in state:  # which a backup does not hold
-        # All of ours is held there, or was released again on the line after it.
-        own = acked = json.loads(state["line"])["own"][0]
-    label = state["label"].decode()
-    return LineStatus(number, label, how, tape=False, own_number=own, acked_number=acked)

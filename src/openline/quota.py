@@ -55,12 +55,14 @@ class Quota:
             self._flash_ms.popleft()
         return len(self._flash_ms) >= limits.FLASH_PER_HOUR_MAX
 
-    def allow(self, record: Record, waiting: int) -> None:
-        """Whether a record of ours may be released, `waiting` being on their way; else LocalError.
-        It is not counted yet."""
+    def allow(self, record: Record, waiting: int, more: int = 0) -> None:
+        """Whether a record of ours may be released, `waiting` being on their way, and `more` bytes
+        of files with it; else LocalError. It is not counted yet."""
         urgent = record.precedence is Precedence.FLASH or receipts.is_machinery(record.kind)
         if waiting >= limits.OUTBOX_RECORDS_MAX and not urgent:
             raise LocalError("outbox.full", records_max=limits.OUTBOX_RECORDS_MAX)
+        if self.own_bytes + more > self.quota_bytes and more:
+            raise LocalError("store.no_room", bytes_max=self.quota_bytes)
         ceiling = self._ceiling(record)
         if self.own_bytes + len(record.body) > ceiling:
             raise LocalError("store.no_room", bytes_max=ceiling)

@@ -54,7 +54,7 @@ class Stepping(Protocol):
     def step(self, inputs: Sequence[Input], now: Now) -> list[object]:
         """Take inputs with one commit; one result each: its value or an OpenlineError."""
 
-    def take(self, line: int, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
+    def take(self, line: int, bearer: str, now: Now, above: int | None = None) -> list[Outgoing]:
         """What a bearer of a line should send now (`above` a rank, only what goes before it);
         StoreError if the disk does not let it."""
 
@@ -233,7 +233,7 @@ class Runner:
         self._queue.append(_Waiting(given, None))
         self._given.set()
 
-    def take(self, line: int, bearer: str, above: int = -1) -> list[Outgoing]:
+    def take(self, line: int, bearer: str, above: int | None = None) -> list[Outgoing]:
         """What a bearer should send now (`above` a rank, only what goes before it); StoreError if
         the disk does not let it."""
         try:

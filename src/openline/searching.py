@@ -43,7 +43,7 @@ class Sieve:
     def keeps(self, row: Row) -> bool:
         """Whether a record passes."""
         return (
-            row.kind not in receipts.RECEIPTS | receipts.SERVICE
+            row.kind not in receipts.RECEIPTS | receipts.SERVICE | receipts.ATTACHED
             and self.side in (None, row.side)
             and self.precedence in (None, row.precedence)
             and (self.from_s is None or row.wall_s >= self.from_s)

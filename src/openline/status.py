@@ -7,7 +7,8 @@ Nothing here holds text of messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,6 +34,8 @@ __all__ = [
 
 KIND_NAMES = {
     receipts.TEXT: "text",
+    receipts.FILE: "file",
+    receipts.CHUNK: "chunk",
     receipts.DELIVERED: "delivered",
     receipts.OPENED: "opened",
     receipts.SHOWN: "shown",
@@ -112,6 +115,10 @@ class LineStatus:
     """Numbers of ours that are on the wire, each with the bearers it is on."""
     comparison: Comparison | None = None
     healing: HealingStatus | None = None
+    files: Mapping[tuple[int, Serial], int] = field(default_factory=dict)
+    """(side, serial of the FILE) → chunks held, of each file that is on its way."""
+    beyond: list[Range] = field(default_factory=list)
+    """What of ours the other machine holds beyond acked_number."""
     own_serial: Serial | None = None
     """The newest of ours that the other machine holds with all before it."""
     peer_serial: Serial | None = None
@@ -125,3 +132,13 @@ class LineStatus:
     that it holds them."""
     peer_version: int | None = None
     """The highest protocol version the other side said it speaks; None if it said nothing yet."""
+
+
+def ended_line(number: int, state: Mapping[str, bytes], how: str) -> LineStatus:
+    """What is left to say of a line that was revoked or retired, from what is kept of it."""
+    own, acked = 0, 0
+    if how == "retired" and "line" in state:  # which a backup does not hold
+        # All of ours is held there, or was released again on the line after it.
+        own = acked = json.loads(state["line"])["own"][0]
+    label = state["label"].decode()
+    return LineStatus(number, label, how, tape=False, own_number=own, acked_number=acked)

@@ -11,7 +11,7 @@ Arguments, by verb (`line` is a label; `number` and `incarnation` name a record,
 be left out where unique):
 
     send        line text [precedence] [language] [subject] [dtg_s] [due_s]
-                [references: list of {ours, number, [incarnation]}]
+                [references: list of {ours, number, [incarnation]}] [files]
     receipt     line number [incarnation] kind ("opened" …) [due_s] [note]
     compare     line            clear_alarm line            revoke line
     heal_ask    line            heal_give line              heal_status line
@@ -25,8 +25,8 @@ be left out where unique):
     anchors     line            audit [after] [limit]           voice line
     records     line            tape line                   waiting [limit]
 
-Those about people stand in people_verbs.py, those about drafts in draft_verbs.py,
-those with which a desk reads in reading_verbs.py.
+Those about people stand in people_verbs.py, those about drafts in draft_verbs.py, those about files
+in file_verbs.py, those with which a desk reads in reading_verbs.py.
 
 Several lines bear one label after a card was rotated or a peer enrolled again: `line` means the one
 in charge; `record`, the number of one of them, may be given beside it to all but send, inbox, show
@@ -39,11 +39,23 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from . import draft_verbs, dtg, inputs, people_verbs, reading, reading_verbs, tapes, views
+from . import (
+    audited,
+    draft_verbs,
+    dtg,
+    file_verbs,
+    inputs,
+    people_verbs,
+    reading,
+    reading_verbs,
+    tapes,
+    views,
+)
 from .arguments import Args
 from .arguments import count as _count
 from .arguments import get as _get
 from .arguments import octets as _bytes
+from .attached import Laid
 from .backup import KEY_BYTES, WRAPPING_BYTES
 from .clock import Now
 from .core import receipts
@@ -51,9 +63,9 @@ from .core.envelope import decode_record
 from .core.events import Serial
 from .enrolment import words
 from .errors import LocalError, OpenlineError
+from .naming import files_in, precedence_in, references_in
 from .naming import line_in as _line
 from .naming import place_in as _place
-from .naming import precedence_in, references_in
 from .naming import record_in as _record
 from .sealing.keys import Identity
 from .signins import Token
@@ -79,6 +91,7 @@ def _send(store: Store, post: views.PostFace, actor: str, args: Args) -> inputs.
         _get(args, "dtg_s", int, None),
         _get(args, "due_s", int, None),
         references_in(store, post, args["line"], args),
+        files=files_in(args),
     )
 
 
@@ -164,6 +177,7 @@ ACTS: dict[str, Callable[[Store, views.PostFace, str, Args], inputs.Input]] = {
     "tape_add": _tape_add,
     **people_verbs.ACTS,
     **draft_verbs.ACTS,
+    **file_verbs.ACTS,
     **reading_verbs.ACTS,
 }
 """Verbs that change the record: each makes one input for `Post.step`."""
@@ -188,6 +202,8 @@ def acted(result: object) -> views.View:
         return people_verbs.acted(result)
     if isinstance(result, inputs.Written):
         return draft_verbs.acted(result)
+    if isinstance(result, Laid):
+        return file_verbs.acted(result)
     return {"line": result} if isinstance(result, int) else {}
 
 
@@ -249,7 +265,7 @@ def _healing(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
 
 def _audit(store: Store, _post: views.PostFace, args: Args, _now: Now) -> Any:
     limit = min(_count(args, "limit", 100), LIMIT_MAX)
-    return views.audit(store, _count(args, "after", 0), limit)
+    return audited.audit(store, _count(args, "after", 0), limit)
 
 
 def _card(_store: Store, post: views.PostFace, _args: Args, _now: Now) -> Any:
@@ -313,6 +329,7 @@ READINGS: dict[str, Callable[[Store, views.PostFace, Args, Now], Any]] = {
     "waiting": _waiting,
     **people_verbs.READINGS,
     **draft_verbs.READINGS,
+    **file_verbs.READINGS,
     **reading_verbs.READINGS,
 }
 """Verbs that only read."""

@@ -10,18 +10,18 @@ guard. Nothing here changes anything, and nothing here words anything.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 from . import display, dtg
+from .attachments import shown as shown_files
 from .authorship import Authorship
 from .clock import Now
 from .core import receipts
 from .core.envelope import Refusal, decode_record
 from .core.events import Serial
+from .core.gaps import RangeSet
 from .core.precedence import Precedence
 from .delivery.explain import bearer_view
 from .drafts import Drafts
@@ -48,7 +48,7 @@ ENDED = ("revoked", "retired")
 IN_CHARGE = ("new", "opening", "open")
 """States of a line that carries what is released under its label."""
 
-_HIDDEN = receipts.SERVICE | receipts.RECEIPTS
+_HIDDEN = receipts.SERVICE | receipts.RECEIPTS | receipts.ATTACHED
 _SPOKEN_KINDS = tuple(kind for kind in range(256) if kind not in _HIDDEN)
 _LADDER = ("delivered", "opened", "shown", "holding", "declined")
 
@@ -105,6 +105,8 @@ class _Context:
     underway: dict[int, list[str]]
     """Numbers of ours on the wire, with the bearers each is on."""
     again: frozenset[int]
+    files: shown_files.Progress
+    beyond: RangeSet
     authorship: Authorship
     journey: Journey
 
@@ -114,7 +116,8 @@ class _Context:
         refused = {serial: _refusal(code) for serial, code in status.refused}
         acked = None if status.state == "revoked" else status.acked_number
         known = post.authorship, post.journey(line)
-        return cls(line, post.label(line), acked, refused, status.underway, status.again, *known)
+        motion = (status.underway, status.again, status.files, RangeSet(status.beyond))
+        return cls(line, post.label(line), acked, refused, *motion, *known)
 
 
 def find_line(post: PostFace, label: str) -> int:
@@ -166,7 +169,7 @@ def _state(context: _Context, row: Row, marks: Sequence[View], *, restored: bool
         return "again"
     if context.acked is None:
         return "unknown"
-    if row.number <= context.acked:
+    if row.number <= context.acked or row.number in context.beyond:
         return "held"
     refusal = context.refused.get(Serial(row.incarnation, row.number))
     if refusal:
@@ -193,7 +196,13 @@ def _standing(row: Row) -> str:
     return "chained" if row.head is not None else "waiting"
 
 
-def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int = 0) -> View:
+def message_view(
+    context: _Context,
+    row: Row,
+    marks: Sequence[Mark],
+    forks: int = 0,
+    files: Sequence[View] = (),
+) -> View:
     """One record for people: the one place where it is decided what a reader gets of it."""
     record = decode_record(row.record)
     seen = [
@@ -215,7 +224,7 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
         "language": record.language,
         "subject": record.subject,
         # Service records have none for people; an unknown kind is shown if it is text.
-        "text": "" if record.kind in receipts.SERVICE else record.text,
+        "text": "" if record.kind in receipts.SERVICE | receipts.ATTACHED else record.text,
         **_moments("dtg", record.dtg_s),
         **_moments("filed", record.filed_s),
         **_moments("due", record.due_s),
@@ -233,6 +242,7 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
         "restored": restored,
         "forks": forks,
         "doubts": display.doubts(record.filed_s, record.dtg_s, record.due_s, row.wall_s),
+        "attachments": list(files),
         "bytes": len(row.record),
         "head": row.head.hex() if row.head else None,
     }
@@ -244,7 +254,8 @@ def _viewed(store: Store, context: _Context, row: Row) -> View:
     if context.line and row.variant == 0:
         same = store.variants(row.line, row.side, row.number)
         forks = sum(other.incarnation == row.incarnation for other in same) - 1
-    return message_view(context, row, marks, forks)
+    files = shown_files.files_of(store, row, marks, context.files)
+    return message_view(context, row, marks, forks, files)
 
 
 def message(store: Store, post: PostFace, line: int, side: int, serial: Serial, now: Now) -> View:
@@ -431,23 +442,6 @@ def status(post: PostFace, now: Now, only: Container[int] | None = None) -> View
 def _differs(view: View) -> bool:
     compared = view["comparison"]
     return view["differs_at"] is not None or bool(compared and compared["agree"] is False)
-
-
-def audit(store: Store, after: int = 0, limit: int = 100) -> list[View]:
-    """Up to `limit` entries of the audit log after a position."""
-    return [
-        {
-            "position": position,
-            "wall_s": entry.wall_s,
-            **_moments("at", entry.wall_s),
-            "actor": entry.actor,
-            "act": entry.act,
-            "details": json.loads(entry.details or "{}"),
-            "details_text": entry.details,
-            "hash": kept.hex(),
-        }
-        for position, entry, kept in islice(store.audit(after), limit)
-    ]
 
 
 def transcript(

@@ -29,6 +29,7 @@ WALK = {
     "addresses": (GET, "/addresses"),
     "address": (GET, "/line/1/address"),
     "message": (GET, "/line/1/theirs/{serial}"),
+    "files": (GET, "/line/1/theirs/{serial}/files"),
     "receipt": (POST, "/line/1/theirs/{serial}"),
     "drafts": (GET, "/drafts"),
     "write": (GET, "/line/1/write"),
@@ -47,11 +48,13 @@ WALK = {
     "enter": (GET, "/enter"),
     "language": (POST, "/language"),
 }
-"""Route → how to ask for it; the event stream, signing out and passkeys have tests of their own."""
+"""Route → how to ask for it; the event stream, signing out, passkeys and files have tests of their
+own."""
 
 
 def test_the_walk_misses_no_route() -> None:
-    assert {*WALK, "live", "sign_out", "passkey", "door_passkey"} == {*ROUTES}
+    elsewhere = {"live", "sign_out", "passkey", "door_passkey", "file", "picture"}
+    assert {*WALK} | elsewhere == {*ROUTES}
 
 
 def test_who_is_not_signed_in_is_led_to_the_door(scene: Scene) -> None:

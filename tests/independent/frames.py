@@ -39,6 +39,8 @@ class Kind(IntEnum):
     """Record kinds of §6."""
 
     TEXT = 1
+    FILE = 2
+    CHUNK = 3
     DELIVERED = 16
     OPENED = 17
     SHOWN = 18

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from hashlib import sha256
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PrivateKey
 
 from . import carried, reader
+from .attachments import read_files
 from .chain import Chain, digest
 from .frames import Assembly, Frame, Record, Type, read_exchange, read_inner, read_record
 from .wire import Cursor, RefusedError, need
@@ -107,6 +109,23 @@ def frames(given: Json) -> Json:
 def record(given: Json) -> Json:
     """Read a record."""
     return plain(read_record(bytes.fromhex(given["record"])))
+
+
+def files(given: Json) -> Json:
+    """Read the files of a chain."""
+    found, faults = read_files([bytes.fromhex(each) for each in given["records"]])
+    shown = [
+        {
+            "number": each.number,
+            "text": each.text,
+            "size": each.size,
+            "name": each.name.hex(),
+            "state": each.state,
+            "content": sha256(each.content).hexdigest() if each.state == "whole" else None,
+        }
+        for each in found
+    ]
+    return {"files": shown, "faults": faults}
 
 
 def rekey(given: Json) -> Json:
@@ -248,4 +267,5 @@ SINGLE: dict[str, Callable[[Json], Json]] = {
     "tcp": tcp,
     "parcel": carried.parcel,
     "fragments": carried.fragments,
+    "files": files,
 }

@@ -27,6 +27,7 @@ from openline.core.precedence import Precedence
 from openline.sealing.roots import PERMANENT, Roots
 
 from .carried import CARRIED
+from .files import given_chains
 from .scribe import ATTACKER, NOW, PAGE0, A, B, Party, Scribe, raw_record, receipt_fields
 from .talks import TALKS
 from .witness import Json, same_refusal, single
@@ -362,6 +363,10 @@ def carried() -> list[Json]:
 def everything() -> list[Json]:
     """The whole set."""
     made = [varints(), *cards(), *lines(), *inners(), *good_records(), *bad_records()]
+    made += [
+        vector(name, what, "files", {"records": [each.hex() for each in records]})
+        for name, what, records in given_chains()
+    ]
     return [*made, *rekeys(), *streams(), *carried(), *(talk() for talk in TALKS)]
 
 

@@ -45,6 +45,7 @@ from openline.sim.disk import MemoryStore
 from openline.store.base import ABANDONED, Batch
 
 from . import carried_witness
+from .files import files_of_chain
 
 Json = Any
 NOW = Now(1_000_000, 1_790_000_000)
@@ -297,6 +298,7 @@ SINGLE = {
     "tcp": _tcp,
     "parcel": carried_witness.read_parcels,
     "fragments": carried_witness.read_fragments,
+    "files": files_of_chain,
 }
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "pair": "cards",
     "send": "messages",
     "draft": "drafts",
+    "attachment": "attachments",
     "receipt": "messages",
     "inbox": "reading",
     "show": "reading",
@@ -40,7 +41,7 @@ COMMANDS = {
 SECTIONS = {
     "section.begin": ("init", "card", "tape", "pair", "bearer", "people", "serve"),
     "section.write": ("send", "draft", "receipt", "carry", "address"),
-    "section.read": ("inbox", "show", "transcript"),
+    "section.read": ("inbox", "show", "attachment", "transcript"),
     "section.watch": ("desk", "status", "lines", "clear-alarm", "heal", "audit"),
     "section.keep": ("backup", "restore"),
     "section.end": ("revoke", "zeroise"),

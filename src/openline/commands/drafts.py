@@ -19,6 +19,7 @@ import click
 from .. import display
 from ..clock import now
 from ..errors import LocalError
+from .attachments import attach_option, laid_in, size
 from .kinds import PRECEDENCE, SERIAL, CountType, SerialSaid
 from .messages import instant, text_given
 from .shell import Shell, pass_shell
@@ -32,6 +33,7 @@ _CLEARED: dict[str, tuple[str, Any]] = {
     "refs": ("references", []),
     "action": ("action", []),
     "info": ("information", []),
+    "files": ("files", []),
 }
 """What --clear may name: the argument of the verb, and what it is then."""
 _BEGINNING_CELLS = 60
@@ -45,6 +47,7 @@ def draft() -> None:
 def _content(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a draft says beside its text."""
     for option in (
+        attach_option,
         click.option("--info", "information", multiple=True),
         click.option("--action", multiple=True),
         click.option("--ref", "references", type=SERIAL, multiple=True),
@@ -59,7 +62,7 @@ def _content(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _said(said: dict[str, Any]) -> dict[str, Any]:
+def _said(shell: Shell, said: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the verb for the options that were given."""
     present_s = now().wall_s
     references: Sequence[SerialSaid] = said["references"]
@@ -72,6 +75,7 @@ def _said(said: dict[str, Any]) -> dict[str, Any]:
         "references": [{"ours": ref.side == "ours", **ref.args()} for ref in references],
         "action": [_nfc(name) for name in said["action"]],
         "information": [_nfc(name) for name in said["information"]],
+        "files": laid_in(shell, said["attached"]),
     }
     return {name: value for name, value in given.items() if value not in (None, [])}
 
@@ -97,7 +101,7 @@ def _told(shell: Shell, key: str, answer: dict[str, Any], as_json: bool) -> None
 def new(shell: Shell, /, line: str, text: str | None, path: Path | None, **options: Any) -> None:
     """Begin a draft."""
     body = text_given(shell, text, path)
-    answer = shell.call("draft_save", line=line, text=body, **_said(options))
+    answer = shell.call("draft_save", line=line, text=body, **_said(shell, options))
     if options["hand"]:
         answer = shell.call("draft_hand", **answer)
     key = "draft.is_handed" if options["hand"] else "draft.is_saved"
@@ -189,6 +193,9 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("action", "information"):
         if view[name]:
             yield f"field.{name}", ", ".join(view[name])
+    for each in view["files"]:
+        told = f"{each['name']}  {size(shell, each['bytes'])}  {each['sha256']}"
+        yield "field.file", told
     yield "field.writers", ", ".join(view["writers"])
     for step in view["steps"]:
         yield f"field.did_{step['act']}", f"{step['by']}  {step['at_group']}"
@@ -215,9 +222,14 @@ def _show_changes(shell: Shell, changes: dict[str, Any]) -> None:
 
 def _value(value: object) -> str:
     if isinstance(value, list):
-        named = (each["serial"] if isinstance(each, dict) else str(each) for each in value)
+        named = (_named(each) if isinstance(each, dict) else str(each) for each in value)
         return display.safe(", ".join(named)) or "–"
     return display.safe(str(value or "")) or "–"
+
+
+def _named(each: dict[str, Any]) -> str:
+    """A message by its serial, a file by its name and hash."""
+    return f"{each['name']} {each['sha256'][:16]}" if "name" in each else str(each["serial"])
 
 
 @draft.command("edit")
@@ -246,8 +258,12 @@ def edit(shell: Shell, /, draft_id: str, text: str | None, path: Path | None, **
         ],
         "action": view["action"],
         "information": view["information"],
+        "files": view["files"],
     }
-    changed = {**kept, **_said(said), **dict(_CLEARED[name] for name in said["clear"])}
+    changes = _said(shell, said)
+    if "files" in changes and "files" not in said["clear"]:
+        changes["files"] = [*view["files"], *changes["files"]]
+    changed = {**kept, **dict(_CLEARED[name] for name in said["clear"]), **changes}
     revision = said["revision"] or view["revision"]
     answer = shell.call("draft_save", draft=draft_id, revision=revision, text=body, **changed)
     _told(shell, "draft.is_changed", answer, said["as_json"])

@@ -18,6 +18,7 @@ from .. import dtg
 from ..clock import now
 from ..core.limits import BODY_BYTES_MAX
 from ..errors import LocalError
+from .attachments import attach_option, laid_in
 from .kinds import PRECEDENCE, SERIAL, SerialSaid
 from .shell import Shell, pass_shell
 from .wording import as_json, command
@@ -56,22 +57,25 @@ def text_given(shell: Shell, said: str | None, path: Path | None) -> str:
 @click.option("--dtg", "dtg_said")
 @click.option("--reply-by")
 @click.option("--ref", "references", type=SERIAL, multiple=True)
+@attach_option
 @as_json
 @pass_shell
 def send(shell: Shell, /, line: str, text: str | None, as_json: bool, **said: Any) -> None:
     """Release a text on a line."""
     present_s = now().wall_s
     references: tuple[SerialSaid, ...] = said["references"]
+    body = text_given(shell, text, said["path"])
     answer = shell.call(
         "send",
         line=line,
-        text=text_given(shell, text, said["path"]),
+        text=body,
         precedence=said["precedence"],
         subject=unicodedata.normalize("NFC", said["subject"]),
         language=said["language"],
         dtg_s=instant(said["dtg_said"], present_s),
         due_s=instant(said["reply_by"], present_s),
         references=[{"ours": ref.side == "ours", **ref.args()} for ref in references],
+        files=laid_in(shell, said["attached"]) or None,
     )
     if as_json:
         shell.json(answer)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import display
+from .attachments import rows
 from .kinds import SERIAL, CountType, SerialSaid
 from .shell import Shell, pass_shell
 from .wording import as_json, command
@@ -89,6 +90,8 @@ def summary(shell: Shell, view: dict[str, Any], cells_max: int) -> str:
         parts.append(f"[{shell.text('standing.forked')}]")
     if view["kind"] != "text":
         parts.append(f"[{kind(shell, view['kind'])}]")
+    if view["attachments"]:
+        parts.append(f"[{shell.words.count('file.count', len(view['attachments']))}]")
     if view["language"]:
         parts.append(f"({view['language']})")
     parts.append(view["subject"] or view["text"])
@@ -145,6 +148,8 @@ def page(shell: Shell, view: dict[str, Any]) -> None:
         for line in display.wrap(view["text"], shell.console.width):
             click.echo(line)
         shell.show(Rule(style="dim"))
+    for row in rows(shell, view["attachments"], view["side"]):
+        shell.line(row)
     for mark in view["marks"]:
         shell.line(mark_line(shell, view, mark))
 

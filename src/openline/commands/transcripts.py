@@ -219,6 +219,8 @@ def _entry_rows(shell: Shell, entry: dict[str, Any], *, everything: bool) -> Ite
         wording = shell.words.count(f"inbox.{entry['type']}", entry["count"], numbers=numbers)
         yield "-" * PAPER_CELLS
         yield wording.center(PAPER_CELLS)
+    elif entry["kind"] == "chunk" and not everything:
+        return
     elif not entry["service"] or (everything and entry["text"]):
         yield from _message_rows(shell, entry)
     else:
@@ -261,5 +263,8 @@ def _message_rows(shell: Shell, entry: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from display.wrap(entry["text"], PAPER_CELLS)
     yield ""
+    for each in entry["attachments"]:
+        told = {name: each[name] for name in ("file", "name", "bytes", "sha256")}
+        yield from _cut(shell.text("paper.file", **told))
     for mark in entry["marks"]:
         yield f"  {mark_line(shell, entry, mark)}"

@@ -70,6 +70,10 @@ LEAVE_MS = 600_000
 """R21: how long after leaving more than that no branch so long is left again."""
 HEAL_RANGES_MAX, HEAL_INCARNATIONS_MAX = 256, 4096
 """R33: ranges in one HEAL; R35: incarnations of our own lost records that are taken back."""
+FILE_BYTES_MAX, FILE_NAME_BYTES_MAX, CHUNK_BYTES = 16 << 20, 255, 3840
+"""R44: longest file, its longest name; R45: bytes of it in one record, which one datagram holds."""
+FILES_MAX, FILES_OPEN_MAX, CHUNKS_WAITING_MAX = 8, 16, 64
+"""R44: files of one text; R46: files in reassembly at a time; R45: chunks released and not held."""
 FAULTS_KEPT_MAX = 64
 """Faults of the other side kept for people to read; all are counted."""
 QUOTA_BYTES = 1 << 30

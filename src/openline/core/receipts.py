@@ -8,7 +8,7 @@ record, a receipt that people did something.
 
 from __future__ import annotations
 
-TEXT = 1
+TEXT, FILE, CHUNK = 1, 2, 3
 DELIVERED = 16
 OPENED = 17
 SHOWN = 18
@@ -20,6 +20,7 @@ CLOSE, SUCCEED = 40, 41
 RECEIPTS = frozenset({DELIVERED, OPENED, SHOWN, DECLINED, HOLDING})
 SPOKEN = RECEIPTS | {TEXT}
 """Kinds whose body is what people wrote, and is deflated where that is shorter (R18)."""
+ATTACHED = frozenset({FILE, CHUNK})
 SERVICE = frozenset({BEGIN, FORK, OFFER, ANSWER, HEAL, COPY, CLOSE, SUCCEED})
 
 

@@ -26,7 +26,15 @@ _AHEAD_MS = 2_000
 """How much a bearer of limited rate is given ahead of its answers."""
 _STUCK_MS = 250
 _BATCH_BYTES_MAX = 32 * 1024
-_BAG_BYTES_MAX = 64 << 20
+_BULK_AT_FIRST, _BULK_MIN = 4, 2
+_BULK_LATE_MS = 500
+"""How much later than twice the best an answer to bulk may come, before there is less of it."""
+_STREAM_MS_MAX = 5_000
+"""Latency from which a bearer carries parcels, in which nothing waits behind another thing."""
+BULK = -1
+"""The rank of a part of a file."""
+BAG_BYTES_MAX = 8 << 20
+"""What a bag carried by hand takes of one line at a time."""
 
 
 @dataclass(slots=True)
@@ -48,6 +56,11 @@ class Flight:
     """Whether it is on the bearer: neither answered nor given up."""
     held: bool = False
     """Whether the record is known to be held, and the flight only waits for its own answer."""
+
+    @property
+    def bulk(self) -> bool:
+        """Whether it is part of a file: all else goes first, and does not count what these take."""
+        return self.rank <= BULK
 
 
 @dataclass(slots=True)
@@ -72,6 +85,8 @@ class Channel:
     """By number of the record, in the order they were sent."""
     rank_bytes: dict[int, int] = field(default_factory=dict)
     """What is on it and not yet answered, by rank."""
+    bulk_flights: int = 0
+    """How many of these are bulk."""
     stuck: bool = False
     backoff: int = 0
     """How often the timer is doubled for what is sent now: as deep as timers ran out since an
@@ -83,11 +98,21 @@ class Channel:
     _rtt_at_ms: int = 0
     _loss: int | None = None
     _loss_at_ms: int = 0
+    _bulk: int = _BULK_AT_FIRST
+    """How many flights of bulk may be on it: more while answers come soon, fewer when they do not,
+    so that what is written meanwhile does not stand behind them in buffers that nobody sees."""
+    _least_ms: int | None = None
+    """The best round trip seen."""
 
     @property
     def flight_bytes(self) -> int:
         """What is on it and not yet answered."""
         return sum(self.rank_bytes.values())
+
+    @property
+    def bulk_bytes(self) -> int:
+        """What of these is bulk."""
+        return self.rank_bytes.get(BULK, 0)
 
     # -- what was learnt ----------------------------------------------------------------------
 
@@ -109,7 +134,7 @@ class Channel:
         """Measured, else declared."""
         return self.declared_ms() if self._rtt_us is None else self._rtt_us // 1000
 
-    def timeout_ms(self, rank: int = 0) -> int:
+    def timeout_ms(self, rank: int = BULK) -> int:
         """How long to wait for an answer before a record of this rank is sent again."""
         if self._rtt_us is None:
             wait_ms = 2 * self.declared_ms()
@@ -150,7 +175,7 @@ class Channel:
             return 0
         if self.up.human_ms:
             # What a person carries holds what it holds: nothing is answered on the way.
-            return _BAG_BYTES_MAX
+            return BAG_BYTES_MAX
         if self.up.rate_bytes_s is None:
             return limits.WINDOW_BYTES_MAX
         pipe = self.up.rate_bytes_s * (self.declared_ms() + _AHEAD_MS) // 1000
@@ -162,18 +187,34 @@ class Channel:
         rate = self.up.rate_bytes_s if self.up else None
         return _BATCH_BYTES_MAX if rate is None else min(rate, _BATCH_BYTES_MAX)
 
-    def fits(self, size: int) -> bool:
-        """Whether its window has room for so many bytes more."""
+    def fits(self, size: int, *, bulk: bool = False) -> bool:
+        """Whether its window has room for so many bytes more. Bulk leaves half of it free; all else
+        has the window to itself."""
+        if bulk and self.up is not None and self.up.human_ms:
+            return self.bulk_bytes + size <= BAG_BYTES_MAX
+        if bulk:
+            some = self.bulk_flights < self.bulk_records()
+            return some and self.flight_bytes + size <= self.window_bytes() // 2
         human = self.up is not None and self.up.human_ms > 0
-        some = human or len(self.flights) < limits.WINDOW_RECORDS_MAX
-        return some and self.flight_bytes + size <= self.window_bytes()
+        some = human or len(self.flights) - self.bulk_flights < limits.WINDOW_RECORDS_MAX
+        return some and self.flight_bytes - self.bulk_bytes + size <= self.window_bytes()
 
-    def admits(self, size: int) -> bool:
+    def admits(self, size: int, *, bulk: bool = False) -> bool:
         """Whether it may be given so many bytes more; an idle one takes what is too long for its
         window too."""
-        return not self.flights or self.fits(size)
+        idle = len(self.flights) == (0 if bulk else self.bulk_flights)
+        return idle or self.fits(size, bulk=bulk)
 
-    def queue_ms(self, rank: int = 0) -> int:
+    def bulk_records(self) -> int:
+        """How many chunks of files it could do with at a time."""
+        if self.up is None:
+            return 0
+        if self.up.human_ms:
+            return BAG_BYTES_MAX // limits.CHUNK_BYTES
+        half = max(1, self.window_bytes() // 2 // limits.CHUNK_BYTES)
+        return half if self.up.latency_ms > _STREAM_MS_MAX else min(self._bulk, half)
+
+    def queue_ms(self, rank: int = BULK) -> int:
         """How long what is on it takes to leave, as far as a record of this rank waits for it."""
         rate = self.up.rate_bytes_s if self.up else None
         if rate is None:
@@ -205,12 +246,16 @@ class Channel:
         flight.live, flight.held, flight.sent_ms = True, False, now_ms
         flight.tries += 1
         self.flights[flight.number] = flight
-        self.rank_bytes[flight.rank] = self.rank_bytes.get(flight.rank, 0) + flight.size
+        self._count(flight, 1)
+
+    def _count(self, flight: Flight, sign: int) -> None:
+        self.rank_bytes[flight.rank] = self.rank_bytes.get(flight.rank, 0) + sign * flight.size
+        self.bulk_flights += sign * flight.bulk
 
     def _land(self, flight: Flight) -> None:
         flight.live = False
         if self.flights.pop(flight.number, None) is not None:
-            self.rank_bytes[flight.rank] -= flight.size
+            self._count(flight, -1)
 
     def drop(self, flight: Flight) -> None:
         """A flight ends in a way that says nothing of the bearer."""
@@ -242,6 +287,15 @@ class Channel:
         sure = [flight.sent_ms for flight in answered if flight.once]
         if sure:
             self._note_round_trip(now_ms - min(sure), now_ms)
+            self._note_bulk(now_ms - min(sure), sum(flight.bulk for flight in answered))
+
+    def _note_bulk(self, taken_ms: int, answered: int) -> None:
+        """Learn from answers how much bulk stands in nobody's way."""
+        self._least_ms = taken_ms if self._least_ms is None else min(self._least_ms, taken_ms)
+        if taken_ms <= 2 * self._least_ms + _BULK_LATE_MS:
+            self._bulk = min(self._bulk + answered, limits.CHUNKS_WAITING_MAX)
+        elif answered:
+            self._bulk = max(_BULK_MIN, self._bulk // 2)
 
     # -- whether it takes what it could -------------------------------------------------------
 

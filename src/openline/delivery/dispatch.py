@@ -156,7 +156,7 @@ class Dispatch:
             self.outbox.drop(bearer)
 
     def compose(
-        self, bearer: str, room: int, now: Now, *, records: bool = True, above: int = -1
+        self, bearer: str, room: int, now: Now, *, records: bool = True, above: int | None = None
     ) -> Composed:
         """Frames for one datagram with `room` bytes; none if there is nothing to say.
 
@@ -166,7 +166,7 @@ class Dispatch:
         channel = self.outbox.channels.get(bearer)
         if channel is None or channel.up is None:
             return Composed([], 0)
-        if above >= 0 and not self._presses(channel, above, now):
+        if above is not None and not self._presses(channel, above, now):
             return Composed([], 0)
         channel.stuck = False
         frames: list[Frame] = []
@@ -249,20 +249,25 @@ class Dispatch:
             payload = ack.encode()
         return payload
 
-    def _fill(self, frames: list[Frame], channel: Channel, room: int, now: Now, above: int) -> int:
+    def _fill(
+        self, frames: list[Frame], channel: Channel, room: int, now: Now, above: int | None
+    ) -> int:
         """Records above a rank, most urgent first; one too long for a datagram goes in pieces. The
         rank of the first."""
         filled: list[Entry] = []
         while room > 0:
             entry, cut = self._next(channel, now)
-            if entry is None or entry.rank <= above or not _together(filled, entry, channel):
+            if entry is None or not _together(filled, entry, channel):
+                break
+            if above is not None and entry.rank <= above:
                 break
             if cut is not None:
                 frames += self._piece(cut, room)
                 self.outbox.wait(entry, channel, now.mono_ms)
                 filled.append(entry)
                 break
-            if frames and room < frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4:
+            short = entry.bulk or frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4
+            if frames and short and room < frame_bytes(entry.size):
                 break
             filled.append(entry)
             self.outbox.sent(entry, channel, now.mono_ms)

@@ -4,9 +4,11 @@ Theory of operation: a record waits in the queue of its precedence until a beare
 the wire has a timer for each bearer it is on, and goes over that bearer again when the timer runs
 out, the bearer reports its death, or an ACK names it missing (but never sooner than one round trip
 after it was sent there: R27). FLASH, and whatever was lost once, goes over every bearer; of the
-rest `choice` says which bearer takes it. Only numbers and sizes live here; the bytes are asked of
-the ledger when they are sent. Nothing here is durable: after a restart everything above the
-acknowledged number is queued again. What an ACK may claim is bounded by what was released (R25).
+rest `choice` says which bearer takes it. Chunks of files are below all else: never over every
+bearer at once, and never in the window that the rest needs. Only numbers and sizes live here; the
+bytes are asked of the ledger when they are sent. Nothing here is durable: after a restart
+everything above the acknowledged number is queued again. What an ACK may claim is bounded by what
+was released (R25).
 """
 
 from __future__ import annotations
@@ -17,21 +19,24 @@ from heapq import heappop, heappush
 from itertools import takewhile
 
 from ..bearers.base import BearerProfile
-from ..core import receipts
+from ..core import limits, receipts
 from ..core.envelope import Ack, Refusal, varint
 from ..core.events import Serial
-from ..core.gaps import RangeSet
+from ..core.gaps import Range, RangeSet
 from ..core.precedence import Precedence
 from ..core.states import Event, Machine
 from .assembly import Assembly, Piece
-from .channel import Channel, Flight
+from .channel import BULK, Channel, Flight
 from .choice import Verdict, rank
 
 _PATIENCE_MS_MAX = 900_000
 _ROUND_TRIP_MS_MIN = 10
 _DOUBLINGS_MAX = 16
+_BULK_MIN = 2
+"""Chunks of files released while no bearer is up."""
 _FLASH = Precedence.FLASH.value
 _BEGIN = _FLASH + 1
+_BULK = BULK
 _TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
 
 
@@ -68,7 +73,8 @@ class Entry:
 
     serial: Serial
     rank: int
-    """Its precedence; one above FLASH for a BEGIN, before which nothing of its process is taken."""
+    """Its precedence; one above FLASH for a BEGIN, before which nothing of its process is taken,
+    one below ROUTINE for a chunk of a file."""
     size: int
     text: bool
     """Whether it is what a person wrote."""
@@ -78,6 +84,11 @@ class Entry:
     can keep it from the others."""
     flights: dict[str, Flight] = field(default_factory=dict)
     """By bearer: the last time it was given to it."""
+
+    @property
+    def bulk(self) -> bool:
+        """Whether it is part of a file, for which nothing else waits."""
+        return self.rank == _BULK
 
     def on(self, bearer: str) -> Flight | None:
         """Its flight on a bearer, if it is there now."""
@@ -112,9 +123,11 @@ class Outbox:
         """Texts that an ACK named since somebody looked."""
         self._assembly = Assembly()
         self._held = RangeSet()
-        self._queues: dict[int, list[int]] = {rank: [] for rank in range(_BEGIN, -1, -1)}
+        self._queues: dict[int, list[int]] = {rank: [] for rank in range(_BEGIN, _BULK - 1, -1)}
         """Most urgent first; numbers in order, but of BEGINs the newest first (negated), for it
         leads to all others."""
+        self._bulk: set[int] = set()
+        """Numbers of the entries that are chunks of files."""
         self._timers: list[tuple[int, int, str]] = []
         self._sent: set[int] = set()
         """Numbers of the entries that are SENT."""
@@ -126,7 +139,9 @@ class Outbox:
         """Take a released record."""
         at = 3 + len(varint(serial.number))
         kind = data[at + 1]
-        rank = _BEGIN if kind == receipts.BEGIN else data[at] >> 6
+        rank = {receipts.BEGIN: _BEGIN, receipts.CHUNK: _BULK}.get(kind, data[at] >> 6)
+        if rank == _BULK:
+            self._bulk.add(serial.number)
         self.entries[serial.number] = Entry(serial, rank, len(data), kind == receipts.TEXT)
         self._queue(self.entries[serial.number])
 
@@ -207,7 +222,7 @@ class Outbox:
                 continue
             if level >= _FLASH:
                 return entry
-            if not channel.admits(entry.size):
+            if not channel.admits(entry.size, bulk=entry.bulk):
                 return None
             if spread or entry.repeated or self._chosen(channel, entry.size, now_ms):
                 return entry
@@ -237,7 +252,7 @@ class Outbox:
 
     def _note_spread(self, entry: Entry) -> None:
         """Note on which bearers a record has still to go, if it goes over every one."""
-        if entry.rank >= _FLASH or entry.repeated:
+        if entry.rank >= _FLASH or (entry.repeated and not entry.bulk):
             for bearer in self.channels:
                 unspread = self._unspread.setdefault((entry.rank, bearer), {})
                 if entry.on(bearer):
@@ -390,6 +405,7 @@ class Outbox:
                 self._call_again(entry, now_ms)
         for number in list(takewhile(lambda n: n <= contiguous, self.entries)):
             left = self.entries.pop(number)
+            self._bulk.discard(number)
             self.refused.pop(number, None)
             if left.state is not Outbound.HELD:
                 self._settle(left, news, now_ms)
@@ -460,6 +476,18 @@ class Outbox:
     def waiting(self) -> int:
         """How many records are on their way."""
         return len(self.entries)
+
+    def bulk_room(self) -> int:
+        """How many chunks of files may be released now: as many as keep the bearers busy, and no
+        more, that what is written later does not stand in the chain behind a whole file."""
+        wanted = sum(channel.bulk_records() for channel in self.channels.values())
+        by_hand = any(c.up is not None and c.up.human_ms for c in self.channels.values())
+        most = wanted if by_hand else min(2 * wanted, limits.CHUNKS_WAITING_MAX)
+        return max(most, _BULK_MIN) - len(self._bulk)
+
+    def beyond(self) -> list[Range]:
+        """What of ours the other machine holds beyond the acknowledged number."""
+        return list(self._held)
 
     def next_size(self) -> int | None:
         """Bytes of the next record below FLASH that waits; None if none does."""

@@ -35,11 +35,13 @@ from .access import ANYBODY, ROUTES
 from .asking import Asking
 from .confirming import Confirming
 from .door import Door
+from .filing import Filing
 from .live import Board
 from .pace import Pace
 from .reading import Reading
 from .rendering import HERE, fragment, page
 from .staffing import Staffing
+from .uploading import Uploading
 from .writing import Writing
 
 COOKIE = "openline"
@@ -92,7 +94,10 @@ class Headers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                # What is handed out to be saved has a policy of its own, a stricter one.
+                policy = headers.get("Content-Security-Policy", HEADERS["Content-Security-Policy"])
+                headers.update({**HEADERS, "Content-Security-Policy": policy})
             await send(message)
 
         await self.app(scope, receive, sent)
@@ -114,6 +119,8 @@ class Desk:
         self._reading = Reading(self)
         self._writing = Writing(self)
         self._staffing = Staffing(self)
+        self._filing = Filing(self)
+        self.uploading = Uploading(self.asking.call, FORM_BYTES_MAX)
         self.app = Headers(self._starlette())
 
     def _starlette(self) -> Starlette:
@@ -139,6 +146,9 @@ class Desk:
                 route("/addresses", "addresses", reading.addresses, "GET"),
                 route(line + "/address", "address", reading.address, "GET", "POST"),
                 route(serial, "message", reading.message, "GET"),
+                route(serial + "/files", "files", self._filing.files, "GET"),
+                route(serial + "/file/{which:int}", "file", self._filing.file, "GET"),
+                route(serial + "/picture/{which:int}", "picture", self._filing.picture, "GET"),
                 route(serial, "receipt", reading.receipt, "POST"),
                 route("/drafts", "drafts", writing.drafts, "GET"),
                 route(line + "/write", "write", writing.write, "GET", "POST"),

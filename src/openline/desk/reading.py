@@ -22,6 +22,7 @@ from ..core.precedence import Precedence
 from ..errors import LocalError
 from ..views import IN_CHARGE
 from .board import tiles
+from .filing import values as filed
 from .ladder import ladder
 from .naming import place_of
 
@@ -87,6 +88,7 @@ class Reading:
         spoken = message["kind"] == "text" and not message["service"]
         values = {
             **_place(request),
+            **filed(request, message),
             "m": message,
             "steps": ladder(message, found["answer"]),
             "before": found["before"],

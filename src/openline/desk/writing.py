@@ -52,9 +52,10 @@ class Writing:
         if request.method == "GET":
             values = await self._blank(request, reader, label)
             return self._desk.page(request, reader, "write.html", values)
-        form = await self._desk.form(request)
+        form, files = await self._form(request, reader)
+        content = {**_content(form), "files": files}
         try:
-            made = await self._call("draft_save", reader.token, line=label, **_content(form))
+            made = await self._call("draft_save", reader.token, line=label, **content)
         except LocalError as error:
             return await self._refused(request, reader, label, form, error)
         return RedirectResponse(f"/draft/{made['draft']}", 303)
@@ -77,14 +78,24 @@ class Writing:
             return self._desk.page(
                 request, reader, "write.html", {**values, "action": request.url.path}
             )
-        form = await self._desk.form(request)
+        form, files = await self._form(request, reader)
+        kept = [each for each in found["files"] if f"keep.{each['file']}" in form]
         try:
             # What the form has no field for stays as it is.
             said = {**_kept(found), **_content(form), "revision": whole_number(form, "revision")}
+            said["files"] = [*kept, *files]
             await self._call("draft_save", reader.token, draft=found["draft"], **said)
         except LocalError as error:
             return await self._refused(request, reader, found["label"], form, error)
         return RedirectResponse(f"/draft/{found['draft']}", 303)
+
+    async def _form(
+        self, request: Request, reader: Reader
+    ) -> tuple[dict[str, str], list[dict[str, Any]]]:
+        """What was written, and the files laid in with it."""
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            return await self._desk.uploading.form(request, reader.token)
+        return await self._desk.form(request), []
 
     async def autosave(self, request: Request, reader: Reader) -> Response:
         """Keep what is on the form by now; says to the script of the page, in words and as JSON,
@@ -185,12 +196,14 @@ class Writing:
 _EMPTY: dict[str, Any] = {
     "precedence": "ROUTINE", "language": "", "subject": "", "text": "", "due": None,
     "due_group": "", "dtg": None, "dtg_group": "", "revision": 0, "action": [], "information": [],
+    "files": [],
 }  # fmt: skip
 
 
 def _kept(found: dict[str, Any]) -> dict[str, object]:
     """What a draft says that the form does not ask for, as arguments of draft_save."""
-    return {"dtg_s": dtg.parse(found["dtg"], 0)} if found["dtg"] else {}
+    dated = {"dtg_s": dtg.parse(found["dtg"], 0)} if found["dtg"] else {}
+    return {**dated, "files": found["files"]}
 
 
 def _open(line: dict[str, Any]) -> bool:

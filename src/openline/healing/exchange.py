@@ -87,7 +87,7 @@ class Healing:
             self._line.fault(error)
 
     def work(self, now: Now) -> list[Record]:
-        """Go on a little; receipts of theirs that have joined the chain and may mark again."""
+        """Go on a little; receipts and parts of files of theirs that have joined the chain."""
         self._due_ms = self._worked_ms = None
         if now.mono_ms < self._rest_until_ms:
             self._due_ms = self._rest_until_ms

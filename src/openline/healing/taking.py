@@ -31,6 +31,8 @@ from .giving import NOTHING, Say
 
 _ROWS = 256
 _BYTES = 1 << 20
+_TOLD = receipts.RECEIPTS | receipts.ATTACHED
+"""What joins the chain and says something of other records."""
 
 
 @dataclass
@@ -138,8 +140,8 @@ class Taker:
         return theirs or serial == self.question.asked
 
     def work(self) -> tuple[list[Record], bool]:
-        """Read on, or let a proven range join: (receipts of theirs that are in the chain again,
-        whether more can be done at once)."""
+        """Read on, or let a proven range join: (receipts and files of theirs that are in the chain
+        again, whether more can be done at once)."""
         question = self.question
         proven = question.proof is not None and question.proof.proven
         if not question.asked.number or (question.complete and not proven):
@@ -341,7 +343,7 @@ class Taker:
             count = proof.last - proof.first + 1
             self._line.tell("healed", first=proof.first, last=proof.last)
             self._ledger.audit(question.actor, "healed", first=proof.first, records=count)
-        return [record for record in joined if record.kind in receipts.RECEIPTS], True
+        return [record for record in joined if record.kind in _TOLD], True
 
     def _settle(self, joined: Sequence[Serial]) -> None:
         """The numbers are no longer lost, and the branch is what their serials say."""

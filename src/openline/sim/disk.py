@@ -35,6 +35,7 @@ class _Disk:
     """What survives a process."""
 
     state: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    contents: dict[tuple[str, int], bytes] = field(default_factory=dict)
     rows: dict[_Key, Row] = field(default_factory=dict)
     arrivals: list[Row] = field(default_factory=list)
     """As committed, in order; `rows` has the present head and standing of each."""
@@ -49,6 +50,7 @@ class _Disk:
     def copy(self) -> _Disk:
         return _Disk(
             {line: dict(named) for line, named in self.state.items()},
+            dict(self.contents),
             dict(self.rows),
             list(self.arrivals),
             {place: list(numbers) for place, numbers in self.numbers.items()},
@@ -154,6 +156,10 @@ class MemoryStore:
                 disk.state[line].pop(name, None)
                 if not disk.state[line]:
                     del disk.state[line]
+        for named, portion in batch.contents.items():
+            disk.contents.pop(named, None)
+            if portion is not None:
+                disk.contents[named] = portion
         for row in batch.rows:
             self._add(row)
         for line, side, number, incarnation, head, standing in batch.heads:
@@ -282,6 +288,11 @@ class MemoryStore:
         """Marks on one record in the order they came."""
         self._check_open()
         return list(self._disk.marks.get((line, side, number, incarnation), []))
+
+    def content(self, name: str, portion: int) -> bytes | None:
+        """A portion of a file that is not in the record yet."""
+        self._check_open()
+        return self._disk.contents.get((name, portion))
 
     def bytes_used(self, line: int, side: int) -> int:
         """Record bytes held for a line and side."""

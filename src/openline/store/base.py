@@ -4,7 +4,8 @@ Theory of operation: a step of the post gathers all it changes in one `Batch`; `
 whole batch durable or leaves nothing of it and raises StoreError. After `commit` returns, the batch
 survives SIGKILL and power loss. Reads see committed state only. A store belongs to one process.
 State is small named blobs per line (line 0 is the post itself); rows are the records in both
-directions; marks are what receipts said of a record. Deciding does not live here.
+directions; marks are what receipts said of a record; contents are files on their way into the
+record, in portions. Deciding does not live here.
 """
 
 from __future__ import annotations
@@ -96,13 +97,15 @@ class Batch:
     """Lines whose state, rows and marks are erased in this commit (revoke with erasure, zeroise).
     """
 
+    contents: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
+    """(name, portion) → a portion of a file that is not in the record yet; None deletes."""
+
     urgent: bool = False
     """The batch must pass (acks, FLASH): it may use the disk reserve when the disk is full."""
 
     def __bool__(self) -> bool:
-        return bool(
-            self.state or self.rows or self.heads or self.marks or self.audit or self.dropped_lines
-        )
+        changed = (self.state, self.rows, self.heads, self.marks, self.audit, self.contents)
+        return any(changed) or bool(self.dropped_lines)
 
 
 class AuditEntry(NamedTuple):
@@ -168,6 +171,9 @@ class Store(Protocol):
 
     def marks(self, line: int, side: int, number: int, incarnation: int) -> list[Mark]:
         """Marks on one record in the order they came."""
+
+    def content(self, name: str, portion: int) -> bytes | None:
+        """A portion of a file that is not in the record yet."""
 
     def bytes_used(self, line: int, side: int) -> int:
         """Record bytes held for a line and side. Called at start; the post counts on from there."""

@@ -165,6 +165,7 @@ class SqlStore:
             # Counted up to here: what is still to be erased is not counted again.
             _write_totals(cursor, self._carried._replace(totals=totals))
         _write_state(cursor, batch)
+        _write_contents(cursor, batch)
         if batch.rows:
             cursor.executemany(tables.ADD_ROW.sql, map(_row_values, count(arrival + 1), batch.rows))
             arrival += len(batch.rows)
@@ -317,6 +318,12 @@ class SqlStore:
         )
         return list(map(Mark._make, found))
 
+    def content(self, name: str, portion: int) -> bytes | None:
+        """A portion of a file that is not in the record yet."""
+        with self._in_use():
+            found = self._one(tables.PORTION_OF, the_name=name, the_portion=portion)
+            return None if found is None else _checked(*found)
+
     def bytes_used(self, line: int, side: int) -> int:
         """Record bytes held for a line and side."""
         with self._in_use():
@@ -421,6 +428,14 @@ def _write_state(cursor: dbapi2.Cursor, batch: Batch) -> None:
             cursor.execute(tables.DELETE_STATE.sql, (line, name))
         else:
             cursor.execute(tables.SET_STATE.sql, (line, name, tables.checksum(value), value))
+
+
+def _write_contents(cursor: dbapi2.Cursor, batch: Batch) -> None:
+    for (name, portion), value in batch.contents.items():
+        if value is None:
+            cursor.execute(tables.DELETE_PORTION.sql, (name, portion))
+        else:
+            cursor.execute(tables.SET_PORTION.sql, (name, portion, tables.checksum(value), value))
 
 
 def _write_audit(

@@ -49,7 +49,7 @@ SQLCipher gives zeros, and no error, for the last page of such a value if that p
 authenticate or is blank; a test shows it. Pages of tables and indexes cannot be blank unnoticed.
 """
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration; what `create` makes and `open_store` brings a post to."""
 
 METADATA = MetaData()
@@ -132,6 +132,16 @@ TOTAL = Table(
     Column("counted", Integer, nullable=False),
 )
 """Record bytes per line and side, of the rows up to arrival `counted`, which is the same in all."""
+
+CONTENT = Table(
+    "content",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("portion", Integer, primary_key=True),
+    Column("sum", Integer, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
+"""Portions of files that are not in the record yet, each with its `checksum`."""
 
 ERASING = Table("erasing", METADATA, Column("line", Integer, primary_key=True))
 """Dropped lines whose rows and marks are not all deleted yet."""
@@ -283,6 +293,11 @@ UNCOUNTED = Statement(
 )
 """Line, side, record bytes and arrival of the rows after an arrival."""
 
+_PORTION = (CONTENT.c.name == bindparam("the_name"), CONTENT.c.portion == bindparam("the_portion"))
+
+PORTION_OF = Statement(select(CONTENT.c.value, CONTENT.c.sum).where(*_PORTION))
+"""One portion by `the_name` and `the_portion`."""
+
 UNERASED = Statement(select(ERASING.c.line))
 """Dropped lines with rows still to delete."""
 
@@ -307,6 +322,12 @@ DELETE_STATE = Statement(
     )
 )
 """Delete one blob: line, name."""
+
+SET_PORTION = _upsert(CONTENT)
+"""Set one portion of a file."""
+
+DELETE_PORTION = Statement(delete(CONTENT).where(*_PORTION))
+"""Delete one portion: name, portion."""
 
 ADD_ROW = Statement(insert(RECORD))
 """Add one row."""

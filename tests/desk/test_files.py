@@ -1,0 +1,197 @@
+"""Files at the desk: laid in by a form, handed out as bytes, pictures only as drawn anew."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from bench.posts import until
+from openline.attached import PORTION_BYTES
+from openline.desk import picture
+from openline.desk.filing import SANDBOX, offered
+from openline.errors import LocalError
+from openline.rights import ROLES, rights_of
+
+from .browser import open_link, window
+from .scene import Scene
+
+TRAP = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+
+
+def png(size: tuple[int, int] = (60, 40)) -> bytes:
+    """A picture with a text hidden in it."""
+    from PIL.PngImagePlugin import PngInfo
+
+    told, made = PngInfo(), io.BytesIO()
+    told.add_text("Comment", "hidden")
+    Image.new("RGB", size, "red").save(made, "PNG", pnginfo=told)
+    return made.getvalue()
+
+
+def sent(scene: Scene, text: str, **files: bytes) -> str:
+    """The other side sends a text with files; its serial, once all of them are here."""
+    named = []
+    with scene.near.ask() as asking:
+        for name, data in files.items():
+            file = asking.call("file_begin", name=name.replace("_", "."), bytes=len(data))["file"]
+            for at in range(0, len(data), PORTION_BYTES):
+                portion = b64encode(data[at : at + PORTION_BYTES]).decode()
+                asking.call("file_portion", file=file, at=at, data=portion)
+            digest = sha256(data).hexdigest()
+            named.append(
+                {"file": file, "name": name.replace("_", "."), "bytes": len(data), "sha256": digest}
+            )
+    serial = scene.say(text, files=named)
+    with scene.browser("duty") as browser:
+        page = f"/line/1/theirs/{serial}/files"
+        until(lambda: browser.get(page).text.count("/file/") == len(files))
+    return serial
+
+
+def test_a_form_without_javascript_lays_files_in_and_a_release_sends_them(scene: Scene) -> None:
+    data = bytes(range(256)) * 400
+    fields = {"precedence": "ROUTINE", "text": "With a map."}
+    files = [("attach", ("../the map.png", png())), ("attach", ("list.bin", data))]
+    with scene.browser("drafter") as browser:
+        made = browser.post("/line/1/write", data=fields, files=files)
+        place = made.headers["location"]
+        shown = browser.get(place).text
+        assert "the map.png" in shown
+        assert sha256(data).hexdigest() in shown
+        form = browser.get(f"{place}/edit").text
+        kept = re.findall(r'name="(keep\.\w+)" checked', form)
+        assert len(kept) == 2
+        more = {**fields, "revision": "1", kept[1]: "on"}
+        assert (
+            browser.post(f"{place}/edit", data=more, files={"attach": ("", b"")}).status_code == 303
+        )
+        shown = browser.get(place).text
+        assert "list.bin" in shown
+        assert browser.post(place, data={"act": "hand", "revision": "2"}).status_code == 303
+    with scene.browser("releaser") as browser:
+        assert "list.bin" in browser.get(f"{place}/check").text
+
+
+def test_a_file_is_handed_out_as_bytes_to_be_saved_and_to_nobody_else(scene: Scene) -> None:
+    serial = sent(scene, "A trap.", trap_svg=TRAP * 3000)
+    page = f"/line/1/theirs/{serial}"
+    for role in ROLES:
+        with scene.browser(role) as browser:
+            answer = browser.get(f"{page}/file/1")
+            assert (answer.status_code == 200) == ("read" in rights_of([role]))
+    with scene.browser("duty") as browser:
+        answer = browser.get(f"{page}/file/1")
+        assert answer.content == TRAP * 3000
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-disposition"].startswith("attachment;")
+        assert answer.headers["content-security-policy"] == SANDBOX
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert browser.get(f"{page}/picture/1").status_code == 400
+        assert browser.get(f"{page}/file/2").status_code == 400
+        assert browser.get(f"{page}/file/0").status_code == 400
+        shown = browser.get(page).text
+        assert "trap.svg" in shown
+        assert "<img" not in shown, "its name is that of no picture we draw"
+
+
+def test_a_picture_is_shown_only_as_drawn_anew(scene: Scene) -> None:
+    serial = sent(scene, "A picture.", view_png=png((3000, 1000)), false_png=TRAP)
+    page = f"/line/1/theirs/{serial}"
+    with scene.browser("duty") as browser:
+        assert f'src="{page}/picture/1"' in browser.get(page).text
+        answer = browser.get(f"{page}/picture/1")
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.headers["content-security-policy"] == SANDBOX
+        assert b"hidden" not in answer.content
+        with Image.open(io.BytesIO(answer.content)) as drawn:
+            assert (drawn.format, drawn.size) == ("PNG", (2000, 667))
+        assert browser.get(f"{page}/picture/2").status_code == 400
+    with scene.browser("administrator") as browser:
+        assert browser.get(f"{page}/picture/1").status_code == 403
+
+
+def test_bombs_and_strange_formats_are_no_pictures() -> None:
+    bomb, eps = io.BytesIO(), io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(bomb, "PNG")
+    Image.new("RGB", (9, 9)).save(eps, "EPS")
+    for data in (bomb.getvalue(), eps.getvalue(), TRAP, b"", png()[:-30]):
+        with pytest.raises(LocalError, match=r"desk.no_picture"):
+            asyncio.run(picture.drawn(data))
+    for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"):
+        made = io.BytesIO()
+        Image.new("RGB", (20, 10), "blue").save(made, kind)
+        assert asyncio.run(picture.drawn(made.getvalue())).startswith(b"\x89PNG")
+
+
+def test_a_name_is_offered_without_anything_unusual_in_it() -> None:
+    assert offered("карта 1.png") == "карта 1.png"
+    assert offered("..\u202egnp.exe\r\n\"';<x>") == "_gnp.exe______x_"
+    assert offered("...") == "file"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\n"),
+        ("multipart/form-data; boundary=b", b'--b\r\ncontent-disposition: form-data; name="text"'),
+        ("multipart/form-data; boundary=b", b"--b\r\nx: " + b"y" * 400_000),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n\xff\r\n--b--\r\n',
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\ncontent-disposition: form-data; name="a"\r\n\r\nx\r\n' * 80 + b"--b--\r\n",
+        ),
+    ],
+)
+def test_a_form_that_is_none_is_refused_in_words(scene: Scene, kind: str, body: bytes) -> None:
+    with scene.browser("drafter") as browser:
+        answer = browser.post("/line/1/write", content=body, headers={"Content-Type": kind})
+        assert answer.status_code == 400
+
+
+def test_files_beyond_the_bounds_are_refused_while_they_stream(scene: Scene) -> None:
+    fields = {"precedence": "ROUTINE", "text": "Too much."}
+    with scene.browser("drafter") as browser:
+        for files in (
+            [("attach", ("long", bytes((16 << 20) + 1)))],
+            [("attach", (f"{n}", b"x")) for n in range(9)],
+            [("attach", ("\x1b", b"x"))],
+        ):
+            assert browser.post("/line/1/write", data=fields, files=files).status_code == 400
+        assert "Too much." not in browser.get("/drafts").text
+
+
+def test_a_real_browser_attaches_watches_and_shows(
+    scene: Scene, chromium: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "the view.png"
+    path.write_bytes(png())
+    with window(chromium, scene.origin) as page:
+        open_link(page, scene.link("drafter"))
+        page.goto("/line/1/write")
+        page.get_by_label("Text", exact=True).fill("See the view.")
+        page.get_by_label("Add files").set_input_files(path)
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("the view.png")).to_be_visible()
+        serial = sent(scene, "Theirs.", view_png=png(), other_bin=bytes(300_000))
+        page.goto(f"/line/1/theirs/{serial}")
+        shown = page.get_by_role("img", name="view.png, redrawn")
+        expect(shown).to_be_visible()
+        assert shown.evaluate("each => each.naturalWidth") == 60
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Save").nth(1).click()
+        saved.value.save_as(tmp_path / "saved")
+        assert (tmp_path / "saved").read_bytes() == bytes(300_000)
