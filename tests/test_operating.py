@@ -7,7 +7,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from openline.config import Config, RelayEntry, TcpEntry, load
+from openline.config import Config, FolderEntry, MailEntry, RelayEntry, TcpEntry, load
 from openline.rights import ROLES
 
 OPERATING = Path(__file__).resolve().parent.parent / "docs" / "operating"
@@ -18,7 +18,8 @@ UNIT = (OPERATING / "openline.service").read_text(encoding="utf-8")
 def test_every_key_of_the_configuration_is_explained_and_no_other() -> None:
     tables = GUIDE[GUIDE.index("| key |") : GUIDE.index("Both posts of a line")]
     explained = set(re.findall(r"^\| `(\w+)` \|", tables, re.MULTILINE))
-    known = {*Config.model_fields, *TcpEntry.model_fields, *RelayEntry.model_fields} - {"bearer"}
+    kinds = (TcpEntry, RelayEntry, FolderEntry, MailEntry)
+    known = {name for kind in (Config, *kinds) for name in kind.model_fields} - {"bearer"}
     assert explained == known
 
 
