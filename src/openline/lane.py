@@ -22,7 +22,6 @@ from .core.line import Line
 from .core.precedence import Precedence
 from .core.transcript import OURS, THEIRS
 from .delivery.dispatch import Dispatch
-from .delivery.explain import statuses
 from .delivery.outbox import Outbox
 from .errors import LocalError, RemoteError, SealError
 from .healing.exchange import Healing
@@ -34,7 +33,7 @@ from .quota import Quota
 from .rekeying import Rekeying
 from .sealing.keys import Card, Entropy, Identity, Kit, label
 from .sealing.seal import Seal, Unreadable
-from .status import KIND_NAMES, Channel, LineStatus, Mailboxes, PostEvent, missing
+from .status import KIND_NAMES, Channel, Mailboxes, PostEvent
 from .store.base import Batch, Store
 
 _RENEW_AFTER = 3
@@ -255,12 +254,12 @@ class Lane:
     def compare(self, now: Now) -> None:
         """Ask the other side whether the records agree up to what both are known to hold. Raises
         LocalError."""
-        frame = self.comparer.ask(*self._held(), now)
+        frame = self.comparer.ask(*self.held(), now)
         if frame is None:
             raise LocalError("compare.nothing")
         self.line.answer(frame)
 
-    def _held(self) -> tuple[Serial, Serial]:
+    def held(self) -> tuple[Serial, Serial]:
         """Up to where both sides are known to hold everything: (ours, theirs)."""
         line, peer = self.line, self.line.reception
         return line.branch.serial(line.acked), peer.branch.serial(peer.contiguous)
@@ -474,45 +473,6 @@ class Lane:
         context = bytes((direction,)) + epoch.to_bytes(4, "big")
         secrets = (label(self.kit.secret, name, context) for name in ("take", "deposit"))
         return Mailbox(*secrets)
-
-    def status(self, now: Now) -> LineStatus:
-        """The line as it stands."""
-        line, seal, peer = self.line, self.seal, self.line.reception
-        own_at, peer_at = self._held()
-        digest = self.comparer.digest_at(own_at, peer_at)
-        opening = "opening" if seal.candidates or seal.runs else "new"
-        return LineStatus(
-            line=self.number,
-            label=self.label,
-            state="open" if seal.confirmed is not None else opening,
-            tape=self.kit.tape,
-            own_number=line.number,
-            acked_number=line.acked,
-            outbox=self.outbox.waiting(),
-            peer_number=peer.contiguous,
-            peer_highest=peer.highest,
-            gaps=list(missing(peer.waiting, peer.contiguous)),
-            lost=list(peer.lost),
-            bearers=statuses(self.outbox, now.mono_ms),
-            underway=self.outbox.underway(),
-            heard_s=self.heard_s,
-            alarm=seal.state.alarm,
-            flood=self.quota.flooded(now.mono_ms),
-            faults=dict(line.faults),
-            forks=peer.forks,
-            differs_at=peer.differs_at,
-            refused=[
-                (self.outbox.entries[n].serial, code) for n, code in self.outbox.refused.items()
-            ],
-            comparison=self.comparer.latest,
-            healing=self.healing.status(),
-            files=self.attachments.progress(line.acked),
-            beyond=self.outbox.beyond(),
-            own_serial=own_at,
-            peer_serial=peer_at,
-            digest=digest.hex() if digest else "",
-            peer_version=self.peer_version,
-        )
 
 
 def _utf8(text: str) -> bytes:

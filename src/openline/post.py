@@ -57,6 +57,7 @@ from .lane import Lane
 from .people import People
 from .replies import Replies
 from .sealing.keys import Entropy, Identity
+from .standing import standing_of
 from .status import Channel, LineStatus, Mailboxes, PostEvent, ended_line
 from .store.base import Audit, Batch, Store
 from .unopened import Unopened
@@ -278,8 +279,7 @@ class Post:
         self.authorship.note(self._batch, lane.number, serial, given, now)
         told: dict[str, object] = {"line": lane.number, "number": serial.number}
         told.update(precedence=given.precedence.name, one_person=by_one(given))
-        if given.files:
-            told.update(files=len(given.files))
+        told.update({"files": len(given.files)} if given.files else {})
         if given.reviewed is not None:
             told.update(draft=given.reviewed.draft, revision=given.reviewed.revision)
         self._audit(now, given.actor, "release", **told)
@@ -393,25 +393,17 @@ class Post:
     # -- tape ---------------------------------------------------------------------------------
 
     def _burn_pages(self, given: BurnPages, now: Now) -> Pages:
-        lane = self._lane(given.line)
-        if given.reserve and "reserve" not in self.store.state(given.line):
-            raise LocalError("tape.no_reserve")
-        tapes.burn(lane.seal, given.pages)
-        if given.reserve:
-            self._batch.state[given.line, "reserve"] = None
+        burnt = tapes.take_burning(given, self._lane(given.line).seal, self.store, self._batch)
         pages, reserve = sorted(given.pages), given.reserve
         self._audit(now, given.actor, "burn_pages", line=given.line, pages=pages, reserve=reserve)
-        return Pages(len(pages) + reserve)
+        return burnt
 
     def _add_tape(self, given: AddTape, now: Now) -> Pages:
-        lane = self._lane(given.line)
-        pages = tape_pages(given.tape)
+        seal, pages = self._lane(given.line).seal, tape_pages(given.tape)
         pairing.check_tape(self.store, given.tape)
-        count = tapes.add(lane.seal, pages)
-        before = self.store.state(given.line).get("tapes", b"")
-        self._batch.state[given.line, "tapes"] = before + tapes.tape_id(given.tape)
-        self._audit(now, given.actor, "add_tape", line=given.line, pages=count)
-        return Pages(count)
+        added = tapes.take_tape(given, pages, seal, self.store, self._batch)
+        self._audit(now, given.actor, "add_tape", line=given.line, pages=added.number)
+        return added
 
     def _back_up(self, given: BackUp, now: Now) -> bytes:
         made_s = backup.Wrapping.decode(given.wrapping).made_s
@@ -424,11 +416,8 @@ class Post:
 
     def take(self, line: int, bearer: str, now: Now, above: int | None = None) -> list[Outgoing]:
         """Datagrams that a bearer of a line should send now: about 32 KiB at most, [] if there are
-        none; `above` a rank, only what goes before a datagram of that rank.
-
-        A StoreError here means that nothing may be sent until the disk takes writes again; the
-        caller asks again later.
-        """
+        none; `above` a rank, only what goes before it. After a StoreError nothing may be sent until
+        the disk takes writes again: ask again later."""
         lane = self._lanes.get(line)
         if lane is None:
             return []
@@ -493,9 +482,9 @@ class Post:
 
     def status(self, line: int, now: Now) -> LineStatus:
         """A line as it stands. Raises LocalError."""
-        status = self._ended.get(line) or self._lane(line).status(now)
-        beside = "" if line in self._ended else self._passages.beside(line, self._lanes)
-        passage = self._passages[line]
+        ended, passage = self._ended.get(line), self._passages[line]
+        status = ended or standing_of(self._lane(line), now)
+        beside = "" if ended else self._passages.beside(line, self._lanes)
         return replace(
             status,
             state=beside or status.state,

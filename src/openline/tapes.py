@@ -14,8 +14,10 @@ from collections.abc import Collection, Sequence
 from hashlib import sha256
 
 from .errors import LocalError
+from .inputs import AddTape, BurnPages, Pages
 from .sealing.keys import label
 from .sealing.seal import Seal
+from .store.base import Batch, Store
 
 ADDED = 0x8000
 """Numbers from here on are of pages added; those of a tape paired with are always lower."""
@@ -76,3 +78,23 @@ def add(seal: Seal, pages: Sequence[bytes]) -> int:
     for number, page in fresh.items():
         seal.keep_page(number, page)
     return len(fresh)
+
+
+def take_burning(given: BurnPages, seal: Seal, store: Store, batch: Batch) -> Pages:
+    """Burn the pages named, the reserve page if that is asked too. Raises LocalError."""
+    if given.reserve and "reserve" not in store.state(given.line):
+        raise LocalError("tape.no_reserve")
+    burn(seal, given.pages)
+    if given.reserve:
+        batch.state[given.line, "reserve"] = None
+    return Pages(len(given.pages) + given.reserve)
+
+
+def take_tape(
+    given: AddTape, pages: Sequence[bytes], seal: Seal, store: Store, batch: Batch
+) -> Pages:
+    """Add the pages of a tape to its line, and remember the tape. Raises LocalError."""
+    count = add(seal, pages)
+    before = store.state(given.line).get("tapes", b"")
+    batch.state[given.line, "tapes"] = before + tape_id(given.tape)
+    return Pages(count)
