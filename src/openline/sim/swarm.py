@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +26,7 @@ from .faults import Faults
 from .memo import remembered
 from .mutant import forging
 from .people import People
-from .plan import draw
+from .plan import Plan, draw
 from .sabotage import SABOTAGES
 from .trial import stand
 from .world import World
@@ -87,8 +87,8 @@ def watching(checker: Checker) -> Iterator[None]:
         yield
 
 
-def run(seed: int) -> Outcome:
-    """Run the world of one seed."""
+def run(seed: int, draw: Callable[[int], Plan] = draw) -> Outcome:
+    """Run the world of one seed; `draw` makes its plan."""
     outcome = Outcome(seed)
     plan = draw(seed)
     outcome.hostile = bool(plan.hostile)
