@@ -218,7 +218,7 @@ class Checker:
             serial for serial in self.flashes[name][flashes:] if serial not in self.held[other]
         ]
         urgent = not before or max(before) >= _FLASH
-        if not fresh or not now or urgent or hindered or name == self.hostile:
+        if not fresh or not now or urgent or hindered or self.hostile:
             return
         if max(now) < _FLASH:
             self.fail(f"{name} goes on with what is less urgent than {fresh[0]}, a FLASH")

@@ -94,7 +94,7 @@ class People:
         """Try again: soon if the post runs, else when it runs again."""
         station = self.world.stations[name]
         if station.alive:
-            self.world.after(_TRY_AGAIN_MS, act)
+            self.world.after(_TRY_AGAIN_MS * self.world.plan.pace, act)
         else:
             station.awaited.append(act)
 

@@ -42,7 +42,9 @@ _WIRE_SHARE = 3
 once for what was lost with it, once for answers."""
 _LEGS = 8
 """Bags one after another until a line is settled by hand."""
-_FLASH_LEGS = 4
+_ASK_LEGS = 3
+_FOLDER_MS = 10 * MINUTE_MS
+"""What five trips through the slowest folder take, and the looks between them."""
 _HOUR_MS = 60 * MINUTE_MS
 
 
@@ -60,11 +62,13 @@ class Patience(NamedTuple):
 def patience_of(world: World) -> Patience:
     """The bounds that hold where these bearers carry (docs/simulator.md)."""
     kinds = {kind_of(name) for name in world.wires}
-    if not kinds <= {"narrow", "stick"}:
+    if not kinds <= {"narrow", "stick", "folder"}:
         return Patience()
+    if "folder" in kinds:
+        return Patience(SETTLE_MS_MAX + _FOLDER_MS, _FOLDER_MS)
     if "narrow" not in kinds:
         leg_ms = TRAVEL_MS[1] + PAUSE_MS[1]
-        return Patience(_LEGS * leg_ms, _FLASH_LEGS * leg_ms, _HOUR_MS, leg_ms)
+        return Patience(_LEGS * leg_ms, _LEGS * leg_ms, _HOUR_MS, _ASK_LEGS * leg_ms)
     rate = min(wire.rate_bytes_s for wire in world.wires.values() if isinstance(wire, Narrow))
     waiting = max(_waiting_bytes(world, name) for name in NAMES)
     settle_ms = _WIRE_SHARE * (waiting + _OPENINGS_BYTES) * 1_000 // rate
