@@ -422,6 +422,7 @@ class Folder(Bags):
             else:
                 done.pop(name, None)
                 self.world.after(5_000, partial(self.poll, reader))
+                return
 
     def ended(self, name: str) -> None:
         """A process that ends forgets what it has looked at."""

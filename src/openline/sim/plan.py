@@ -85,6 +85,7 @@ _SHARES = {
     "mixed lines": 0.36,
     "disk full": 0.52,
     "corruption": 0.46,
+    "old bag": 0.8,
 }
 _SHARE = 0.42
 _HOSTILE_SHARE = 0.1
@@ -124,6 +125,9 @@ _FURTHER = (
 """(share up to here, all bearers, or those that are added to a mix): a narrow wire, a stick in a
 bag, a shared folder."""
 _FURTHER_SHARE = 0.62
+_SELDOM = ("duplication", "reordering")
+_SELDOM_SHARE = 0.25
+"""They do not befall wires that carry alone; so more often where there is a relay."""
 _RATES_BYTES_S = (30, 37, 75, 120, 300)
 _LONGEST_FRAGMENTS = (100, 255, FRAGMENT_BYTES_MAX)
 BRIEF_BYTES = 400
@@ -237,11 +241,13 @@ def _further(plan: Plan, chance: Chance) -> Plan:
     names = alone or added
     profiles = tuple(_profile(name, chance, padded=True, taped=True) for name in names)
     kinds = {kind for kind in KINDS if kind in FRAGMENTED | BAGGED}
-    kinds = {kind for kind in sorted(kinds) if chance.random() < _FURTHER_SHARE}
+    kinds = {kind for kind in sorted(kinds) if chance.random() < _SHARES.get(kind, _FURTHER_SHARE)}
     kinds -= set() if "narrow" in names else FRAGMENTED
     kinds -= set() if {"stick", "folder"} & set(names) else BAGGED
     kinds -= set() if "stick" in names else {"old bag"}
     if added:
+        if any(kind_of(bearer.name) == "relay" for bearer in plan.bearers):
+            kinds |= {kind for kind in _SELDOM if chance.random() < _SELDOM_SHARE}
         return replace(plan, kinds=plan.kinds | kinds, bearers=plan.bearers + profiles)
     pace = 1 if "folder" in names else _NARROW_PACE if "narrow" in names else _STICK_PACE
     begin_ms, length_ms = plan.outage_ms
