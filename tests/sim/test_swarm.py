@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openline.sim.coverage import COVERAGE_SEEDS_MIN, PAIRS_SEEDS_MIN, Coverage
-from openline.sim.plan import KINDS, draw, kind_of
+from openline.sim.plan import KINDS, draw, draw_plain, kind_of
 from openline.sim.swarm import run, run_many
 
 SAMPLE = range(1, 61)
@@ -26,9 +26,9 @@ FAILED_ONCE = {
     7389: "a head that came in a BEGIN was taken for the author's, who was put back behind it",
     7510: "what answered a bag of days ago was counted as an answer to a flood",
 }
-"""Seeds that found something when the code was younger, and what it was. (Those of the simulator's
-first version meant other worlds; what they found is told in the tests of the line and of
-sealing.)"""
+"""Seeds that found something when the code was younger, and what it was; their worlds have neither
+narrow wires nor parcels. (Those of the simulator's first version meant other worlds; what they
+found is told in the tests of the line and of sealing.)"""
 
 
 def test_no_seed_fails(long_run: bool) -> None:
@@ -44,7 +44,7 @@ def test_no_seed_fails(long_run: bool) -> None:
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)
 def test_seed_that_failed_once_is_clean(seed: int) -> None:
-    assert run(seed).failure == ""
+    assert run(seed, draw_plain).failure == ""
 
 
 @pytest.mark.parametrize("seed", [3, 7, 10, 14])
@@ -66,9 +66,31 @@ def test_each_kind_of_fault_is_planned_often_enough() -> None:
 def test_bearers_of_every_kind_are_mixed_and_some_worlds_have_thousands_of_messages() -> None:
     plans = [draw(seed) for seed in range(1, 1001)]
     kinds = {kind_of(bearer.name) for plan in plans for bearer in plan.bearers}
-    assert kinds == {"tcp", "relay", "radio", "courier"}
+    assert kinds == {"tcp", "relay", "radio", "courier", "narrow", "stick", "folder"}
     assert {1, 2, 3, 5} <= {len(plan.bearers) for plan in plans}
     assert any(plan.messages >= 1_000 for plan in plans)
+
+
+@pytest.mark.parametrize("kind", ["narrow", "stick", "folder"])
+def test_wires_of_fragments_and_parcels_carry_alone_and_with_others(kind: str) -> None:
+    worlds = [[bearer.name for bearer in draw(seed).bearers] for seed in range(1, 1001)]
+    assert [kind] in worlds
+    for other in ("tcp", "relay"):
+        assert any(kind in names and other in names for names in worlds)
+
+
+@pytest.mark.parametrize("name", ["narrow", "stick", "folder"])
+def test_a_line_lives_by_one_such_wire_alone(name: str) -> None:
+    plans = map(draw, range(1, 1001))
+    alone = (p.seed for p in plans if [b.name for b in p.bearers] == [name] and not p.hostile)
+    outcome = run(next(alone))
+    assert outcome.failure == ""
+    assert outcome.messages > 50
+
+
+def test_a_flash_passes_what_leaves_on_a_narrow_wire() -> None:
+    narrow = (seed for seed in range(1, 1001) if [b.name for b in draw(seed).bearers] == ["narrow"])
+    assert any(run(seed).overtakings for seed in narrow)
 
 
 def test_a_run_that_covers_too_little_says_so() -> None:

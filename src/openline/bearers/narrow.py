@@ -74,6 +74,34 @@ class _Sending(NamedTuple):
     fragments: Iterator[bytes]
 
 
+class Leaving:
+    """The datagrams of a line that leave over one wire, as fragments, the most urgent first."""
+
+    def __init__(self, fragmenter: Fragmenter, fragment_bytes: int) -> None:
+        self._fragmenter = fragmenter
+        self._fragment_bytes = fragment_bytes
+        self._waiting: list[_Sending] = []
+
+    @property
+    def rank(self) -> int | None:
+        """How urgent the datagram is whose fragments leave now; None if there is none."""
+        return self._waiting[0].rank if self._waiting else None
+
+    def add(self, items: Iterable[Outgoing]) -> None:
+        """Put datagrams where they belong: after all that is as urgent, before the rest."""
+        for item in items:
+            at = sum(each.rank >= item.rank for each in self._waiting)
+            fragments = self._fragmenter.cut(item.data, self._fragment_bytes)
+            self._waiting.insert(at, _Sending(item.rank, fragments))
+
+    def next(self) -> bytes | None:
+        """The next fragment; None if none is left of the first datagram, which is let go."""
+        fragment = next(self._waiting[0].fragments, None) if self._waiting else None
+        if fragment is None:
+            del self._waiting[:1]
+        return fragment
+
+
 class NarrowBearer:
     """The bearer of one line over a narrow wire; a subclass says how to `open` the wire."""
 
@@ -128,24 +156,13 @@ class NarrowBearer:
                     await port.received(datagrams)
 
     async def _send_all(self, wire: FragmentWire, port: Port) -> None:
-        waiting: list[_Sending] = []
+        leaving = Leaving(self._fragmenter, self.profile.fragment_bytes or FRAGMENT_BYTES_MAX)
         while True:
-            if waiting:
-                self._queue(waiting, port.urgent(waiting[0].rank))
-            else:
-                self._queue(waiting, await port.outgoing())
-            fragment = next(waiting[0].fragments, None)
-            if fragment is None:
-                del waiting[0]
-            else:
+            rank = leaving.rank
+            leaving.add(await port.outgoing() if rank is None else port.urgent(rank))
+            fragment = leaving.next()
+            if fragment is not None:
                 await self._pace(await wire.send(fragment))
-
-    def _queue(self, waiting: list[_Sending], items: Iterable[Outgoing]) -> None:
-        """Put datagrams where they belong: after all that is as urgent, before the rest."""
-        size = self.profile.fragment_bytes or FRAGMENT_BYTES_MAX
-        for item in items:
-            at = sum(each.rank >= item.rank for each in waiting)
-            waiting.insert(at, _Sending(item.rank, self._fragmenter.cut(item.data, size)))
 
     async def _pace(self, count: int) -> None:
         """Wait until the wire has as good as sent so many bytes more."""

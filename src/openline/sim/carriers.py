@@ -1,9 +1,8 @@
-"""Wires that keep what they carry: a relay, which may lie, and a courier.
+"""A relay: a wire that keeps what it carries, and may lie.
 
 Theory of operation: a `Stored` wire keeps datagrams in mailboxes until the taker's disk has them;
 it delays, loses, repeats, reorders, withholds for a week, hands out what belongs to another line,
-and repeats everything a hundredfold. A `Courier` takes bundles one way and needs days; a bundle may
-be shown twice. Like network.py, this knows no keys and no meaning.
+and repeats everything a hundredfold. Like network.py, this knows no keys and no meaning.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ _Deposited = tuple[Mailbox, bytes]
 _PAUSE_MS = 5_000
 _HANDED_MAX = 32
 """Datagrams that a taker is given at a time."""
-_RETRY_MS = 3_600_000
 _HANDOUT_MS = 2 * DAY_MS
 """What is withheld is handed out at the fourth of these, so after six to eight days."""
 COPIES = 100
@@ -126,42 +124,3 @@ class Stored(Attached):
         end = self.ends[reader]
         if end.alive and not self.shut[reader] and not self.silent:
             end.deliver(self.name, batch)
-
-
-@dataclass
-class Courier(Attached):
-    """One way, days of latency; nobody can answer over it."""
-
-    sender: str = "a"
-    pause_ms: int = 60_000
-    """Between one bundle and the next."""
-    due_ms: int = 0
-    """When the last bundle on its way will arrive."""
-    arrived: int = 0
-    """Bundles handed over so far."""
-
-    def users(self) -> Sequence[str]:
-        """The one end that sends."""
-        return (self.sender,)
-
-    def busy_ms(self, outgoing: Sequence[Outgoing]) -> int:
-        """The next bundle leaves later."""
-        return self.pause_ms
-
-    def send(self, sender: str, outgoing: Sequence[Outgoing]) -> None:
-        """Take a bundle away."""
-        if self.shut[sender] or self.silent:
-            self._vanish(sender, outgoing)
-            return
-        datagrams = [data for out in outgoing for data in self.befall(sender, out.data)]
-        for _ in range(2 if self.chance.random() < 0.3 else 1):
-            delay_ms = self.chance.randint(DAY_MS // 2, 4 * DAY_MS)
-            self.due_ms = max(self.due_ms, self.world.ms + delay_ms)
-            self.world.after(delay_ms, lambda: self._arrive(datagrams))
-
-    def _arrive(self, datagrams: list[bytes]) -> None:
-        end = self.ends[self.other(self.sender)]
-        if end.alive and end.deliver(self.name, datagrams):
-            self.arrived += 1
-        else:
-            self.world.after(_RETRY_MS, lambda: self._arrive(datagrams))

@@ -29,6 +29,8 @@ LINE = 1
 ALL = 1 << 30
 _RECORD, _PIECE, _ACK, _RUN = 1, 2, 3, 4
 _ANSWER = 35
+_BEGIN = 32
+_FLASH = 3
 _ANSWER_BODY_BYTES = 2 + 2 + 1568
 _REFUSED_FOR_NOW = (4, 5, 6)
 
@@ -93,6 +95,12 @@ class Checker:
         self.held: dict[str, set[Serial]] = {"a": set(), "b": set()}
         """What each ever held durably of the other's."""
         self.released: dict[str, list[Serial]] = {"a": [], "b": []}
+        self.flashes: dict[str, list[Serial]] = {"a": [], "b": []}
+        """The FLASHes among them."""
+        self.overtakings = 0
+        """How often a FLASH passed what was leaving on a narrow wire."""
+        self.hindered: set[str] = set()
+        """Whose disk has not let something be sent since a fragment last left it."""
         self.restores: Counter[str] = Counter()
         """How often each was put back, live or not."""
         self.rollbacks: Counter[str] = Counter()
@@ -103,6 +111,9 @@ class Checker:
         """How many datagrams were sealed."""
         self.sending: tuple[str, MemoryStore] | None = None
         """Who is sealing right now, and its disk."""
+        self.carried: list[set[int]] = []
+        """Of each datagram that a bearer was given last: how urgent the records in it are; one more
+        than FLASH for a BEGIN."""
         self._bodies: dict[str, set[bytes]] = {"a": set(), "b": set()}
         self._keys: dict[bytes, dict[bytes, tuple[bytes, bytes | None]]] = {}
         """Key → nonce → (plaintext, associated data)."""
@@ -172,6 +183,8 @@ class Checker:
                 elif isinstance(given, Release) and _body(row.record) != given.body.encode():
                     self.fail(f"{name} holds another text for {result} than was released")
                 self.released[name].append(result)
+                if isinstance(given, Release) and given.precedence == _FLASH:
+                    self.flashes[name].append(result)
             if isinstance(given, Release) and isinstance(result, LocalError):
                 self.fail(f"{name} would not release: {result}")
 
@@ -209,6 +222,26 @@ class Checker:
         self._acked[name] = (0, set())
         self._contiguous[name] = 0
 
+    def sends(self, name: str, store: MemoryStore) -> None:
+        """A station is about to seal what a bearer asks for."""
+        self.sending, self.carried = (name, store), []
+
+    def overtakes(self, name: str, flashes: int, *, before: set[int], now: set[int]) -> None:
+        """A fragment leaves after one whose datagram had records as urgent as `before`, when the
+        first so many FLASHes had been released; `now`: those of the datagram it is of. What has
+        no records, an answer, may pass too."""
+        other, hindered = self.other(name), name in self.hindered
+        self.hindered.discard(name)
+        fresh = [
+            serial for serial in self.flashes[name][flashes:] if serial not in self.held[other]
+        ]
+        urgent = not before or max(before) >= _FLASH
+        if not fresh or not now or urgent or hindered or self.hostile:
+            return
+        if max(now) < _FLASH:
+            self.fail(f"{name} goes on with what is less urgent than {fresh[0]}, a FLASH")
+        self.overtakings += 1
+
     def sealed(self, key: bytes, nonce: bytes, data: bytes, associated: bytes | None) -> None:
         """A key is used to seal."""
         nonces = self._keys.setdefault(key, {})
@@ -220,6 +253,7 @@ class Checker:
     def spoken(self, inner: bytes) -> None:
         """The body of a datagram is being sealed."""
         self.sealings += 1
+        self.carried.append(set())
         if self.sending is None or self.sending[0] == self.hostile:
             return
         name, store = self.sending
@@ -241,6 +275,8 @@ class Checker:
         if row is None:
             self.fail(f"{name} sends {serial} before it is on disk")
             return
+        begin = row.kind == _BEGIN
+        self.carried[-1].add(_FLASH + 1 if begin else row.precedence)
         part, offset = payload, 0
         if kind == _PIECE:
             _, at = _varint(payload, at)

@@ -42,6 +42,8 @@ class Coverage:
         self.virtual_ms = 0
         self.rows: Counter[tuple[str, str, str]] = Counter()
         self.settled_ms_max = 0
+        """Of worlds where nothing takes longer than it has to."""
+        self.overtakings = 0
 
     def add(self, outcome: Outcome) -> None:
         """Count one world."""
@@ -51,8 +53,10 @@ class Coverage:
         self.faults.update(set(outcome.faults))
         self.pairs.update(combinations((kind for kind in KINDS if outcome.faults[kind]), 2))
         self.virtual_ms += outcome.virtual_ms
+        self.overtakings += outcome.overtakings
         self.rows.update(outcome.rows)
-        self.settled_ms_max = max(self.settled_ms_max, outcome.settled_ms)
+        if outcome.pace == 1:
+            self.settled_ms_max = max(self.settled_ms_max, outcome.settled_ms)
 
     def wanting(self) -> list[str]:
         """What the run should have covered and has not; empty for a run too small to say."""
@@ -64,6 +68,8 @@ class Coverage:
         for kind in KINDS:
             if self.faults[kind] < FAULT_SHARE_MIN * self.seeds:
                 wanting.append(f"{kind} struck in {self.faults[kind]} of {self.seeds} seeds")
+        if not self.overtakings:
+            wanting.append("no FLASH had anything to pass on a narrow wire")
         if self.seeds >= PAIRS_SEEDS_MIN:
             never = (pair for pair in combinations(KINDS, 2) if not self.pairs[pair])
             wanting += [f"{first} and {second} never struck together" for first, second in never]

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from .carriers import Courier, Stored
+from .bags import Courier, Folder, Stick
+from .carriers import Stored
 from .chance import stream
 from .disk import Snapshot
+from .narrow import Narrow
 from .network import Direct, Radio, Wire
 from .plan import DAY_MS, MINUTE_MS
 from .station import LINE, Frozen, Station
@@ -30,6 +32,30 @@ _WEATHERS = (
     ("mixed lines", "mix", 0.2),
 )
 """(kind of fault, name in Weather, greatest chance)."""
+_NARROW_WEATHERS = (
+    ("fragment lost", "loss", 0.2),
+    ("bit flipped", "corrupt", 0.2),
+    ("noise", "noise", 0.2),
+    ("fragment replayed", "replay", 0.2),
+    ("foreign fragment", "mix", 0.2),
+)
+_FOLDER_WEATHERS = (
+    ("bag lost", "loss", 0.3),
+    ("bag twice", "duplicate", 0.4),
+    ("parcel damaged", "corrupt", 0.3),
+    ("half a file", "half", 0.6),
+    ("foreign file", "mix", 0.5),
+)
+_STICK_WEATHERS = (
+    ("bag lost", "loss", 0.5),
+    ("bag twice", "duplicate", 0.6),
+    ("old bag", "late", 0.7),
+    ("parcel damaged", "corrupt", 0.4),
+    ("half a file", "half", 0.6),
+    ("foreign file", "mix", 0.8),
+)
+_OF_THEIR_OWN = {Narrow: _NARROW_WEATHERS, Folder: _FOLDER_WEATHERS, Stick: _STICK_WEATHERS}
+"""What wires suffer that carry fragments or parcels."""
 _FLOODED_DATAGRAMS_MAX = 5
 
 
@@ -63,6 +89,7 @@ class Faults:
             ("rollback", self._roll_back, 3),
             ("both sides", self._both_sides, 2),
             ("tape burned", self._burn, 2),
+            ("fragment cut", self._pull_out, 4),
         ):
             if kind in self.plan.kinds:
                 for _ in range(self.chance.randint(1, most)):
@@ -109,6 +136,16 @@ class Faults:
             weather.bytes_per_ms = chance.choice((1, 2))
         elif isinstance(wire, Courier):
             wire.pause_ms = chance.choice((MINUTE_MS, 10 * MINUTE_MS, 60 * MINUTE_MS))
+        elif isinstance(wire, Folder):
+            weather.latency_ms = chance.choice((1_000, 10_000, 50_000))
+        elif isinstance(wire, Narrow):
+            weather.latency_ms = chance.choice((20, wire.profile.latency_ms))
+        own = _OF_THEIR_OWN.get(type(wire))
+        for kind, name, most in own or ():
+            if kind in self.plan.kinds:
+                setattr(weather, name, chance.uniform(most / 3, most))
+        if own:
+            return
         alone = len(self.world.wires) == 1
         for kind, name, most in _WEATHERS:
             suffers = kind in self.plan.kinds and (alone or chance.random() < 0.75)
@@ -123,12 +160,14 @@ class Faults:
 
     def _partition(self) -> None:
         names = self.chance.choice((("a",), ("b",), NAMES))
-        length_ms = self.chance.choice((500, 5_000, MINUTE_MS, 4 * MINUTE_MS))
+        length_ms = self.plan.pace * self.chance.choice((500, 5_000, MINUTE_MS, 4 * MINUTE_MS))
         self._shut(self._some(), names, length_ms)
 
-    def _shut(self, wires: list[Wire], names: tuple[str, ...], length_ms: int) -> None:
+    def _shut(
+        self, wires: list[Wire], names: tuple[str, ...], length_ms: int, fault: str = "partition"
+    ) -> None:
         for wire in wires:
-            self.world.struck("partition")
+            self.world.struck(fault)
             wire.part(names, "bearer.unreachable")
             for name in names:
                 until_ms = max(self.world.ms + length_ms, self._shut_ms.get((wire.name, name), 0))
@@ -141,11 +180,21 @@ class Faults:
 
             self._later(self.world.ms + length_ms, open_again)
 
+    def _pull_out(self) -> None:
+        """The device of a narrow wire is pulled out in the middle of a fragment."""
+        wires = [wire for wire in self.world.wires.values() if isinstance(wire, Narrow)]
+        leaving = [(wire, name) for wire in wires for name in NAMES if wire.leaves(name)]
+        if leaving:
+            wire, name = self.chance.choice(leaving)
+            self._shut([wire], (name,), self.chance.choice((2_000, 30_000)), "fragment cut")
+        else:
+            self._later(self.world.ms + 300 * self.plan.pace, self._pull_out)
+
     def _blackhole(self) -> None:
         for wire in self._some():
             self.world.struck("blackhole")
             wire.silent = True
-            length_ms = self.chance.choice((3_000, 30_000, 3 * MINUTE_MS))
+            length_ms = self.plan.pace * self.chance.choice((3_000, 30_000, 3 * MINUTE_MS))
             self._later(self.world.ms + length_ms, partial(self._speak, wire))
 
     def _speak(self, wire: Wire) -> None:
@@ -195,7 +244,7 @@ class Faults:
     def _disk_full(self) -> None:
         station = self._station()
         station.fill(True)
-        length_ms = self.chance.choice((2_000, 6_000, 30_000))
+        length_ms = self.plan.pace * self.chance.choice((2_000, 6_000, 30_000))
         self._later(self.world.ms + length_ms, lambda: station.fill(False))
 
     def _clock(self, sign: int) -> None:

@@ -17,7 +17,11 @@ from functools import partial
 from typing import Protocol
 
 from ..bearers.base import BearerProfile, Mailbox, Outgoing
+from ..bearers.framing import LineKey
+from ..inputs import Input
+from ..post import Post
 from .chance import Chance
+from .checker import Checker
 
 OLD_DATAGRAMS_KEPT = 200
 DELIVERY_DATAGRAMS_MAX = 8
@@ -34,13 +38,16 @@ class Weather:
     replay: float = 0.0
     withhold: float = 0.0
     mix: float = 0.0
+    noise: float = 0.0
+    half: float = 0.0
+    late: float = 0.0
     latency_ms: int = 40
     bytes_per_ms: float = 500
 
     def calm(self) -> None:
         """No more faults; the wire stays as slow as it is."""
         self.loss = self.duplicate = self.reorder = self.corrupt = self.replay = 0.0
-        self.withhold = self.mix = 0.0
+        self.withhold = self.mix = self.noise = self.half = self.late = 0.0
 
 
 class End(Protocol):
@@ -64,11 +71,27 @@ class End(Protocol):
     def mailboxes(self) -> tuple[Sequence[Mailbox], Mailbox, Mailbox]:
         """(polled, deposit, recovery) of the line as the process sees them."""
 
+    def running(self) -> Post:
+        """The post, while the process is running."""
+
+    def step(self, *inputs: Input) -> list[object]:
+        """One step of the post; [] if the process ended in it."""
+
+    def line_key(self) -> LineKey:
+        """What bearers know of the line."""
+
+    def pump(self, bearer: str) -> None:
+        """Have a bearer carry what it can now."""
+
+    def take(self, bearer: str, above: int = -1) -> list[Outgoing]:
+        """What a bearer should send now; `above` a rank, only what goes before that."""
+
 
 class Clockwork(Protocol):
     """What a network needs of its world."""
 
     ms: int
+    checker: Checker
     strangers: Sequence[bytes]
     """Datagrams of another line."""
 

@@ -17,6 +17,7 @@ from ..core.transcript import THEIRS
 from ..errors import LocalError
 from ..inputs import ClearAlarm, Compare, Receive, Release
 from .chance import noise, stream
+from .plan import BRIEF_BYTES
 from .station import LINE
 from .world import NAMES, World, serial_of
 
@@ -66,6 +67,8 @@ class People:
         if precedence is None:
             precedence = Precedence(chance.choice((0, 0, 0, 1, 2, 3)))
         size = chance.choice(_LONG_SIZES) if chance.random() < 0.03 else chance.choice(_SIZES)
+        if self.world.plan.brief:
+            size = min(size, BRIEF_BYTES)
         self._written += 1
         body = f"text {self._written} of {name} " + noise(self._words, size)
         self._waiting += 1
@@ -92,7 +95,7 @@ class People:
         """Try again: soon if the post runs, else when it runs again."""
         station = self.world.stations[name]
         if station.alive:
-            self.world.after(_TRY_AGAIN_MS, act)
+            self.world.after(_TRY_AGAIN_MS * self.world.plan.pace, act)
         else:
             station.awaited.append(act)
 

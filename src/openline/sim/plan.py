@@ -11,8 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..bearers.base import BearerProfile
+from ..bearers.folder import PROFILE as FOLDER
+from ..bearers.fragments import FRAGMENT_BYTES_MAX
+from ..bearers.narrow import narrowed
 from ..bearers.relay import PROFILE as RELAY
+from ..bearers.serial import PROFILE as SERIAL
 from ..bearers.tcp import PROFILE as TCP
+from ..carrying import PROFILE as STICK
 from .chance import Chance, stream
 
 KINDS = (
@@ -39,11 +44,31 @@ KINDS = (
     "both sides",
     "tape burned",
     "long outage",
+    "fragment lost",
+    "bit flipped",
+    "noise",
+    "fragment cut",
+    "fragment replayed",
+    "foreign fragment",
+    "bag lost",
+    "bag twice",
+    "old bag",
+    "parcel damaged",
+    "half a file",
+    "foreign file",
 )
 """Every kind of fault; each must strike in at least a fifth of all seeds."""
 
 RELAYED = frozenset({"duplication", "reordering", "hundredfold replay", "withholding"})
 """Kinds that only a relay can commit."""
+PLAIN = KINDS[: KINDS.index("fragment lost")]
+"""Kinds that wires of datagrams suffer, and posts."""
+FRAGMENTED = frozenset(kind for kind in KINDS if "fragment" in kind) | {"bit flipped", "noise"}
+"""Kinds that befall a narrow wire."""
+BAGGED = frozenset(KINDS[KINDS.index("bag lost") :])
+"""Kinds that befall parcels; of a bag alone, that an old one comes after a newer."""
+_WIRED = RELAYED | {"loss", "corruption", "replay", "mixed lines"}
+"""Kinds that befall datagrams as a whole, which the wires of fragments and parcels do not show."""
 SET_BACK = frozenset({"restore", "rollback", "both sides"})
 """Kinds that put a post back to an earlier state."""
 
@@ -60,6 +85,7 @@ _SHARES = {
     "mixed lines": 0.36,
     "disk full": 0.52,
     "corruption": 0.46,
+    "old bag": 0.8,
 }
 _SHARE = 0.42
 _HOSTILE_SHARE = 0.1
@@ -82,7 +108,33 @@ _BEARERS = (
     ("relay", "courier"),
     ("tcp", "tcp2", "relay", "radio", "courier"),
 )
-"""Mixes of bearers, drawn evenly: two connections, two relays, a slow narrow radio, a courier."""
+"""Mixes of bearers, drawn evenly: two connections, two relays, a slow radio, a courier."""
+_FURTHER = (
+    (0.28, None, ()),
+    (0.42, (), ("narrow",)),
+    (0.54, (), ("stick",)),
+    (0.72, (), ("narrow", "stick")),
+    (0.77, (), ("folder",)),
+    (0.85, (), ("narrow", "folder", "stick")),
+    (0.91, ("narrow",), ()),
+    (0.95, ("stick",), ()),
+    (0.97, ("folder",), ()),
+    (0.98, ("folder", "stick"), ()),
+    (1.0, ("narrow", "stick"), ()),
+)
+"""(share up to here, all bearers, or those that are added to a mix): a narrow wire, a stick in a
+bag, a shared folder."""
+_FURTHER_SHARE = 0.62
+_SELDOM = ("duplication", "reordering")
+_SELDOM_SHARE = 0.25
+"""They do not befall wires that carry alone; so more often where there is a relay."""
+_RATES_BYTES_S = (30, 37, 75, 120, 300)
+_LONGEST_FRAGMENTS = (100, 255, FRAGMENT_BYTES_MAX)
+BRIEF_BYTES = 400
+"""Longest text where nothing but a narrow wire or a stick carries."""
+_BRIEF_MESSAGES = 100
+_NARROW_PACE = 4
+_STICK_PACE = 5_000
 _OUTAGE_DAYS = (2, 2, 3, 3, 9, 17)
 """Receiving runs, keys and roots that were superseded are let go after eight."""
 _MESSAGES = ((0.975, 50, 58), (0.997, 80, 250), (1.0, 1_000, 3_000))
@@ -108,10 +160,20 @@ class Plan:
     """Virtual time in which people write and faults strike, the long outage apart."""
     outage_ms: tuple[int, int]
     """(begin, length) of the long outage; length 0 if there is none."""
+    pace: int = 1
+    """How much longer everything takes than that: on a narrow wire alone, by hand alone."""
+    brief: bool = False
+    """Whether texts are short, because nothing could carry long ones."""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether nothing but a stick carries."""
+        return all(kind_of(bearer.name) == "stick" for bearer in self.bearers)
 
     def place(self, ms: int) -> int:
         """When something planned for an instant of the span happens, the long outage included."""
         begin, length = self.outage_ms
+        ms *= self.pace
         return ms + length if ms >= begin else ms
 
     @property
@@ -121,7 +183,8 @@ class Plan:
 
 
 def kind_of(bearer: str) -> str:
-    """What a bearer of this name is: "tcp", "relay", "radio" or "courier"."""
+    """What a bearer of this name is: "tcp", "relay", "radio", "courier", "narrow", "stick" or
+    "folder"."""
     return bearer.rstrip("0123456789")
 
 
@@ -144,6 +207,13 @@ def _profile(name: str, chance: Chance, *, padded: bool, taped: bool) -> BearerP
             cost=50,
             padded=False,
         )
+    if kind == "narrow":
+        slow = replace(SERIAL, name=name, latency_ms=chance.choice((200, 1_000, 2_000)))
+        return narrowed(slow, chance.choice(_RATES_BYTES_S), chance.choice(_LONGEST_FRAGMENTS))
+    if kind == "stick":
+        return replace(STICK, name=name)
+    if kind == "folder":
+        return replace(FOLDER, name=name, padded=padded)
     return BearerProfile(
         name=name,
         # It promises minutes and takes days.
@@ -159,8 +229,43 @@ def _profile(name: str, chance: Chance, *, padded: bool, taped: bool) -> BearerP
 
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
+    return _further(draw_plain(seed), stream(seed, "narrow wires and parcels"))
+
+
+def _further(plan: Plan, chance: Chance) -> Plan:
+    """A plan with narrow wires and parcels, or as it was."""
+    drawn = chance.random()
+    alone, added = next((alone, added) for share, alone, added in _FURTHER if drawn < share)
+    if alone is None:
+        return plan
+    names = alone or added
+    profiles = tuple(_profile(name, chance, padded=True, taped=True) for name in names)
+    kinds = {kind for kind in KINDS if kind in FRAGMENTED | BAGGED}
+    kinds = {kind for kind in sorted(kinds) if chance.random() < _SHARES.get(kind, _FURTHER_SHARE)}
+    kinds -= set() if "narrow" in names else FRAGMENTED
+    kinds -= set() if {"stick", "folder"} & set(names) else BAGGED
+    kinds -= set() if "stick" in names else {"old bag"}
+    if added:
+        if any(kind_of(bearer.name) == "relay" for bearer in plan.bearers):
+            kinds |= {kind for kind in _SELDOM if chance.random() < _SELDOM_SHARE}
+        return replace(plan, kinds=plan.kinds | kinds, bearers=plan.bearers + profiles)
+    pace = 1 if "folder" in names else _NARROW_PACE if "narrow" in names else _STICK_PACE
+    begin_ms, length_ms = plan.outage_ms
+    return replace(
+        plan,
+        kinds=(plan.kinds - _WIRED) | kinds,
+        bearers=profiles,
+        messages=plan.messages if pace == 1 else min(plan.messages, _BRIEF_MESSAGES),
+        outage_ms=(pace * begin_ms, length_ms),
+        pace=pace,
+        brief=pace > 1,
+    )
+
+
+def draw_plain(seed: int) -> Plan:
+    """The plan of a seed before there were narrow wires and parcels."""
     chance = stream(seed, "plan")
-    kinds = frozenset(kind for kind in KINDS if chance.random() < _SHARES.get(kind, _SHARE))
+    kinds = frozenset(kind for kind in PLAIN if chance.random() < _SHARES.get(kind, _SHARE))
     span_ms = chance.randint(2 * MINUTE_MS, 5 * MINUTE_MS)
     hostile = chance.choice("ab") if chance.random() < _HOSTILE_SHARE else ""
     if hostile:

@@ -8,12 +8,17 @@ failure of the simulator if none does. Production code knows nothing of this mod
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from ..bearers import fragments, parcel
+from ..bearers.base import Outgoing
+from ..bearers.framing import LineKey
 from ..core.envelope import Ack
 from ..core.events import Now, Serial
 from ..core.inbound import Reception
@@ -22,7 +27,7 @@ from ..core.states import Event
 from ..core.transcript import CHAINED, THEIRS
 from ..delivery.dispatch import Dispatch
 from ..delivery.outbox import Outbox
-from ..errors import SealError
+from ..errors import BearerError, SealError
 from ..inputs import Arrived, Input, Release
 from ..ledger import LineLedger
 from ..post import Post
@@ -304,6 +309,69 @@ def foreign_answered() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def tag_unchecked() -> Iterator[None]:
+    """Fragments are joined whatever their tag says."""
+    trusting = SimpleNamespace(digest=hmac.digest, compare_digest=lambda one, other: True)
+    with patch.object(fragments, "hmac", trusting):
+        yield
+
+
+@contextmanager
+def place_unproven() -> Iterator[None]:
+    """The tag of a fragment does not cover where in its datagram it begins."""
+    tag = fragments._tag
+
+    def placeless(key: bytes, start: int, head: int, part: bytes) -> bytes:
+        return tag(key, 0, head, part)
+
+    with patch.object(fragments, "_tag", placeless):
+        yield
+
+
+@contextmanager
+def flash_waits() -> Iterator[None]:
+    """Nothing passes a datagram whose fragments are leaving."""
+    take = Post.take
+
+    def patient(self: Post, line: int, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
+        return [] if above >= 0 else take(self, line, bearer, now)
+
+    with patch.object(Post, "take", patient):
+        yield
+
+
+@contextmanager
+def bag_counted_sent() -> Iterator[None]:
+    """What went into a bag counts as sent: nothing of it goes into the next, or over a wire."""
+    bearer_down = Outbox.bearer_down
+
+    def trusting(self: Outbox, bearer: str, code: str, actor: str, now_ms: int) -> bool:
+        channel = self.channels.get(bearer)
+        if channel is not None and code == "bearer.removed":
+            for flight in list(channel.flights.values()):
+                channel.drop(flight)
+        return bearer_down(self, bearer, code, actor, now_ms)
+
+    with patch.object(Outbox, "bearer_down", trusting):
+        yield
+
+
+@contextmanager
+def half_taken() -> Iterator[None]:
+    """A parcel that was copied by half, and does not open, is taken for an empty one."""
+    unpack = parcel.unpack
+
+    def lenient(line: LineKey, name: str, content: bytes) -> list[bytes]:
+        try:
+            return unpack(line, name, content)
+        except BearerError:
+            return []
+
+    with patch.object(parcel, "unpack", lenient):
+        yield
+
+
 SABOTAGES: dict[str, Sabotage] = {
     "ack-before-commit": ack_before_commit,
     "send-before-commit": send_before_commit,
@@ -324,5 +392,10 @@ SABOTAGES: dict[str, Sabotage] = {
     "salt-fixed": salt_fixed,
     "page-kept": page_kept,
     "foreign-answered": foreign_answered,
+    "tag-unchecked": tag_unchecked,
+    "place-unproven": place_unproven,
+    "flash-waits": flash_waits,
+    "bag-counted-sent": bag_counted_sent,
+    "half-taken": half_taken,
 }
 """Every sabotage by the name `--sabotage` takes."""

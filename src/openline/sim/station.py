@@ -17,13 +17,16 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..bearers.base import Mailbox
+from ..bearers.base import Mailbox, Outgoing
+from ..bearers.framing import LineKey
+from ..carrying import line_key
 from ..core.events import Now
 from ..errors import StoreError
 from ..inputs import Arrived, BearerDown, BearerUp, Input, Tick
 from ..post import Post
 from .chance import stream
 from .disk import MemoryStore, Snapshot
+from .narrow import Narrow
 
 if TYPE_CHECKING:
     from .world import World
@@ -78,6 +81,7 @@ class Station:
         self._busy: dict[str, int] = {}
         self._tick_ms: int | None = None
         self._taking = False
+        self._key: LineKey | None = None
         self._boxes: tuple[Sequence[Mailbox], Mailbox, Mailbox] | None = None
         """The mailboxes until the next step: they are dear to make."""
 
@@ -208,7 +212,7 @@ class Station:
         self._react()
         self._wind()
         for bearer in sorted(self._up):
-            self._pump(bearer)
+            self.pump(bearer)
         return results
 
     def _react(self) -> None:
@@ -274,34 +278,58 @@ class Station:
             self._boxes = boxes.take, boxes.deposit, boxes.recovery
         return self._boxes
 
+    def running(self) -> Post:
+        """The post, while its process is running."""
+        if self.post is None:
+            raise Crash
+        return self.post
+
+    def line_key(self) -> LineKey:
+        """What bearers know of the line; it never changes."""
+        if self._key is None:
+            self._key = line_key(self.running(), LINE)
+        return self._key
+
     # -- what the post sends ------------------------------------------------------------------
 
-    def _pump(self, bearer: str) -> None:
+    def pump(self, bearer: str) -> None:
         """Let a bearer carry what it can now."""
         if self.post is None or bearer not in self._up:
             return
         if self._busy.get(bearer, 0) > self.world.ms:
             return
+        wire = self.world.wires[bearer]
+        if isinstance(wire, Narrow):
+            wire.pull(self.name)
+            return
+        outgoing = self.take(bearer)
+        if outgoing:
+            self.world.note(f"{self.name} {bearer} sends {[len(out.data) for out in outgoing]}")
+            wire.send(self.name, outgoing)
+            self._again(bearer, wire.busy_ms(outgoing))
+
+    def take(self, bearer: str, above: int = -1) -> list[Outgoing]:
+        """What a bearer should send now; `above` a rank, only what goes before that. [] if the disk
+        does not let it, or if the process ends in it."""
+        if self.post is None:
+            return []
         self._taking = True
-        self.world.checker.sending = self.name, self.store
+        self.world.checker.sends(self.name, self.store)
+        outgoing: list[Outgoing] = []
         try:
-            outgoing = self.post.take(LINE, bearer, self.now())
+            outgoing = self.post.take(LINE, bearer, self.now(), above)
         except StoreError:
-            outgoing = []
+            self.world.checker.hindered.add(self.name)
             self._again(bearer, 1_000)
         except Crash:
             self.end("crash in take")
-            return
+            return []
         finally:
             self._taking = False
             self.world.checker.sending = None
         self._react()
         self._wind()
-        if outgoing:
-            wire = self.world.wires[bearer]
-            self.world.note(f"{self.name} {bearer} sends {[len(out.data) for out in outgoing]}")
-            wire.send(self.name, outgoing)
-            self._again(bearer, wire.busy_ms(outgoing))
+        return outgoing
 
     def _again(self, bearer: str, delay_ms: int) -> None:
         self._busy[bearer] = self.world.ms + delay_ms
@@ -309,7 +337,7 @@ class Station:
 
         def resume() -> None:
             if self.post is post:
-                self._pump(bearer)
+                self.pump(bearer)
 
         self.world.after(delay_ms, resume)
 

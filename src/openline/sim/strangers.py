@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from ..bearers import parcel
+from ..bearers.framing import LineKey
 from ..bearers.tcp import PROFILE
 from ..core.events import Now
 from ..core.precedence import Precedence
@@ -42,3 +44,14 @@ def datagrams() -> tuple[bytes, ...]:
             other.step([Arrived(_LINE, PROFILE.name, sent)], _NOW)
             sealed += sent
     return tuple(sealed)
+
+
+@cache
+def parcels() -> dict[str, bytes]:
+    """Two parcels of another line, one each way."""
+    made = {}
+    for direction in (1, 2):
+        key = LineKey(_LINE, bytes(range(32)), direction)
+        name, content = parcel.pack(key, datagrams()[direction::2], bytes(parcel.SALT_BYTES))
+        made[name] = content
+    return made

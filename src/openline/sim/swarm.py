@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +26,7 @@ from .faults import Faults
 from .memo import remembered
 from .mutant import forging
 from .people import People
-from .plan import draw
+from .plan import Plan, draw
 from .sabotage import SABOTAGES
 from .trial import stand
 from .world import World
@@ -48,6 +48,10 @@ class Outcome:
     virtual_ms: int = 0
     """How long the world lasted."""
     hostile: bool = False
+    pace: int = 1
+    """How much longer things took than where machines carry (`Plan.pace`)."""
+    overtakings: int = 0
+    """How often a FLASH passed what was leaving on a narrow wire."""
     rows: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(machine, state, event) → how often the transition was taken."""
 
@@ -87,11 +91,11 @@ def watching(checker: Checker) -> Iterator[None]:
         yield
 
 
-def run(seed: int) -> Outcome:
-    """Run the world of one seed."""
+def run(seed: int, draw: Callable[[int], Plan] = draw) -> Outcome:
+    """Run the world of one seed; `draw` makes its plan."""
     outcome = Outcome(seed)
     plan = draw(seed)
-    outcome.hostile = bool(plan.hostile)
+    outcome.hostile, outcome.pace = bool(plan.hostile), plan.pace
     for machine in states.MACHINES:
         machine.hits.clear()
     checker = Checker(hostile=plan.hostile)
@@ -115,7 +119,7 @@ def run(seed: int) -> Outcome:
     outcome.trace = list(world.trace)
     outcome.fingerprint, outcome.faults = world.fingerprint, world.faults
     outcome.messages, outcome.acts = people.released, world.acts
-    outcome.virtual_ms = world.ms
+    outcome.virtual_ms, outcome.overtakings = world.ms, checker.overtakings
     for machine in states.MACHINES:
         for (state, event), count in machine.hits.items():
             outcome.rows[machine.name, state.value, event.value] = count

@@ -1,6 +1,6 @@
 """What a world must show once its faults have ended: it settles, lives, agrees, and keeps quiet.
 
-Theory of operation: the line must be settled within `SETTLE_MS_MAX` of virtual time; then a fresh
+Theory of operation: the line must be settled within what `patience_of` says; then a fresh
 FLASH goes each way and both sides ask whether the records agree. Where a relay floods, old
 datagrams come again a hundredfold and must hardly be answered. What was withheld for a week or
 travels with a courier then arrives, and all of it must hold once more. Last, the checker judges.
@@ -9,13 +9,17 @@ travels with a courier then arrives, and all of it must hold once more. Last, th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ..core.precedence import Precedence
-from ..core.transcript import THEIRS
+from ..core.transcript import OURS, THEIRS
 from ..inputs import Compare
-from .carriers import Courier, Stored
+from .bags import PAUSE_MS, TRAVEL_MS, Bags, Courier, Stick
+from .carriers import Stored
+from .checker import ALL
+from .narrow import Narrow
 from .people import People
-from .plan import DAY_MS, MINUTE_MS
+from .plan import DAY_MS, MINUTE_MS, kind_of
 from .station import LINE
 from .world import NAMES, World
 
@@ -28,29 +32,81 @@ EXTRA_TRAFFIC_MAX = 0.01
 _CALM_MS = 3 * MINUTE_MS
 """How long what is still on slow wires, and receipts that people have in mind, may take."""
 _QUIET_MS = 30_000
-_LOOK_MS = 2_000
-_ASK_MS = 20_000
+_OPENINGS_BYTES = 4 * 1_714
+"""Two openings by cards alone each way, and as much for what rekeying says."""
+_RECORD_EXTRA_BYTES = 100
+"""What a record costs on a wire beside itself."""
+_FLASH_BYTES_MAX = 1_000
+_WIRE_SHARE = 3
+"""How often what waits may take its time on a narrow wire: once on its way when the faults end,
+once for what was lost with it, once for answers."""
+_LEGS = 8
+"""Bags one after another until a line is settled by hand."""
+_ASK_LEGS = 3
+_FOLDER_MS = 10 * MINUTE_MS
+"""What five trips through the slowest folder take, and the looks between them."""
+_HOUR_MS = 60 * MINUTE_MS
+
+
+class Patience(NamedTuple):
+    """How long what must happen may take; virtual milliseconds."""
+
+    settle_ms: int = SETTLE_MS_MAX
+    flash_ms: int = FLASH_MS_MAX
+    look_ms: int = 2_000
+    """How often the trial looks."""
+    ask_ms: int = 20_000
+    """How often people ask whether the records agree, until they are told."""
+
+
+def patience_of(world: World) -> Patience:
+    """The bounds that hold where these bearers carry (docs/simulator.md)."""
+    kinds = {kind_of(name) for name in world.wires}
+    if not kinds <= {"narrow", "stick", "folder"}:
+        return Patience()
+    if "folder" in kinds:
+        return Patience(SETTLE_MS_MAX + _FOLDER_MS, _FOLDER_MS)
+    if "narrow" not in kinds:
+        leg_ms = TRAVEL_MS[1] + PAUSE_MS[1]
+        return Patience(_LEGS * leg_ms, _LEGS * leg_ms, _HOUR_MS, _ASK_LEGS * leg_ms)
+    rate = min(wire.rate_bytes_s for wire in world.wires.values() if isinstance(wire, Narrow))
+    waiting = max(_waiting_bytes(world, name) for name in NAMES)
+    settle_ms = _WIRE_SHARE * (waiting + _OPENINGS_BYTES) * 1_000 // rate
+    flash_ms = _WIRE_SHARE * (_FLASH_BYTES_MAX + _OPENINGS_BYTES) * 1_000 // rate
+    return Patience(SETTLE_MS_MAX + settle_ms, FLASH_MS_MAX + flash_ms, ask_ms=60_000)
+
+
+def _waiting_bytes(world: World, name: str) -> int:
+    """What this side has to say yet, with what each record costs on the wire."""
+    rows = world.stations[name].store.arrivals(LINE, 0, ALL, side=OURS)
+    acked = world.status(name).acked_number
+    return sum(len(row.record) + _RECORD_EXTRA_BYTES for row in rows if row.number > acked)
 
 
 def stand(world: World, people: People) -> int:
     """Let a healed world stand trial; the virtual time it took to settle. Raises Violation."""
-    settled_ms = _wait(world, "not settled", lambda: _settled(world, people), SETTLE_MS_MAX)
-    _live(world, people)
+    patience = patience_of(world)
+    settled_ms = _settle(world, people, "not settled", patience)
+    _live(world, people, patience)
     _keep_quiet(world)
     late_ms = max(
-        (wire.due_ms for wire in world.wires.values() if isinstance(wire, Stored | Courier)),
+        (wire.due_ms for wire in world.wires.values() if isinstance(wire, Stored | Bags)),
         default=0,
     )
     if late_ms > world.ms and not world.plan.hostile:
         world.run_until(late_ms + DAY_MS // 4)
-        _wait(world, "not settled days later", lambda: _settled(world, people), SETTLE_MS_MAX)
-        _live(world, people)
+        _settle(world, people, "not settled days later", patience_of(world))
+        _live(world, people, patience)
     digests = {name: world.status(name).digest for name in NAMES}
     world.checker.judge({name: world.stations[name].store for name in NAMES}, digests)
     return settled_ms
 
 
-def _wait(world: World, what: str, done: Callable[[], bool], most_ms: int) -> int:
+def _settle(world: World, people: People, what: str, patience: Patience) -> int:
+    return _wait(world, what, lambda: _settled(world, people), patience.settle_ms, patience.look_ms)
+
+
+def _wait(world: World, what: str, done: Callable[[], bool], most_ms: int, look_ms: int) -> int:
     """Let time pass until `done`; the virtual time it took. Raises Violation."""
     begin_ms = world.ms
     while not done():
@@ -58,7 +114,7 @@ def _wait(world: World, what: str, done: Callable[[], bool], most_ms: int) -> in
             world.checker.fail(
                 f"{what} within {most_ms // 1000} s of virtual time: {_state(world)}"
             )
-        world.run_until(world.ms + _LOOK_MS)
+        world.run_until(world.ms + look_ms)
     return world.ms - begin_ms
 
 
@@ -101,19 +157,23 @@ def _newest_arrived(world: World) -> bool:
     return True
 
 
-def _live(world: World, people: People) -> None:
+def _live(world: World, people: People, patience: Patience) -> None:
     """A fresh FLASH each way is held soon, and both are told whether the records agree."""
+
+    def soon(what: str, done: Callable[[], bool]) -> None:
+        _wait(world, what, done, patience.flash_ms, patience.look_ms)
+
     for name in NAMES:
         people.write(name, Precedence.FLASH)
         world.newest[name] = world.checker.released[name][-1:]
-    _wait(world, "FLASH not held", lambda: _settled(world, people), FLASH_MS_MAX)
+    soon("FLASH not held", lambda: _settled(world, people))
     if not world.plan.hostile:
-        _compare(world)
-        _wait(world, "not settled", lambda: _settled(world, people), FLASH_MS_MAX)
+        soon("no answer to Compare", _comparing(world, patience.ask_ms))
+        soon("not settled", lambda: _settled(world, people))
 
 
-def _compare(world: World) -> None:
-    """Both ask until they are told, and are told the truth."""
+def _comparing(world: World, ask_ms: int) -> Callable[[], bool]:
+    """Both ask until they are told, and are told the truth; what says whether both have been."""
     asked_ms: dict[str, int] = {}
     # Not by its time: a clock that was turned back makes what was asked long ago look new.
     before = {name: world.status(name).comparison for name in NAMES}
@@ -124,7 +184,7 @@ def _compare(world: World) -> None:
             said = world.status(name).comparison
             if said is None or said is before[name] or said.answered_s is None:
                 done = False
-                if world.ms - asked_ms.get(name, -_ASK_MS) >= _ASK_MS:
+                if world.ms - asked_ms.get(name, -ask_ms) >= ask_ms:
                     asked_ms[name] = world.ms
                     world.stations[name].step(Compare(LINE, "sim"))
             elif said.agree is not True and not world.checker.apart(stores):
@@ -132,7 +192,7 @@ def _compare(world: World) -> None:
         return done
 
     stores = {name: world.stations[name].store for name in NAMES}
-    _wait(world, "no answer to Compare", compared, FLASH_MS_MAX)
+    return compared
 
 
 def _keep_quiet(world: World) -> None:
@@ -141,7 +201,7 @@ def _keep_quiet(world: World) -> None:
     if world.plan.hostile or "hundredfold replay" not in world.plan.kinds:
         return
     world.run_until(world.ms + _CALM_MS)
-    couriers = [wire for wire in world.wires.values() if isinstance(wire, Courier)]
+    couriers = [wire for wire in world.wires.values() if isinstance(wire, Courier | Stick)]
     bags = -1
     while bags != (bags := sum(courier.arrived for courier in couriers)):
         # A bag of days ago that comes in the middle is answered, and rightly: then once more.

@@ -1,8 +1,8 @@
 """One simulated world: two posts of production code over disks and wires that fail.
 
 Theory of operation: a queue of acts ordered by virtual milliseconds; an act may put further acts
-into it. The two stations are in station.py, their wires in network.py and carriers.py. What the
-posts do is watched by the checker; this module judges nothing.
+into it. The two stations are in station.py, their wires in network.py, carriers.py, narrow.py and
+bags.py. What the posts do is watched by the checker; this module judges nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from ..errors import OpenlineError
 from ..inputs import Initialise, Pair
 from ..post import Post
 from ..status import LineStatus
-from .carriers import Courier, Stored
+from .bags import Courier, Folder, Stick
+from .carriers import Stored
 from .chance import stream
 from .checker import Checker
+from .narrow import Narrow
 from .network import Direct, End, Radio, Wire
 from .plan import Plan, kind_of
 from .station import LINE, Station
@@ -35,6 +37,9 @@ _WIRES: dict[str, type[Wire]] = {
     "relay": Stored,
     "radio": Radio,
     "courier": Courier,
+    "narrow": Narrow,
+    "stick": Stick,
+    "folder": Folder,
 }
 
 
@@ -64,6 +69,8 @@ class World:
             wire = _WIRES[kind_of(profile.name)](self, ends, chance, profile)
             if isinstance(wire, Courier):
                 wire.sender = plan.courier
+            if isinstance(wire, Stick):
+                wire.begin(plan)
             self.wires[profile.name] = wire
         for wire in self.wires.values():
             wire.reach()
