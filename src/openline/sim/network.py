@@ -83,7 +83,7 @@ class End(Protocol):
     def pump(self, bearer: str) -> None:
         """Have a bearer carry what it can now."""
 
-    def take(self, bearer: str, above: int = -1) -> list[Outgoing]:
+    def take(self, bearer: str, above: int | None = None) -> list[Outgoing]:
         """What a bearer should send now; `above` a rank, only what goes before that."""
 
 

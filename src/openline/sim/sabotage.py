@@ -334,8 +334,10 @@ def flash_waits() -> Iterator[None]:
     """Nothing passes a datagram whose fragments are leaving."""
     take = Post.take
 
-    def patient(self: Post, line: int, bearer: str, now: Now, above: int = -1) -> list[Outgoing]:
-        return [] if above >= 0 else take(self, line, bearer, now)
+    def patient(
+        self: Post, line: int, bearer: str, now: Now, above: int | None = None
+    ) -> list[Outgoing]:
+        return [] if above is not None else take(self, line, bearer, now)
 
     with patch.object(Post, "take", patient):
         yield

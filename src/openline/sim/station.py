@@ -308,7 +308,7 @@ class Station:
             wire.send(self.name, outgoing)
             self._again(bearer, wire.busy_ms(outgoing))
 
-    def take(self, bearer: str, above: int = -1) -> list[Outgoing]:
+    def take(self, bearer: str, above: int | None = None) -> list[Outgoing]:
         """What a bearer should send now; `above` a rank, only what goes before that. [] if the disk
         does not let it, or if the process ends in it."""
         if self.post is None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..core.precedence import Precedence
 from ..core.transcript import OURS, THEIRS
 from ..inputs import Compare
-from .bags import PAUSE_MS, TRAVEL_MS, Bags, Courier, Stick
+from .bags import PAUSE_MS, TRAVEL_MS, Bags
 from .carriers import Stored
 from .checker import ALL
 from .narrow import Narrow
@@ -63,7 +63,11 @@ def patience_of(world: World) -> Patience:
     """The bounds that hold where these bearers carry (docs/simulator.md)."""
     kinds = {kind_of(name) for name in world.wires}
     if not kinds <= {"narrow", "stick", "folder"}:
-        return Patience()
+        # A backlog of thousands has to cross, by the fastest wire that brings answers.
+        two_way = [wire for wire in world.wires.values() if wire.profile.two_way]
+        bytes_per_ms = max(wire.weather.bytes_per_ms for wire in two_way)
+        waiting = max(_waiting_bytes(world, name) for name in NAMES)
+        return Patience(SETTLE_MS_MAX + int(_WIRE_SHARE * waiting / bytes_per_ms))
     if "folder" in kinds:
         return Patience(SETTLE_MS_MAX + _FOLDER_MS, _FOLDER_MS)
     if "narrow" not in kinds:
@@ -201,10 +205,11 @@ def _keep_quiet(world: World) -> None:
     if world.plan.hostile or "hundredfold replay" not in world.plan.kinds:
         return
     world.run_until(world.ms + _CALM_MS)
-    couriers = [wire for wire in world.wires.values() if isinstance(wire, Courier | Stick)]
+    couriers = [wire for wire in world.wires.values() if isinstance(wire, Bags)]
     bags = -1
     while bags != (bags := sum(courier.arrived for courier in couriers)):
-        # A bag of days ago that comes in the middle is answered, and rightly: then once more.
+        # A bag of days ago, or a file that was half copied, that comes in the middle is answered,
+        # and rightly: then once more.
         before, copies = world.checker.sealings, 0
         for name in NAMES:
             taken = list(dict.fromkeys(world.stations[name].taken))
