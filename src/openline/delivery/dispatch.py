@@ -253,8 +253,9 @@ class Dispatch:
         self, frames: list[Frame], channel: Channel, room: int, now: Now, above: int | None
     ) -> int:
         """Records above a rank, most urgent first; one too long for a datagram goes in pieces. The
-        rank of the first."""
+        rank of the first, or of one that finds no room beside answers: these then go before it."""
         filled: list[Entry] = []
+        rank = _ANSWER
         while room > 0:
             entry, cut = self._next(channel, now)
             if entry is None or not _together(filled, entry, channel):
@@ -268,6 +269,7 @@ class Dispatch:
                 break
             short = entry.bulk or frame_bytes(entry.size) <= limits.DATAGRAM_BYTES_MAX // 4
             if frames and short and room < frame_bytes(entry.size):
+                rank = max(rank, entry.rank)
                 break
             filled.append(entry)
             self.outbox.sent(entry, channel, now.mono_ms)
@@ -281,7 +283,7 @@ class Dispatch:
             else:
                 room -= frame_bytes(entry.size)
                 frames.append(Frame(FrameType.RECORD, data))
-        return filled[0].rank if filled else _ANSWER
+        return filled[0].rank if filled else rank
 
     def _next(self, channel: Channel, now: Now) -> tuple[Entry | None, _Cut | None]:
         """The record that this bearer would take now, and how far it is cut if it goes on with

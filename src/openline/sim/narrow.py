@@ -147,7 +147,7 @@ class Narrow(Attached):
         fragment = None
         while fragment is None:
             rank = device.leaving.rank
-            items = end.take(self.name, -1 if rank is None else rank)
+            items = end.take(self.name, rank)
             if self._devices.get(name) is not device:
                 return
             self._note(name, device, items)
