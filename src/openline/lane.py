@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+from . import journey
 from .bearers.base import Mailbox, Outgoing
 from .comparison import Comparer
 from .core import limits, receipts
@@ -25,8 +26,6 @@ from .delivery.outbox import Outbox
 from .errors import LocalError, RemoteError, SealError
 from .healing.exchange import Healing
 from .inputs import Receive, Release
-from .journey import STATE as JOURNEY
-from .journey import Journey
 from .ledger import LineLedger
 from .quota import Quota
 from .rekeying import Rekeying
@@ -77,7 +76,7 @@ class Lane:
             saved,
         )
         self.dispatch = Dispatch(self.line, self.outbox)
-        self.journey = Journey(number, saved.get(JOURNEY))
+        self.journey = journey.Journey(number, saved.get(journey.STATE))
         self.heard_s: int | None = None
         self._renewed_ms = now.mono_ms - _RENEW_MS
         self._reopened: tuple[int, int] | None = None
@@ -123,8 +122,7 @@ class Lane:
         self._show_run(now)
         for receipt in self.healing.work(now):
             self._mark_again(receipt)
-        for name, value in self.healing.changes(now).items():
-            batch.state[self.number, name] = value
+        batch.state.update({(self.number, n): v for n, v in self.healing.changes(now).items()})
         if self.line.dirty:
             batch.state[self.number, "line"] = self.line.save()
         for top in (values["top"] for name, values in self.seal.events if name == "run.opened"):
@@ -161,11 +159,6 @@ class Lane:
         """Put what sealing changed into a batch."""
         for name, value in self.seal.changes(now).items():
             batch.state[self.number, name] = value
-
-    def settle(self) -> None:
-        """The step is durable."""
-        self.ledger.settle()
-        self.journey.settle()
 
     def deadline(self) -> int | None:
         """When something is due next, monotonic milliseconds; None if nothing waits."""
@@ -217,9 +210,7 @@ class Lane:
                     self.line.fault(error)
             self.line.asides.clear()
             self.dispatch.heard(bearer, now)
-        for serial in self.outbox.landed:
-            self.journey.held(serial, now.wall_s)
-        self.outbox.landed.clear()
+        self.journey.note(self.outbox.steps, now.wall_s)
 
     def _aside(self, frame: Frame, now: Now) -> None:
         """A frame that concerns sealing or comparing. Raises RemoteError."""
@@ -424,9 +415,7 @@ class Lane:
             taken.append(Outgoing(data, recovery=run.to_card or silent))
             size += len(data)
             channel.sent_bytes += len(data)
-        for serial, name in self.outbox.departed:
-            self.journey.sent(serial, name, now.wall_s)
-        self.outbox.departed.clear()
+        self.journey.note(self.outbox.steps, now.wall_s)
         return taken
 
     # -- views --------------------------------------------------------------------------------
@@ -482,6 +471,7 @@ class Lane:
             peer_serial=peer_at,
             digest=digest.hex() if digest else "",
             peer_version=self.peer_version,
+            journey=self.journey,
         )
 
 

@@ -18,6 +18,7 @@ from .core.events import Serial
 from .core.gaps import Range, RangeSet
 from .delivery.explain import BearerStatus
 from .healing.exchange import HealingStatus
+from .journey import Journey
 
 __all__ = [
     "KIND_NAMES",
@@ -123,5 +124,7 @@ class LineStatus:
     again: frozenset[int] = frozenset()
     """Numbers of ours that were released again on another line, for the other side does not say
     that it holds them."""
+    journey: Journey | None = None
+    """When its texts were sent and held."""
     peer_version: int | None = None
     """The highest protocol version the other side said it speaks; None if it said nothing yet."""

@@ -71,9 +71,6 @@ class PostFace(Protocol):
     def card(self) -> bytes | None:
         """Our card; None before the post has an identity."""
 
-    def journey(self, line: int) -> Journey:
-        """When its texts were sent and held."""
-
     two_persons: frozenset[Precedence]
     """What nobody may release who wrote it."""
 
@@ -106,14 +103,14 @@ class _Context:
     """Numbers of ours on the wire, with the bearers each is on."""
     again: frozenset[int]
     authorship: Authorship
-    journey: Journey
+    journey: Journey | None
 
     @classmethod
     def of(cls, post: PostFace, line: int, now: Now) -> _Context:
         status = post.status(line, now)
         refused = {serial: _refusal(code) for serial, code in status.refused}
         acked = None if status.state == "revoked" else status.acked_number
-        known = post.authorship, post.journey(line)
+        known = post.authorship, status.journey
         return cls(line, post.label(line), acked, refused, status.underway, status.again, *known)
 
 
@@ -226,7 +223,7 @@ def message_view(context: _Context, row: Row, marks: Sequence[Mark], forks: int 
         ],
         "state": _state(context, row, seen, restored=restored is not None),
         "bearers": _bearers(context, row),
-        **context.journey.view(row, marks),
+        **(context.journey or Journey(row.line, None)).view(row, marks),
         "marks": seen,
         "authorship": context.authorship.view(marks),
         "standing": _standing(row),
