@@ -20,9 +20,9 @@ from . import display, dtg
 from .core.events import Serial
 from .store.base import OURS, Batch, Mark, Row
 
-SENT = 259
+SENT = 270
 """Mark.kind: at `wall_s` the text, or its first piece, was given to the bearer `by_number`."""
-HELD = 260
+HELD = 271
 """Mark.kind: at `wall_s` an ACK of the other machine named the text."""
 
 STATE = "journey"
@@ -45,6 +45,15 @@ class Journey:
         """Whether names came that are not on disk."""
         self._marks: dict[Serial, list[Mark]] = {}
         self._written = False
+
+    def note(self, steps: list[tuple[Serial, str]], wall_s: int) -> None:
+        """Take what happened: a text and the bearer that took it, or "" if an ACK named it."""
+        for serial, bearer in steps:
+            if bearer:
+                self.sent(serial, bearer, wall_s)
+            else:
+                self.held(serial, wall_s)
+        steps.clear()
 
     def sent(self, serial: Serial, bearer: str, wall_s: int) -> None:
         """A text was given to a bearer."""

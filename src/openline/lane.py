@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+from . import journey
 from .attachments.exchange import Attachments
 from .bearers.base import Mailbox, Outgoing
 from .comparison import Comparer
@@ -26,8 +27,6 @@ from .delivery.outbox import Outbox
 from .errors import LocalError, RemoteError, SealError
 from .healing.exchange import Healing
 from .inputs import Receive, Release
-from .journey import STATE as JOURNEY
-from .journey import Journey
 from .ledger import LineLedger
 from .quota import Quota
 from .rekeying import Rekeying
@@ -81,7 +80,7 @@ class Lane:
             self.line, self.ledger, self._say, self.outbox.bulk_room, (store, number), saved
         )
         self.dispatch = Dispatch(self.line, self.outbox)
-        self.journey = Journey(number, saved.get(JOURNEY))
+        self.journey = journey.Journey(number, saved.get(journey.STATE))
         self.heard_s: int | None = None
         self._renewed_ms = now.mono_ms - _RENEW_MS
         self._reopened: tuple[int, int] | None = None
@@ -171,11 +170,6 @@ class Lane:
         for name, value in self.seal.changes(now).items():
             batch.state[self.number, name] = value
 
-    def settle(self) -> None:
-        """The step is durable."""
-        self.ledger.settle()
-        self.journey.settle()
-
     def deadline(self) -> int | None:
         """When something is due next, monotonic milliseconds; None if nothing waits."""
         slow = (self.comparer, self.healing, self.attachments, self._rekeying)
@@ -229,9 +223,7 @@ class Lane:
                     self.line.fault(error)
             self.line.asides.clear()
             self.dispatch.heard(bearer, now, flash=flash)
-        for serial in self.outbox.landed:
-            self.journey.held(serial, now.wall_s)
-        self.outbox.landed.clear()
+        self.journey.note(self.outbox.steps, now.wall_s)
 
     def _aside(self, frame: Frame, now: Now) -> None:
         """A frame that concerns sealing or comparing. Raises RemoteError."""
@@ -451,9 +443,7 @@ class Lane:
             taken.append(Outgoing(data, recovery=run.to_card or silent, rank=rank))
             size += len(data)
             channel.sent_bytes += len(data)
-        for serial, name in self.outbox.departed:
-            self.journey.sent(serial, name, now.wall_s)
-        self.outbox.departed.clear()
+        self.journey.note(self.outbox.steps, now.wall_s)
         return taken
 
     # -- views --------------------------------------------------------------------------------

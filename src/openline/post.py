@@ -15,7 +15,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from . import addressing, backup, handover, pairing, tapes
+from . import addressing, backup, handover, journey, pairing, tapes
 from .attached import Attached, StopFile
 from .attachments.tray import Tray
 from .authorship import STATE as ACTORS
@@ -51,8 +51,6 @@ from .inputs import (
     SetAddress,
     TryBearer,
 )
-from .journey import STATE as JOURNEY
-from .journey import Journey
 from .lane import Lane
 from .people import People
 from .replies import Replies
@@ -67,7 +65,8 @@ _ENDS = {"revoked": "revoked", "succeeded": "retired"}
 """State of a line in the store that says that it has ended → how people are told."""
 _HOUSEKEEPING_MS = 3_600_000
 _RETRY_MS = 1_000
-_KEPT = ("label", "card", "line", "anchors", "tapes", JOURNEY, handover.SUCCEEDS, handover.STATE)
+_PASSED_ON = (handover.SUCCEEDS, handover.STATE, journey.STATE)
+_KEPT = ("label", "card", "line", "anchors", "tapes", *_PASSED_ON)
 """What is kept of a line that has ended. All else is erased, its keys first of all."""
 
 
@@ -187,7 +186,8 @@ class Post:
             self._housekeeping_ms = now.mono_ms + _HOUSEKEEPING_MS
         self._events += [PostEvent("draft", n, {"kind": act}) for n, act in self.drafts.done]
         for lane in self._lanes.values():
-            lane.settle()
+            lane.ledger.settle()
+            lane.journey.settle()
             self._events += lane.events()
 
     def _reload(self, now: Now) -> None:
@@ -469,12 +469,6 @@ class Post:
     def label(self, line: int) -> str:
         """The local name of a line. Raises LocalError."""
         return self._ended[line].label if line in self._ended else self._lane(line).label
-
-    def journey(self, line: int) -> Journey:
-        """When texts of a line were given to bearers and held, where it is known."""
-        if line in self._lanes:
-            return self._lanes[line].journey
-        return Journey(line, self.store.state(line).get(JOURNEY))
 
     def peer_card(self, line: int) -> bytes:
         """The other side's card."""

@@ -47,4 +47,5 @@ def standing_of(lane: Lane, now: Now) -> LineStatus:
         peer_serial=peer_at,
         digest=digest.hex() if digest else "",
         peer_version=lane.peer_version,
+        journey=lane.journey,
     )

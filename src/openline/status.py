@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from .bearers.base import Mailbox
@@ -19,6 +19,8 @@ from .core.events import Serial
 from .core.gaps import Range, RangeSet
 from .delivery.explain import BearerStatus
 from .healing.exchange import HealingStatus
+from .journey import STATE as JOURNEY
+from .journey import Journey
 
 __all__ = [
     "KIND_NAMES",
@@ -130,6 +132,8 @@ class LineStatus:
     again: frozenset[int] = frozenset()
     """Numbers of ours that were released again on another line, for the other side does not say
     that it holds them."""
+    journey: Journey | None = None
+    """When its texts were sent and held."""
     peer_version: int | None = None
     """The highest protocol version the other side said it speaks; None if it said nothing yet."""
 
@@ -141,4 +145,6 @@ def ended_line(number: int, state: Mapping[str, bytes], how: str) -> LineStatus:
         # All of ours is held there, or was released again on the line after it.
         own = acked = json.loads(state["line"])["own"][0]
     label = state["label"].decode()
-    return LineStatus(number, label, how, tape=False, own_number=own, acked_number=acked)
+    times = Journey(number, state.get(JOURNEY))
+    status = LineStatus(number, label, how, tape=False, own_number=own, acked_number=acked)
+    return replace(status, journey=times)

@@ -71,9 +71,6 @@ class PostFace(Protocol):
     def card(self) -> bytes | None:
         """Our card; None before the post has an identity."""
 
-    def journey(self, line: int) -> Journey:
-        """When its texts were sent and held."""
-
     two_persons: frozenset[Precedence]
     """What nobody may release who wrote it."""
 
@@ -108,14 +105,14 @@ class _Context:
     files: shown_files.Progress
     beyond: RangeSet
     authorship: Authorship
-    journey: Journey
+    journey: Journey | None
 
     @classmethod
     def of(cls, post: PostFace, line: int, now: Now) -> _Context:
         status = post.status(line, now)
         refused = {serial: _refusal(code) for serial, code in status.refused}
         acked = None if status.state == "revoked" else status.acked_number
-        known = post.authorship, post.journey(line)
+        known = post.authorship, status.journey
         motion = (status.underway, status.again, status.files, RangeSet(status.beyond))
         return cls(line, post.label(line), acked, refused, *motion, *known)
 
@@ -235,7 +232,7 @@ def message_view(
         ],
         "state": _state(context, row, seen, restored=restored is not None),
         "bearers": _bearers(context, row),
-        **context.journey.view(row, marks),
+        **(context.journey or Journey(row.line, None)).view(row, marks),
         "marks": seen,
         "authorship": context.authorship.view(marks),
         "standing": _standing(row),

@@ -87,7 +87,7 @@ def test_empty_directory_and_missing_parents_are_taken(tmp_path: Path) -> None:
     assert methods(tmp_path / "a" / "b" / "post") == ["passphrase"]
 
 
-@pytest.mark.parametrize("step", ["_write_whole", "_make_database", "_sync_directory", "_open"])
+@pytest.mark.parametrize("step", ["files.create", "_make_database", "files.sync", "_open"])
 def test_init_that_dies_at_any_step_leaves_nothing_or_a_whole_post(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -100,7 +100,7 @@ def test_init_that_dies_at_any_step_leaves_nothing_or_a_whole_post(
 
     (tmp_path / "here").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(opening, step, die)
+        patch.setattr(f"{opening.__name__}.{step}", die)
         with pytest.raises(KeyboardInterrupt):
             make(tmp_path / "here" / "post")
     if (left / "post").exists():

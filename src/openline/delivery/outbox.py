@@ -117,10 +117,8 @@ class Outbox:
         """Whether a timer has run out since the other side was last heard."""
         self._revived_ms = -_PATIENCE_MS_MAX
         self.refused: dict[int, int] = {}
-        self.departed: list[tuple[Serial, str]] = []
-        """Texts given to a bearer for the first time since somebody looked."""
-        self.landed: list[Serial] = []
-        """Texts that an ACK named since somebody looked."""
+        self.steps: list[tuple[Serial, str]] = []
+        """Texts newly given to a bearer, or ("") named by an ACK, since somebody took note."""
         self._assembly = Assembly()
         self._held = RangeSet()
         self._queues: dict[int, list[int]] = {rank: [] for rank in range(_BEGIN, _BULK - 1, -1)}
@@ -267,7 +265,7 @@ class Outbox:
         if flight is None:
             flight = entry.flights[channel.name] = Flight(number, entry.size, entry.rank)
             if entry.text:
-                self.departed.append((entry.serial, channel.name))
+                self.steps.append((entry.serial, channel.name))
         channel.depart(flight, now_ms)
         if self._unanswered_ms is None:
             self._unanswered_ms = now_ms
@@ -429,7 +427,7 @@ class Outbox:
         entry.state = OUTBOUND.next(entry.state, Event.ACK)
         news.append(entry.serial.number)
         if entry.text:
-            self.landed.append(entry.serial)
+            self.steps.append((entry.serial, ""))
 
     def _call_again(self, entry: Entry, now_ms: int) -> None:
         """An ACK calls for a record: longer after it was sent each time, so that false ACKs cannot
