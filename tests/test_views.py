@@ -90,7 +90,7 @@ def test_a_view_is_json_with_the_documented_keys(pair: LinePair) -> None:
             "standing",
             "restored",
         ),
-        *("forks", "doubts", "bytes", "head"),
+        *("forks", "doubts", "attachments", "bytes", "head"),
     ]
 
 

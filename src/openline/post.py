@@ -374,6 +374,7 @@ class Post:
         """Erase the keys of a line; its record stays."""
         state = self.store.state(lane.number)
         self._batch.state.update({(lane.number, each): None for each in state if each not in _KEPT})
+        lane.attachments.conclude()
         state["line"] = self._batch.state[lane.number, "line"] = lane.line.save()
         self._batch.state[lane.number, name] = str(now.wall_s).encode()
         self.drafts.leave(lane.number, self._passages.after(lane.number, self._lanes))

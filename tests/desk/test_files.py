@@ -70,7 +70,9 @@ def test_a_form_without_javascript_lays_files_in_and_a_release_sends_them(scene:
         kept = re.findall(r'name="(keep\.\w+)" checked', form)
         assert len(kept) == 2
         more = {**fields, "revision": "1", kept[1]: "on"}
-        assert browser.post(f"{place}/edit", data=more, files={"attach": ("", b"")}).status_code == 303
+        assert (
+            browser.post(f"{place}/edit", data=more, files={"attach": ("", b"")}).status_code == 303
+        )
         shown = browser.get(place).text
         assert "list.bin" in shown
         assert browser.post(place, data={"act": "hand", "revision": "2"}).status_code == 303
