@@ -7,13 +7,17 @@ import random
 
 import pytest
 
+from openline.attached import PORTION_BYTES, Attached, BeginFile, Laid, LayIn
 from openline.core import receipts
 from openline.core.envelope import decode_record
+from openline.core.events import Serial
+from openline.core.precedence import Precedence
 from openline.enrolment import words
 from openline.errors import LocalError
 from openline.handover import Settlement
-from openline.inputs import Pair, Receive, Revoke, Rotate
+from openline.inputs import Pair, Receive, Release, Revoke, Rotate
 from openline.store.base import OURS, THEIRS
+from openline.views import message
 from tests.changing import LABEL, Parties
 
 OVER = {1: "retired", 2: "open"}
@@ -254,3 +258,28 @@ def test_nothing_that_sealing_keeps_ends_a_line() -> None:
     assert parties.b.states() == {1: "open"} or parties.settle(
         lambda: parties.b.states() == {1: "open"}
     )
+
+
+def test_a_file_on_its_way_when_a_line_is_succeeded_is_ended_and_said_to_be() -> None:
+    parties = Parties()
+    parties.flow()
+    data = bytes(900_000)
+    laid = parties.a.do(BeginFile("test", "map", len(data)))
+    assert isinstance(laid, Laid)
+    for at in range(0, len(data), PORTION_BYTES):
+        part = data[at : at + PORTION_BYTES]
+        laid = parties.a.do(LayIn("test", laid.content, at, part))
+        assert isinstance(laid, Laid)
+    file = Attached(laid.content, "map", len(data), laid.digest)
+    serial = parties.a.do(
+        Release(1, "test", Precedence.ROUTINE, "en", "", "see the map", files=(file,))
+    )
+    assert isinstance(serial, Serial)
+    rotate(parties, "a")
+    assert parties.settle(lambda: over(parties))
+    assert parties.b.heard() == ["see the map"]
+    for party, side in ((parties.a, OURS), (parties.b, THEIRS)):
+        view = message(party.store, party.post, 1, side, serial, parties.now)
+        assert [each["state"] for each in view["attachments"]] == ["stopped"]
+    assert not parties.a.store._disk.contents
+    assert not parties.b.post.status(2, parties.now).faults

@@ -378,6 +378,7 @@ class Post:
         """Erase the keys of a line; its record stays."""
         state = self.store.state(lane.number)
         self._batch.state.update({(lane.number, each): None for each in state if each not in _KEPT})
+        lane.attachments.conclude()
         state["line"] = self._batch.state[lane.number, "line"] = lane.line.save()
         self._batch.state[lane.number, name] = str(now.wall_s).encode()
         lane.journey.write(self._batch)

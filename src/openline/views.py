@@ -102,7 +102,7 @@ class _Context:
     underway: dict[int, list[str]]
     """Numbers of ours on the wire, with the bearers each is on."""
     again: frozenset[int]
-    files: shown_files.Progress
+    files: shown_files.Progress | None
     beyond: RangeSet
     authorship: Authorship
     journey: Journey | None
@@ -113,7 +113,8 @@ class _Context:
         refused = {serial: _refusal(code) for serial, code in status.refused}
         acked = None if status.state == "revoked" else status.acked_number
         known = post.authorship, status.journey
-        motion = (status.underway, status.again, status.files, RangeSet(status.beyond))
+        files = None if status.state in ENDED else status.files
+        motion = (status.underway, status.again, files, RangeSet(status.beyond))
         return cls(line, post.label(line), acked, refused, *motion, *known)
 
 

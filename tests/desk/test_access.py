@@ -20,7 +20,7 @@ from .browser import open_link, window
 from .scene import Scene
 from .test_pages import GET, WALK
 
-PARTS = ("tiles", "page_style")
+PARTS = ("tiles", "files", "page_style")
 """Routes that answer with a part of a page, or with its style."""
 OTHERS = ["/nowhere", "/line/99"]
 THEMES: list[Literal["light", "dark"]] = ["light", "dark"]

@@ -67,6 +67,18 @@ class StoreContract:
         assert store.state(1) == {"run": b"b" * 100_000}
         assert store.state(0) == {"identity": b"\0\xff"}
 
+    def test_contents_are_set_replaced_and_deleted(self, store: Store) -> None:
+        assert store.content("a", 0) is None
+        store.commit(Batch(contents={("a", 0): b"x" * 60_000, ("a", 1): b"", ("b", 0): b"\0"}))
+        store.commit(Batch(contents={("a", 0): b"y" * 61_440, ("b", 0): None, ("c", 9): None}))
+        assert store.content("a", 0) == b"y" * 61_440
+        assert store.content("a", 1) == b""
+        assert store.content("b", 0) is None
+        assert store.lines() == []
+        with pytest.raises(InvariantError):
+            store.commit(Batch(contents={("a", 0): None}, heads=[(1, OURS, 1, 7, None, CHAINED)]))
+        assert store.content("a", 0) is not None, "the whole batch or nothing of it"
+
     def test_deleting_absent_state_is_harmless(self, store: Store) -> None:
         store.commit(Batch(state={(3, "run"): None}))
         assert store.lines() == []

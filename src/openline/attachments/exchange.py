@@ -67,6 +67,12 @@ class Attachments:
         if self.sender.work(now) or more:
             self._due_ms = now.mono_ms
 
+    def conclude(self) -> None:
+        """The line ends with this step: say of each file what became of it."""
+        while self.taker.work():
+            pass
+        self.sender.settle()
+
     def changes(self, now: Now) -> dict[str, bytes]:
         """Named blobs to commit, since the last call."""
         changed = {}

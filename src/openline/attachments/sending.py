@@ -154,11 +154,15 @@ class Sender:
         name = "file.sent" if mark == WHOLE else "file.stopped"
         self._line.tell(name, number=sending.file.number)
 
-    def work(self, now: Now) -> bool:
-        """Release the next few chunks; whether more can follow at once."""
+    def settle(self) -> None:
+        """Mark what the other machine holds in full."""
         for sending in list(self.queue):
             if sending.next == sending.chunks and sending.last <= self._line.acked:
                 self._end(sending, WHOLE)
+
+    def work(self, now: Now) -> bool:
+        """Release the next few chunks; whether more can follow at once."""
+        self.settle()
         left = self._left()
         if not left or self.contents is None:
             return False

@@ -23,10 +23,11 @@ _STATES = {BROKEN: "broken", STOPPED: "stopped"}
 
 
 def files_of(
-    store: Store, row: Row, marks: Sequence[Mark], progress: Progress
+    store: Store, row: Row, marks: Sequence[Mark], progress: Progress | None
 ) -> list[dict[str, Any]]:
     """The files of the text in `row`, in the order they were released. "state" is "whole" (here; of
-    ours: held there), "coming" (of ours: on its way), "broken" or "stopped"."""
+    ours: held there), "coming" (of ours: on its way), "broken" or "stopped".
+    Without `progress` the line has ended, and nothing moves on it any more."""
     found: list[dict[str, Any]] = []
     for mark in marks:
         if mark.kind != receipts.FILE:
@@ -38,17 +39,17 @@ def files_of(
     return found
 
 
-def _shown(store: Store, file: Row, serial: Serial, progress: Progress) -> dict[str, Any]:
+def _shown(store: Store, file: Row, serial: Serial, progress: Progress | None) -> dict[str, Any]:
     said = FileSaid.decode(decode_record(file.record).body)
     marks = store.marks(file.line, file.side, serial.number, serial.incarnation)
     kinds = {mark.kind for mark in marks}
-    held = progress.get((file.side, serial), 0)
+    held = (progress or {}).get((file.side, serial), 0)
     if WHOLE in kinds:
         state, held = "whole", said.chunks
     else:
         state = next((name for kind, name in _STATES.items() if kind in kinds), "coming")
-        if state == "coming" and file.side == OURS and (file.side, serial) not in progress:
-            state = "stopped"  # its line has ended
+        if state == "coming" and progress is None:
+            state = "stopped"
     return {
         "serial": str(serial),
         "name": said.name,
