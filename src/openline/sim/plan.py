@@ -125,8 +125,7 @@ _FURTHER = (
 """(share up to here, all bearers, or those that are added to a mix): a narrow wire, a stick in a
 bag, a shared folder."""
 _FURTHER_SHARE = 0.62
-_SELDOM = ("duplication", "reordering")
-_SELDOM_SHARE = 0.25
+_SELDOM = {"duplication": 0.25, "reordering": 0.25, "hundredfold replay": 0.12}
 """They do not befall wires that carry alone; so more often where there is a relay."""
 _RATES_BYTES_S = (30, 37, 75, 120, 300)
 _LONGEST_FRAGMENTS = (100, 255, FRAGMENT_BYTES_MAX)
@@ -247,7 +246,7 @@ def _further(plan: Plan, chance: Chance) -> Plan:
     kinds -= set() if "stick" in names else {"old bag"}
     if added:
         if any(kind_of(bearer.name) == "relay" for bearer in plan.bearers):
-            kinds |= {kind for kind in _SELDOM if chance.random() < _SELDOM_SHARE}
+            kinds |= {kind for kind, share in _SELDOM.items() if chance.random() < share}
         return replace(plan, kinds=plan.kinds | kinds, bearers=plan.bearers + profiles)
     pace = 1 if "folder" in names else _NARROW_PACE if "narrow" in names else _STICK_PACE
     begin_ms, length_ms = plan.outage_ms
