@@ -19,7 +19,7 @@ import pytest
 from openline import carrying, clock
 from openline.bearers import folder
 from openline.bearers.base import Outgoing
-from openline.core import receipts
+from openline.core import limits, receipts
 from openline.core.events import Serial
 from openline.errors import LocalError
 from openline.inputs import BearerDown, Input
@@ -111,16 +111,18 @@ def through_a_folder(pair: LinePair, serial: Serial, tears: int, place: Path) ->
 
 async def _run_with_folder(pair: LinePair, serial: Serial, tears: int, place: Path) -> None:
     pair.now = clock.now()
-    moments = sorted(pair.random.sample(range(5, FILE_BYTES // 3840 - 5), tears))
+    moments = sorted(
+        pair.random.sample(range(5, FILE_BYTES // 3840 - limits.CHUNKS_WAITING_MAX), tears)
+    )
     async with AsyncExitStack() as whole:
         stacks = {name: await whole.enter_async_context(AsyncExitStack()) for name in "ab"}
         for name in "ab":
             await _start(pair, name, stacks[name], place)
         watching = _runners[pair, "b"].watch()
         while not _whole(pair, serial):
-            await _next(pair, watching)
             count = pair.posts["b"].status(1, pair.now).files.get((THEIRS, _file(pair)), 0)
             if not moments or count < moments[0]:
+                await _next(pair, watching)
                 continue
             del moments[0]
             if pair.random.random() < 0.5:
