@@ -213,5 +213,6 @@ def test_a_megabyte_survives_a_bearer_torn_at_random(
         assert pair.texts("b") == ["The map."]
         one, other = pair.digests()
         assert one == other
-        assert not pair.posts["b"].status(1, pair.now).faults
+        # Records that overtake the BEGIN of their process are counted, whatever they are.
+        assert not {*pair.posts["b"].status(1, pair.now).faults} - {"begin.missing"}
         assert not pair.stores["a"]._disk.contents
