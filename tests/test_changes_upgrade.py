@@ -86,6 +86,7 @@ def older(pair: tuple[Process, Process]) -> tuple[Process, Process]:
         assert state["identity"] == store.state(1)["identity"]
         names = ("identity", "peer_version", "succeeds", "passage", "tapes")
         store.commit(Batch({(1, name): None for name in names}))
+        store._connection.execute("DROP TABLE content")
         store._connection.execute("UPDATE alembic_version SET version_num = '0001'")
         store.close()
     return pair
