@@ -169,7 +169,7 @@ async def _start(pair: LinePair, name: str, stack: AsyncExitStack, place: Path) 
     runner = await stack.enter_async_context(Runner(pair.posts[name], clock.now))
     _runners[pair, name] = runner
     line = carrying.line_key(pair.posts[name], 1)
-    profile = replace(folder.PROFILE, latency_ms=50, retry_ms_min=500)
+    profile = replace(folder.PROFILE, latency_ms=50, retry_ms_min=500, retry_ms_max=2_000)
     bearer = folder.FolderBearer(place, line, os.urandom, profile, look_s=0.02)
     runner.start(1, "folder", bearer, profile)
 
