@@ -120,6 +120,7 @@ async def _run_with_folder(pair: LinePair, serial: Serial, tears: int, place: Pa
             await _start(pair, name, stacks[name], place)
         watching = _runners[pair, "b"].watch()
         while moments or not _whole(pair, serial):
+            pair.now = clock.now()
             count = pair.posts["b"].status(1, pair.now).files.get((THEIRS, _file(pair)), 0)
             # What came at once is torn when it is there: its acknowledgements are on the way.
             if not moments or (count < moments[0] and not _whole(pair, serial)):
@@ -132,6 +133,7 @@ async def _run_with_folder(pair: LinePair, serial: Serial, tears: int, place: Pa
             await stacks[name].aclose()
             await _start(pair, name, stacks[name], place)
             watching = _runners[pair, "b"].watch()
+        pair.now = clock.now()
         while pair.digests()[0] != pair.digests()[1] or _outbox(pair):
             await _next(pair, watching)
 
@@ -167,7 +169,7 @@ async def _start(pair: LinePair, name: str, stack: AsyncExitStack, place: Path) 
     runner = await stack.enter_async_context(Runner(pair.posts[name], clock.now))
     _runners[pair, name] = runner
     line = carrying.line_key(pair.posts[name], 1)
-    profile = replace(folder.PROFILE, latency_ms=50, retry_ms_min=500)
+    profile = replace(folder.PROFILE, latency_ms=50, retry_ms_min=500, retry_ms_max=2_000)
     bearer = folder.FolderBearer(place, line, os.urandom, profile, look_s=0.02)
     runner.start(1, "folder", bearer, profile)
 
