@@ -58,7 +58,7 @@ def test_a_flash_and_its_receipt_go_over_a_serial_line(
     serial = asked(capsys, ours, "send", LINE, "-p", "flash", "Over the wire.")["serial"]
     until(lambda: came(capsys, theirs, "Over the wire.") == 1)
     found = asked(capsys, theirs, "inbox")
-    [message] = [each for each in found if each["text"] == "Over the wire."]
+    [message] = [each for each in found if each.get("text") == "Over the wire."]
     assert theirs("receipt", LINE, message["serial"], "--shown") == 0
 
     def state() -> str:
@@ -90,7 +90,8 @@ def test_a_megabyte_arrives_whole_and_once_however_often_the_plug_is_pulled(
         pause.wait(random.uniform(0.0, 0.2))
         modems.plug(end)
     until(lambda: came(capsys, theirs, "The map.") == 1, patience_s=PATIENCE_S)
-    number = next(m["number"] for m in asked(capsys, theirs, "inbox") if m["text"] == "The map.")
+    found = asked(capsys, theirs, "inbox")
+    number = next(each["number"] for each in found if each.get("text") == "The map.")
     saved = tmp_path / "saved.bin"
     capsys.readouterr()
     until(

@@ -262,7 +262,7 @@ CODES = {"FLASH", "IMMEDIATE", "PRIORITY", "ROUTINE"}
 NAMES = {LINE, "everybody", *ROLES}
 """Of lines and of people, who are named by their roles here; and roles, which are codes."""
 
-PARTS = ("tiles", "page_style")
+PARTS = ("tiles", "files", "page_style")
 """Routes that answer with no page of their own."""
 
 

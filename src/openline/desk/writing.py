@@ -53,8 +53,8 @@ class Writing:
             values = await self._blank(request, reader, label)
             return self._desk.page(request, reader, "write.html", values)
         form, files = await self._form(request, reader)
-        content = {**_content(form), "files": files}
         try:
+            content = {**_content(form), "files": files}
             made = await self._call("draft_save", reader.token, line=label, **content)
         except LocalError as error:
             return await self._refused(request, reader, label, form, error)
