@@ -21,7 +21,7 @@ from openline.bearers.base import Bearer
 from openline.bearers.fragments import FRAGMENT_BYTES_MIN
 from openline.bearers.framing import LineKey
 from openline.bearers.kiss import Airtime, KissBearer, profile_of
-from openline.bearers.narrow import FragmentWire
+from openline.bearers.narrow import FRAGMENT_S, FragmentWire
 from tests.narrow import JumpingLoop
 
 from .contract import BearerContract, End
@@ -258,8 +258,8 @@ def test_all_that_is_around_a_fragment_on_the_air_is_counted() -> None:
 def test_the_profile_says_what_fragments_get_of_the_air() -> None:
     usual = profile_of(Airtime())
     assert (usual.rate_bytes_s, usual.fragment_bytes, usual.grain_bytes, usual.latency_ms) == (
-        *(86, 215),
-        *(1290, 900),
+        *(90, 243),
+        *(1458, 900),
     )
     assert (usual.padded, usual.narrow) == (False, True)
     fast = profile_of(Airtime(1200), latency_ms=50, name="uhf")
@@ -272,7 +272,7 @@ def test_the_profile_says_what_fragments_get_of_the_air() -> None:
 def test_a_frame_takes_no_longer_than_a_flash_may_wait_if_that_can_be(airtime: Airtime) -> None:
     fragment = airtime.fragment_bytes()
     assert FRAGMENT_BYTES_MIN <= fragment <= INFORMATION_BYTES_MAX
-    assert fragment == FRAGMENT_BYTES_MIN or airtime.frame_s(fragment) <= 2.5
+    assert fragment == FRAGMENT_BYTES_MIN or airtime.frame_s(fragment) <= FRAGMENT_S
     declared = profile_of(airtime).fragment_bytes
     # Its rate is declared in whole bytes.
     assert declared is not None

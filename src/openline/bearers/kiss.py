@@ -105,6 +105,8 @@ def profile_of(airtime: Airtime, **said: Any) -> BearerProfile:
 class KissBearer(NarrowBearer):
     """The bearer of one line through one controller, to one other station."""
 
+    most_bytes = INFORMATION_BYTES_MAX
+
     def __init__(
         self,
         address: tuple[str, int],

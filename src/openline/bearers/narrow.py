@@ -18,12 +18,12 @@ from typing import NamedTuple, Protocol
 
 from openline.errors import BearerError, StoreError
 
-from .base import BearerProfile, Outgoing, Port
+from .base import URGENT, BearerProfile, Outgoing, Port
 from .fragments import FRAGMENT_BYTES_MAX, FRAGMENT_BYTES_MIN, Fragmenter, Joiner
 from .framing import LineKey
 from .reach import Door
 
-FRAGMENT_S = 2.5
+FRAGMENT_S = 2.7
 """How long one fragment may take: so long a FLASH waits at most for what is on the wire."""
 
 GRAIN_FRAGMENTS = 6
@@ -75,11 +75,17 @@ class _Sending(NamedTuple):
 
 
 class Leaving:
-    """The datagrams of a line that leave over one wire, as fragments, the most urgent first."""
+    """The datagrams of a line that leave over one wire, as fragments, the most urgent first.
 
-    def __init__(self, fragmenter: Fragmenter, fragment_bytes: int) -> None:
+    What nothing may pass goes in fragments as long as the wire takes them, `most_bytes`.
+    """
+
+    def __init__(
+        self, fragmenter: Fragmenter, fragment_bytes: int, most_bytes: int = FRAGMENT_BYTES_MAX
+    ) -> None:
         self._fragmenter = fragmenter
         self._fragment_bytes = fragment_bytes
+        self._most_bytes = most_bytes
         self._waiting: list[_Sending] = []
 
     @property
@@ -91,7 +97,8 @@ class Leaving:
         """Put datagrams where they belong: after all that is as urgent, before the rest."""
         for item in items:
             at = sum(each.rank >= item.rank for each in self._waiting)
-            fragments = self._fragmenter.cut(item.data, self._fragment_bytes)
+            size = self._most_bytes if item.rank >= URGENT else self._fragment_bytes
+            fragments = self._fragmenter.cut(item.data, size)
             self._waiting.insert(at, _Sending(item.rank, fragments))
 
     def next(self) -> bytes | None:
@@ -104,6 +111,9 @@ class Leaving:
 
 class NarrowBearer:
     """The bearer of one line over a narrow wire; a subclass says how to `open` the wire."""
+
+    most_bytes = FRAGMENT_BYTES_MAX
+    """Longest fragment that the wire takes."""
 
     def __init__(self, line: LineKey, profile: BearerProfile) -> None:
         """`profile` says the rate and the length of fragments."""
@@ -156,7 +166,8 @@ class NarrowBearer:
                     await port.received(datagrams)
 
     async def _send_all(self, wire: FragmentWire, port: Port) -> None:
-        leaving = Leaving(self._fragmenter, self.profile.fragment_bytes or FRAGMENT_BYTES_MAX)
+        size = self.profile.fragment_bytes or self.most_bytes
+        leaving = Leaving(self._fragmenter, size, self.most_bytes)
         while True:
             rank = leaving.rank
             leaving.add(await port.outgoing() if rank is None else port.urgent(rank))

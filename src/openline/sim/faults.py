@@ -180,15 +180,17 @@ class Faults:
 
             self._later(self.world.ms + length_ms, open_again)
 
-    def _pull_out(self) -> None:
-        """The device of a narrow wire is pulled out in the middle of a fragment."""
+    def _pull_out(self, tries: int = 1) -> None:
+        """The device of a narrow wire is pulled out in the middle of a fragment, once there is one;
+        it is looked for ever more seldom."""
         wires = [wire for wire in self.world.wires.values() if isinstance(wire, Narrow)]
         leaving = [(wire, name) for wire in wires for name in NAMES if wire.leaves(name)]
         if leaving:
             wire, name = self.chance.choice(leaving)
             self._shut([wire], (name,), self.chance.choice((2_000, 30_000)), "fragment cut")
         else:
-            self._later(self.world.ms + 300 * self.plan.pace, self._pull_out)
+            wait_ms = max(300 * self.plan.pace, min(3 * tries**2, MINUTE_MS))
+            self._later(self.world.ms + wait_ms, partial(self._pull_out, tries + 1))
 
     def _blackhole(self) -> None:
         for wire in self._some():

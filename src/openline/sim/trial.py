@@ -32,6 +32,7 @@ EXTRA_TRAFFIC_MAX = 0.01
 _CALM_MS = 3 * MINUTE_MS
 """How long what is still on slow wires, and receipts that people have in mind, may take."""
 _QUIET_MS = 30_000
+_QUIET_ROUNDS_MAX = 12
 _OPENINGS_BYTES = 4 * 1_714
 """Two openings by cards alone each way, and as much for what rekeying says."""
 _RECORD_EXTRA_BYTES = 100
@@ -205,11 +206,11 @@ def _keep_quiet(world: World) -> None:
     if world.plan.hostile or "hundredfold replay" not in world.plan.kinds:
         return
     world.run_until(world.ms + _CALM_MS)
-    couriers = [wire for wire in world.wires.values() if isinstance(wire, Bags)]
-    bags = -1
-    while bags != (bags := sum(courier.arrived for courier in couriers)):
-        # A bag of days ago, or a file that was half copied, that comes in the middle is answered,
-        # and rightly: then once more.
+    carriers = [wire for wire in world.wires.values() if isinstance(wire, Bags)]
+    for _ in range(_QUIET_ROUNDS_MAX):
+        # What was on its way for days or minutes and comes in the middle is answered, and rightly:
+        # then once more.
+        bags = sum(wire.arrived for wire in carriers)
         before, copies = world.checker.sealings, 0
         for name in NAMES:
             taken = list(dict.fromkeys(world.stations[name].taken))
@@ -218,5 +219,7 @@ def _keep_quiet(world: World) -> None:
             copies += len(world.strangers)
         world.run_until(world.ms + _QUIET_MS)
         answers = world.checker.sealings - before
+        if bags == sum(wire.arrived for wire in carriers):
+            break
     if answers > EXTRA_TRAFFIC_MAX * copies:
         world.checker.fail(f"{answers} datagrams in answer to {copies} old and foreign ones")
