@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 from openline.errors import BearerError, StoreError
 
-from .base import URGENT, BearerProfile, Outgoing, Port
+from .base import BearerProfile, Outgoing, Port
 from .fragments import FRAGMENT_BYTES_MAX, FRAGMENT_BYTES_MIN, Fragmenter, Joiner
 from .framing import LineKey
 from .reach import Door
@@ -97,9 +97,12 @@ class Leaving:
         """Put datagrams where they belong: after all that is as urgent, before the rest."""
         for item in items:
             at = sum(each.rank >= item.rank for each in self._waiting)
-            size = self._most_bytes if item.rank >= URGENT else self._fragment_bytes
-            fragments = self._fragmenter.cut(item.data, size)
+            fragments = self._fragmenter.cut(item.data, self.fragment_bytes(item))
             self._waiting.insert(at, _Sending(item.rank, fragments))
+
+    def fragment_bytes(self, item: Outgoing) -> int:
+        """How long the fragments of a datagram may be."""
+        return self._most_bytes if item.urgent else self._fragment_bytes
 
     def next(self) -> bytes | None:
         """The next fragment; None if none is left of the first datagram, which is let go."""
