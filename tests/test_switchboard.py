@@ -224,8 +224,8 @@ def test_a_radio_declares_what_fragments_get_of_its_rate_and_is_not_padded(tmp_p
         slow = {"name": "slow", "rate_bytes_s": 37, "tx_delay_ms": 500, "room_ms": 100, "cost": 1}
         await near.apply(Config(bearer=(radio, radio.model_copy(update=slow))))
         usual, other = (near.runner.profiles[name] for name in ("kiss", "slow"))
-        assert (usual.rate_bytes_s, usual.latency_ms, usual.padded) == (86, 900, False)
-        assert (other.rate_bytes_s, other.latency_ms, other.cost) == (18, 700, 1)
+        assert (usual.rate_bytes_s, usual.latency_ms, usual.padded) == (90, 900, False)
+        assert (other.rate_bytes_s, other.latency_ms, other.cost) == (19, 700, 1)
         shown = near.view(clock.now())[0]
         assert (shown["address"], shown["callsign"], shown["up"]) == (
             *("127.0.0.1:9", "N0CALL-1"),

@@ -182,7 +182,9 @@ class Narrow(Attached):
         """Have the wire carry a fragment, and come back just before it has left."""
         stuffed, now_ms = Stuffing.encode(fragment), self.world.ms
         begin_ms = max(device.free_ms, now_ms)
-        device.free_ms = begin_ms + max(1, len(stuffed) * 1000 // self.rate_bytes_s)
+        # Not by its stuffing, which hangs on bytes that no two runs of a seed have in common.
+        count = len(fragment) + len(fragment) // 254 + 2
+        device.free_ms = begin_ms + max(1, count * 1000 // self.rate_bytes_s)
         device.next_ms = max(now_ms + 1, device.free_ms - _LEAD_MS)
         going = device.going = _Going(stuffed, begin_ms, device.free_ms)
 
@@ -200,6 +202,10 @@ class Narrow(Attached):
 
     # -- what befalls it ----------------------------------------------------------------------
 
+    def _place(self, count: int) -> int:
+        """A number below `count`, drawn alike whatever that is."""
+        return int(self.chance.random() * count)
+
     def _befallen(self, sender: str, stuffed: bytes) -> bytes:
         """What becomes of the bytes of a fragment on the wire."""
         chance, weather, kept = self.chance, self.weather, self._kept[sender]
@@ -209,12 +215,12 @@ class Narrow(Attached):
             found = b""
         if found and weather.corrupt and chance.random() < weather.corrupt:
             self.world.struck("bit flipped")
-            at = chance.randrange(len(found))
+            at = self._place(len(found))
             flipped = found[at] ^ (1 << chance.randrange(8))
             found = found[:at] + bytes((flipped,)) + found[at + 1 :]
         if weather.noise and chance.random() < weather.noise:
             self.world.struck("noise")
-            at = chance.randrange(len(found) + 1)
+            at = self._place(len(found) + 1)
             noise = chance.randbytes(chance.randint(1, _NOISE_BYTES_MAX))
             found = found[:at] + noise + found[at:]
         if weather.replay and kept and chance.random() < weather.replay:
@@ -245,7 +251,7 @@ class Narrow(Attached):
         device, end = self._devices.get(reader), self.ends[reader]
         if device is None or self.silent or self.shut[reader] or not end.alive:
             return
-        at = self.chance.randrange(len(data) + 1)
+        at = self._place(len(data) + 1)
         fragments = device.stuffing.feed(data[:at]) + device.stuffing.feed(data[at:])
         joined = [device.joiner.feed(fragment) for fragment in fragments]
         datagrams = [datagram for datagram in joined if datagram is not None]
