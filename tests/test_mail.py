@@ -21,6 +21,7 @@ pytestmark = needs_dovecot
 PATIENCE_S = 300.0
 """A tear may cost a knock, and what was on its way then goes again."""
 
+FILE_BYTES = 1_000_000
 TEXT_BYTES = 52_500
 """Of one text; twenty are more than a megabyte."""
 
@@ -115,3 +116,29 @@ def test_a_megabyte_arrives_whole_and_once_however_often_mail_is_torn_away(
     digests = [hashlib.sha256("".join(each).encode()).hexdigest() for each in (arrived[:-1], texts)]
     assert digests[0] == digests[1]
     until(lambda: not provider.mails("near") and not provider.mails("far"))
+
+
+@pytest.mark.long
+def test_a_file_of_a_megabyte_arrives_whole_however_often_mail_is_torn_away(
+    parties: tuple[Party, Party], provider: Provider, capsys: Captured, tmp_path: Path
+) -> None:
+    ours, theirs = parties
+    random, pause = Random(7), threading.Event()
+    sent, saved = tmp_path / "sent.bin", tmp_path / "saved.bin"
+    sent.write_bytes(random.randbytes(FILE_BYTES))
+    assert ours("send", LINE, "The map.", "--attach", sent) == 0
+    for _ in range(20):
+        pause.wait(random.uniform(0, 3))
+        tear = random.choice((provider.kill, provider.kill_smtp, provider.kill_imap))
+        tear()
+        pause.wait(random.uniform(0, 1))
+        provider.start()
+    until(lambda: came(capsys, theirs, "The map.") == 1, patience_s=PATIENCE_S)
+    found = asked(capsys, theirs, "inbox")
+    [number] = [each["number"] for each in found if each.get("text") == "The map."]
+    until(
+        lambda: theirs("attachment", "save", LINE, str(number), saved) == 0,
+        patience_s=PATIENCE_S,
+    )
+    assert saved.read_bytes() == sent.read_bytes()
+    until(lambda: heads(capsys, ours) == heads(capsys, theirs)[::-1], patience_s=PATIENCE_S)

@@ -79,6 +79,8 @@ class _SerialWire:
         self._reader = reader
         self._writer = writer
         self._stuffing = Stuffing()
+        # What the other side has of a fragment that was torn off must not swallow the next one.
+        writer.write(b"\0")
 
     async def send(self, fragment: bytes) -> int:
         """Write a fragment."""
