@@ -429,6 +429,9 @@ class Lane:
             if better is not None and better.index >= limits.RUN_DATAGRAMS_MAX:
                 better = None
             shows = run.to_card and better is not None
+            if better is not None and shows and above is not None:
+                # What is urgent is not kept waiting for that.
+                run, shows = better, False
             room = self.seal.room(run, mtu_bytes, grain_bytes)
             frames, rank = self.dispatch.compose(bearer, room, now, records=not shows, above=above)
             if not frames and shows and better is not None:
