@@ -22,6 +22,7 @@ from ..bearers import parcel
 from ..bearers.base import Outgoing
 from ..bearers.folder import UNTAKEN_MAX
 from ..carrying import carry_in, carry_names, carry_out
+from ..core import limits
 from ..errors import BearerError, LocalError, OpenlineError, StoreError
 from ..inputs import Arrived, Input
 from .network import Attached
@@ -147,6 +148,7 @@ class _Bag(NamedTuple):
     number: int
     sender: str
     files: Files
+    made_ms: int
 
 
 class _Hands:
@@ -250,7 +252,7 @@ class Stick(Bags):
         files = {file["name"]: bytes.fromhex(file["data"]) for file in made}
         self.world.note(f"{name} sends a bag: {[len(data) for data in files.values()]}")
         self._noted(name, hands.taken, files)
-        bag = _Bag(next(self._numbers), name, files)
+        bag = _Bag(next(self._numbers), name, files, self.world.ms)
         if self.silent or self.suffers(self.weather.loss):
             self.world.struck("bag lost")
             return
@@ -278,7 +280,7 @@ class Stick(Bags):
         found, later = self._befallen(bag)
         self.world.after(delay_ms, partial(self._arrive, found, late=late))
         if later:
-            again = _Bag(bag.number, bag.sender, later)
+            again = bag._replace(files=later)
             self.world.after(delay_ms + _RETRY_MS // 2, partial(self._arrive, again, late=late))
 
     def _befallen(self, bag: _Bag) -> tuple[_Bag, Files]:
@@ -298,7 +300,7 @@ class Stick(Bags):
             files |= {chance.randbytes(16).hex(): chance.randbytes(100), "letter.txt": b"Dear"}
         names = list(files)
         chance.shuffle(names)
-        return _Bag(bag.number, bag.sender, {name: files[name] for name in names}), later
+        return bag._replace(files={name: files[name] for name in names}), later
 
     # -- coming in ----------------------------------------------------------------------------
 
@@ -315,6 +317,8 @@ class Stick(Bags):
 
     def _take_in(self, reader: str, bag: _Bag) -> bool:
         post, hands = self.ends[reader].running(), _Hands(self, reader)
+        if self.world.ms - bag.made_ms >= limits.KEEP_S * 1_000:
+            self.world.checker.outlived = True
         self.world.note(f"{reader} gets a bag")
         try:
             told = _done(carry_names(post, hands, _ACTOR, {"names": list(bag.files)}))
