@@ -195,6 +195,9 @@ class Provider:
         """Start Dovecot."""
         if self._imap is None:
             (self.place / "run" / "master.pid").unlink(missing_ok=True)
+            for lock in (self.place / "mail").glob("*/*.lock"):
+                # A process that was killed leaves it, and others would wait a minute for it.
+                lock.unlink(missing_ok=True)
             command = [str(DOVECOT), "-F", "-c", str(self.place / "dovecot.conf")]
             with (self.place / "dovecot.err").open("ab") as err:
                 self._imap = subprocess.Popen(command, stderr=err, start_new_session=True)
