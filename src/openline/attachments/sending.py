@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..attached import PORTION_BYTES, Attached
 from ..core import limits, receipts
@@ -198,6 +198,6 @@ def _record(kind: int, of: Serial, body: bytes, now: Now) -> Record:
     return Record(0, 0, Precedence.ROUTINE, kind, "", at, at, None, named, "", body)
 
 
-def _read(saved: list[object]) -> Sending:
+def _read(saved: list[Any]) -> Sending:
     content, file, *rest = saved
-    return Sending(content, Serial(*file), *rest)  # type: ignore[arg-type, misc]
+    return Sending(content, Serial(*file), *rest)
