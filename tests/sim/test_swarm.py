@@ -30,6 +30,12 @@ FAILED_ONCE = {
 narrow wires nor parcels. (Those of the simulator's first version meant other worlds; what they
 found is told in the tests of the line and of sealing.)"""
 
+FAILED_ONCE_FURTHER = {
+    1422: "a FLASH waited on a narrow wire for one fragment too long while a run was shown",
+    2376: "a line by stick had some OFFER or ANSWER on its way for 84 days on end",
+}
+"""And of those that have them."""
+
 
 def test_no_seed_fails(long_run: bool) -> None:
     coverage = Coverage()
@@ -45,6 +51,11 @@ def test_no_seed_fails(long_run: bool) -> None:
 @pytest.mark.parametrize("seed", FAILED_ONCE)
 def test_seed_that_failed_once_is_clean(seed: int) -> None:
     assert run(seed, draw_plain).failure == ""
+
+
+@pytest.mark.parametrize("seed", FAILED_ONCE_FURTHER)
+def test_seed_with_further_bearers_that_failed_once_is_clean(seed: int) -> None:
+    assert run(seed).failure == ""
 
 
 @pytest.mark.parametrize("seed", [3, 7, 10, 14])

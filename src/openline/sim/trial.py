@@ -1,7 +1,9 @@
 """What a world must show once its faults have ended: it settles, lives, agrees, and keeps quiet.
 
-Theory of operation: the line must be settled within what `patience_of` says; then a fresh
-FLASH goes each way and both sides ask whether the records agree. Where a relay floods, old
+Theory of operation: within what `patience_of` says all that was said so far must be held, and
+nothing at all be on its way any more: a line that lives by bags rekeys so often that this needs a
+lucky moment, for which it is given longer. Then a fresh FLASH goes each way and both sides ask
+whether the records agree. Where a relay floods, old
 datagrams come again a hundredfold and must hardly be answered. What was withheld for a week or
 travels with a courier then arrives, and all of it must hold once more. Last, the checker judges.
 """
@@ -42,7 +44,9 @@ _WIRE_SHARE = 3
 """How often what waits may take its time on a narrow wire: once on its way when the faults end,
 once for what was lost with it, once for answers."""
 _LEGS = 8
-"""Bags one after another until a line is settled by hand."""
+"""Bags one after another until all that was said is held, by hand."""
+_CALM_LEGS = 24
+"""And until, once, neither OFFER nor ANSWER is on its way nor what acknowledges them."""
 _ASK_LEGS = 3
 _FOLDER_MS = 10 * MINUTE_MS
 """What five trips through the slowest folder take, and the looks between them."""
@@ -54,6 +58,8 @@ class Patience(NamedTuple):
 
     settle_ms: int = SETTLE_MS_MAX
     flash_ms: int = FLASH_MS_MAX
+    calm_ms: int = 0
+    """How much longer until nothing is on its way."""
     look_ms: int = 2_000
     """How often the trial looks."""
     ask_ms: int = 20_000
@@ -73,7 +79,8 @@ def patience_of(world: World) -> Patience:
         return Patience(SETTLE_MS_MAX + _FOLDER_MS, _FOLDER_MS)
     if "narrow" not in kinds:
         leg_ms = TRAVEL_MS[1] + PAUSE_MS[1]
-        return Patience(_LEGS * leg_ms, _LEGS * leg_ms, _HOUR_MS, _ASK_LEGS * leg_ms)
+        said_ms = _LEGS * leg_ms
+        return Patience(said_ms, said_ms, _CALM_LEGS * leg_ms, _HOUR_MS, _ASK_LEGS * leg_ms)
     rate = min(wire.rate_bytes_s for wire in world.wires.values() if isinstance(wire, Narrow))
     waiting = max(_waiting_bytes(world, name) for name in NAMES)
     settle_ms = _WIRE_SHARE * (waiting + _OPENINGS_BYTES) * 1_000 // rate
@@ -91,7 +98,7 @@ def _waiting_bytes(world: World, name: str) -> int:
 def stand(world: World, people: People) -> int:
     """Let a healed world stand trial; the virtual time it took to settle. Raises Violation."""
     patience = patience_of(world)
-    settled_ms = _settle(world, people, "not settled", patience)
+    settled_ms = _settle(world, people, "not settled", patience.settle_ms, patience)
     _live(world, people, patience)
     _keep_quiet(world)
     late_ms = max(
@@ -100,15 +107,20 @@ def stand(world: World, people: People) -> int:
     )
     if late_ms > world.ms and not world.plan.hostile:
         world.run_until(late_ms + DAY_MS // 4)
-        _settle(world, people, "not settled days later", patience_of(world))
+        later = patience_of(world)
+        _settle(world, people, "not settled days later", later.settle_ms, later)
         _live(world, people, patience)
     digests = {name: world.status(name).digest for name in NAMES}
     world.checker.judge({name: world.stations[name].store for name in NAMES}, digests)
     return settled_ms
 
 
-def _settle(world: World, people: People, what: str, patience: Patience) -> int:
-    return _wait(world, what, lambda: _settled(world, people), patience.settle_ms, patience.look_ms)
+def _settle(world: World, people: People, what: str, most_ms: int, patience: Patience) -> int:
+    """Let all that was said be held, and the line be calm; the virtual time it took."""
+    look_ms = patience.look_ms
+    taken_ms = _wait(world, what, _held_so_far(world, people), most_ms, look_ms)
+    left_ms = most_ms - taken_ms + patience.calm_ms
+    return taken_ms + _wait(world, what, lambda: _settled(world, people), left_ms, look_ms)
 
 
 def _wait(world: World, what: str, done: Callable[[], bool], most_ms: int, look_ms: int) -> int:
@@ -132,6 +144,24 @@ def _state(world: World) -> str:
             f" peer {s.peer_number}/{s.peer_highest} gaps {s.gaps} lost {s.lost} faults {s.faults}"
         )
     return "; ".join(shown)
+
+
+def _held_so_far(world: World, people: People) -> Callable[[], bool]:
+    """What says whether all that was said until now is held, and known to be."""
+    said = {name: world.status(name).own_number for name in NAMES}
+
+    def held() -> bool:
+        if _settled(world, people):
+            return True
+        if not people.idle or world.plan.hostile:
+            return False
+        own = {name: world.status(name) for name in NAMES}
+        known = all(own[name].acked_number >= said[name] for name in NAMES)
+        return known and all(
+            own[world.checker.other(name)].peer_number >= said[name] for name in NAMES
+        )
+
+    return held
 
 
 def _settled(world: World, people: People) -> bool:
@@ -165,16 +195,15 @@ def _newest_arrived(world: World) -> bool:
 def _live(world: World, people: People, patience: Patience) -> None:
     """A fresh FLASH each way is held soon, and both are told whether the records agree."""
 
-    def soon(what: str, done: Callable[[], bool]) -> None:
-        _wait(world, what, done, patience.flash_ms, patience.look_ms)
-
     for name in NAMES:
         people.write(name, Precedence.FLASH)
         world.newest[name] = world.checker.released[name][-1:]
-    soon("FLASH not held", lambda: _settled(world, people))
+    most_ms = patience.flash_ms
+    _settle(world, people, "FLASH not held", most_ms, patience)
     if not world.plan.hostile:
-        soon("no answer to Compare", _comparing(world, patience.ask_ms))
-        soon("not settled", lambda: _settled(world, people))
+        compared = _comparing(world, patience.ask_ms)
+        _wait(world, "no answer to Compare", compared, most_ms, patience.look_ms)
+        _settle(world, people, "not settled", most_ms, patience)
 
 
 def _comparing(world: World, ask_ms: int) -> Callable[[], bool]:
