@@ -59,6 +59,30 @@ def test_eight_files_arrive_and_a_ninth_is_refused() -> None:
     assert [each["name"] for each in listed(pair, "b", serial)] == [f"{n}.bin" for n in range(8)]
 
 
+def test_many_small_files_that_come_in_one_step_all_arrive() -> None:
+    pair = LinePair()
+    pair.flow()
+    contents = [pair.random.randbytes(500) for _ in range(5 * limits.FILES_MAX)]
+    texts = []
+    for number in range(0, len(contents), limits.FILES_MAX):
+        some = contents[number : number + limits.FILES_MAX]
+        texts.append(send(pair, "a", "x", *[lay_in(pair, "a", "x.bin", each) for each in some]))
+    late: list[bytes] = []
+    for _ in range(20):
+        taken = pair.take("a")
+        late += taken[:1] if not late else []
+        for datagram in taken:
+            if datagram not in late:
+                pair.give("b", [datagram])
+    pair.give("b", late)
+    pair.settle(5)
+    for _ in range(200):
+        pair.wait(1)
+    found = [read(pair.stores["b"], text, each + 1) for text in texts for each in range(8)]
+    assert found == contents
+    assert {state for text in texts for state in states(pair, "b", text)} == {"whole"}
+
+
 def test_a_chunk_fills_one_datagram_and_is_never_cut() -> None:
     pair = LinePair(padded=True)
     send(pair, "a", "x", lay_in(pair, "a", MAP, pair.random.randbytes(40 * limits.CHUNK_BYTES)))
@@ -165,7 +189,7 @@ def test_the_file_of_the_more_urgent_text_goes_first() -> None:
 # -- restarts, restores, healing ------------------------------------------------------------------
 
 
-class CrashError(Exception):
+class CrashError(BaseException):
     """The process is killed."""
 
 

@@ -6,8 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
-from openline.attached import PORTION_BYTES, Attached, BeginFile, Laid, LayIn
-from openline.attachments.tray import TRAY_BYTES_MAX, UNFINISHED_MAX, UNNAMED_MS_MAX
+from openline.attached import (
+    PORTION_BYTES,
+    Attached,
+    BeginFile,
+    Laid,
+    LayIn,
+    checked_name,
+)
+from openline.attachments.tray import (
+    LEFT_MS_MIN,
+    TRAY_BYTES_MAX,
+    UNFINISHED_MAX,
+    UNNAMED_MS_MAX,
+)
 from openline.core import limits
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
@@ -38,6 +50,45 @@ def test_names_and_lengths_are_bounded() -> None:
     for size in (0, -1, limits.FILE_BYTES_MAX + 1):
         with pytest.raises(LocalError, match=r"attachment.size"):
             laid(pair, "x", size)
+
+
+@pytest.mark.parametrize("name", ["resume\u0301.pdf", "map\u202fof\u00a0it.png", "dir\\map.png"])
+def test_names_that_programs_give_are_written_plainly(name: str) -> None:
+    pair = LinePair()
+    plain = checked_name(name)
+    assert plain.isprintable()
+    assert checked_name(plain) == plain
+    send(pair, "a", "x", lay_in(pair, "a", name, b"1")._replace(name=plain))
+
+
+def test_a_portion_past_the_end_changes_nothing_even_after_a_restart() -> None:
+    pair = LinePair()
+    file = lay_in(pair, "a", "x", bytes(PORTION_BYTES))
+    for _ in range(2):
+        found = pair.do("a", LayIn("test", file.content, PORTION_BYTES, b""))
+        assert found == Laid(file.content, PORTION_BYTES, file.digest)
+        assert held(pair) == {file.content}
+        assert len(pair.stores["a"]._disk.contents) == 1
+        pair.restart("a")
+
+
+def test_what_was_laid_in_for_nothing_makes_room() -> None:
+    pair = LinePair()
+    named = lay_in(pair, "a", "named", b"1")
+    saved(pair, named)
+    for _ in range(TRAY_BYTES_MAX // limits.FILE_BYTES_MAX - 1):
+        laid(pair, "left", limits.FILE_BYTES_MAX)
+    lay_in(pair, "a", "whole", b"2")
+    pair.wait(LEFT_MS_MIN / 2000)
+    for size in (limits.FILE_BYTES_MAX, limits.FILE_BYTES_MAX):
+        with pytest.raises(LocalError, match=r"attachment.no_room"):
+            laid(pair, "x", size)
+    pair.wait(LEFT_MS_MIN / 2000)
+    for _ in range(TRAY_BYTES_MAX // limits.FILE_BYTES_MAX - 1):
+        laid(pair, "x", limits.FILE_BYTES_MAX)
+    for _ in range(100):
+        pair.wait(1)
+    assert named.content in held(pair)
 
 
 def test_what_is_being_laid_in_is_bounded_and_ends_with_the_process() -> None:

@@ -207,7 +207,7 @@ def test_the_digest_names_everything_and_the_line() -> None:
     assert digest("other", desk.of(written.draft).latest.content) == digests[-3]
 
 
-class _Crash(Exception):
+class _Crash(BaseException):
     """The process ends."""
 
 

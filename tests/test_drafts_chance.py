@@ -26,7 +26,7 @@ PEOPLE = ("drafter", "desk-one", "desk-two")
 ACTS = 150
 
 
-class _Crash(Exception):
+class _Crash(BaseException):
     """The process ends."""
 
 

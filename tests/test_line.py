@@ -9,8 +9,8 @@ from openline.core.envelope import Ack
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
 from openline.delivery.outbox import Outbound
-from openline.errors import LocalError, StoreError
-from openline.inputs import BearerDown, Compare, Receive
+from openline.errors import InvariantError, LocalError, StoreError
+from openline.inputs import BearerDown, Compare, Receive, Release
 from openline.sim.chance import noise, stream
 from tests.hostile import lane
 from tests.pair import LinePair
@@ -252,6 +252,26 @@ def test_the_second_bearer_takes_over_when_the_first_reports_its_death(pair: Lin
     pair.do("a", BearerDown(1, "tcp", "bearer.closed"))
     pair.give("b", pair.take("a", "relay"), "relay")
     assert pair.texts("b") == ["carried over"]
+
+
+def test_a_fault_of_ours_costs_the_input_that_shows_it_and_nothing_else(
+    pair: LinePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise KeyError("what a message says")
+
+    monkeypatch.setattr(pair.posts["a"].people, "takers", {Compare: mistaken})
+    text = Release(1, "test", Precedence.FLASH, "en", "", "Hold the bridge.")
+    results = pair.posts["a"].step([text, Compare(1, "test"), text], pair.now)
+    assert [type(each) for each in results] == [Serial, InvariantError, Serial]
+    fault = results[1]
+    assert isinstance(fault, InvariantError)
+    assert fault.details["kind"] == "KeyError"
+    assert "message" not in str(fault)
+    assert str(fault.details["at"]).startswith("tests.test_line:")
+    pair.settle()
+    assert pair.texts("b") == ["Hold the bridge."] * 2
+    agree(pair)
 
 
 def test_half_a_character_is_refused_and_nothing_is_released(pair: LinePair) -> None:

@@ -65,8 +65,11 @@ PORTION_BYTES = 16 * limits.CHUNK_BYTES
 
 
 def checked_name(name: str) -> str:
-    """A name for a file: its last part in NFC, if that is one. Raises LocalError."""
+    """A name for a file: its last part in NFC, each kind of space as a plain one, if that is a
+    name. Raises LocalError."""
     name = unicodedata.normalize("NFC", name.replace("\\", "/").rpartition("/")[2])
+    # Programs put spaces that do not break into names of their own accord.
+    name = "".join(" " if unicodedata.category(sign) == "Zs" else sign for sign in name)
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

@@ -43,7 +43,7 @@ from .arguments import Args
 from .clock import Now
 from .core import receipts
 from .core.events import Serial
-from .errors import InvariantError, LocalError, OpenlineError
+from .errors import LocalError, OpenlineError, unforeseen
 from .inputs import Operate, Receive, TryBearer
 from .logs import log
 from .people import Caller
@@ -362,8 +362,8 @@ class _Conversation:
 
     def _fail(self, number: object, error: BaseException) -> None:
         if not isinstance(error, OpenlineError):
-            log().error("control.fault", kind=type(error).__name__)
-            error = InvariantError("internal.fault", kind=type(error).__name__)
+            error = unforeseen(error)
+            log().error("control.fault", **error.details)
         self._write({"id": number, "error": {"code": error.code, "details": error.details}})
 
     def _write(self, answer: Answer) -> None:

@@ -40,9 +40,12 @@ def put(path: Path, content: bytes, mode: int = 0o600) -> None:
 def put_new(path: Path, content: bytes) -> None:
     """Have a new file with this content under the name, durable, for its owner alone; what stands
     there is left as it is. Also raises FileExistsError."""
-    new = path.with_name(path.name + NEW)
-    create(new, content)
+    # No longer than the name it will have, and of this process: what a killed one left stands in
+    # nobody's way.
+    new = path.with_name(f".{os.getpid()}{NEW}")
+    new.unlink(missing_ok=True)
     try:
+        create(new, content)
         try:
             os.link(new, path)
         except FileExistsError:

@@ -26,7 +26,7 @@ from .core.precedence import Precedence
 from .core.receipts import is_machinery
 from .drafts import Drafts
 from .enrolment import tape_pages
-from .errors import InvariantError, LocalError, StoreError
+from .errors import InvariantError, LocalError, OpenlineError, StoreError, unforeseen
 from .inputs import (
     AddTape,
     Arrived,
@@ -139,24 +139,25 @@ class Post:
                 except LocalError as error:
                     results.append(error)
             self._commit(now)
-        except (StoreError, InvariantError) as error:
-            self._reload(now)
-            self._retry_ms = now.mono_ms + _RETRY_MS
-            apart = error.code == "store.disk_full" or isinstance(error, InvariantError)
-            if apart and len(inputs) > 1:
-                # One input at a time, so that what is urgent or sound does not fall with the rest.
-                return [result for given in inputs for result in self.step([given], now)]
-            if apart and isinstance(inputs[0], Arrived) and len(inputs[0].datagrams) > 1:
-                line, bearer, datagrams = inputs[0]
-                single = [Arrived(line, bearer, [datagram]) for datagram in datagrams]
-                results = self.step(single, now)
-                return [next((r for r in results if r is not None), None)]
-            return [error] * len(inputs)
-        except BaseException:
-            # A fault of ours that nobody foresaw: no lane may send what is not on disk.
-            self._lanes = {}
-            raise
+        except Exception as error:
+            # Whatever went wrong costs the input that shows it, and never the line.
+            known = error if isinstance(error, StoreError | InvariantError) else unforeseen(error)
+            return self._failed(inputs, known, now)
         return results
+
+    def _failed(self, inputs: Sequence[Input], error: OpenlineError, now: Now) -> list[object]:
+        """Go back to what is on disk, and try inputs apart where one may have spoilt the rest."""
+        self._reload(now)
+        self._retry_ms = now.mono_ms + _RETRY_MS
+        apart = error.code == "store.disk_full" or isinstance(error, InvariantError)
+        if apart and len(inputs) > 1:
+            return [result for given in inputs for result in self.step([given], now)]
+        if apart and isinstance(inputs[0], Arrived) and len(inputs[0].datagrams) > 1:
+            line, bearer, datagrams = inputs[0]
+            single = [Arrived(line, bearer, [datagram]) for datagram in datagrams]
+            results = self.step(single, now)
+            return [next((r for r in results if r is not None), None)]
+        return [error] * len(inputs)
 
     def _begin(self, now: Now) -> None:
         self._batch = Batch()

@@ -315,10 +315,10 @@ class Runner:
         batch = [self._queue.popleft() for _ in range(count)]
         began_s = precise_s()
         results = self._post.step([waiting.given for waiting in batch], self._now())
-        failed = ""
+        failed: OpenlineError | None = None
         for (given, future), result in zip(batch, results, strict=True):
             if isinstance(result, StoreError | InvariantError):
-                failed = result.code
+                failed = result
             if future is None:
                 if isinstance(result, OpenlineError):
                     log().warning("input.refused", kind=type(given).__name__, code=result.code)
@@ -327,9 +327,10 @@ class Runner:
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-        if failed:
+        if failed is not None:
             took_ms = int((precise_s() - began_s) * 1000)
-            log().error("step.failed", code=failed, inputs=count, took_ms=took_ms)
+            where = failed.details if failed.code == "internal.fault" else {}
+            log().error("step.failed", code=failed.code, inputs=count, took_ms=took_ms, **where)
         self._after()
 
     def _finish(self) -> None:

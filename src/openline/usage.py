@@ -21,7 +21,7 @@ from typing import Protocol
 import click
 
 from . import display
-from .errors import InvariantError, LocalError, OpenlineError
+from .errors import LocalError, OpenlineError, unforeseen
 from .i18n import LANGUAGES, Catalogue, choose
 from .i18n import catalogue as catalogue_of
 
@@ -236,5 +236,5 @@ def failed(words: Catalogue, error: Exception, program: str = "openline") -> int
         reason = error.strerror or type(error).__name__
         error = LocalError("local.io", path=str(error.filename or ""), reason=reason)
     if not isinstance(error, OpenlineError):
-        error = InvariantError("internal.fault", kind=type(error).__name__)
+        error = unforeseen(error)
     return complain(words, error)

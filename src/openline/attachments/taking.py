@@ -4,7 +4,9 @@ Theory of operation: FILEs and CHUNKs are records of the other side's chain like
 they came; nothing is put together here. When the chain has reached them they are read in its order,
 by a cursor that is kept with what it found: a FILE is marked on its text, and of each file that is
 coming only the count of its chunks is kept, for they come in order. The last one starts the
-checking of the hash, a slice in each step; the mark on the FILE then says what it is. What refers
+checking of the hash, a slice in each step, and reading goes on when that has ended: so a file that
+is all here is never among those given up because too many are coming. The mark on the FILE then
+says what it is. What refers
 to nothing, does not fit or comes out of order changes nothing but the count of faults. A branch
 that is left, or records that were lost and are restored, make the cursor go back; chunks that are
 counted already are passed over.
@@ -100,7 +102,7 @@ class Taker:
     def work(self) -> bool:
         """Read on and check; whether more can be done at once."""
         more = False
-        if self._top > self._cursor:
+        if self._top > self._cursor and self._complete() is None:
             more = self._read_on()
         self._start_check()
         return self._hash_on() or more
@@ -125,6 +127,8 @@ class Taker:
                     self._file(record)
                 elif record.kind == receipts.CHUNK:
                     self._chunk(record)
+                    if self._complete() is not None:
+                        return True
             except RemoteError as error:
                 # Where records are lost, what is missing is nobody's mistake.
                 if not (self._line.reception.lost and error.code in _FOR_WANT_OF_OTHERS):
@@ -205,12 +209,14 @@ class Taker:
     # -- checking -----------------------------------------------------------------------------
 
     def _start_check(self) -> None:
-        if self._check is not None:
-            return
-        for serial, coming in self._coming.items():
-            if coming.count == coming.said.chunks:
-                self._check = _Check(serial, sha256(), serial.number)
-                return
+        file = self._complete()
+        if self._check is None and file is not None:
+            self._check = _Check(file, sha256(), file.number)
+
+    def _complete(self) -> Serial | None:
+        """A file of which all chunks are here, if there is one."""
+        coming = self._coming.items()
+        return next((file for file, each in coming if each.count == each.said.chunks), None)
 
     def _hash_on(self) -> bool:
         check = self._check
@@ -235,7 +241,7 @@ class Taker:
                 return True
         # They left the branch it stood on: it comes again, or is counted anew from what is there.
         coming.count, self._check, self.dirty = check.index, None, True
-        return False
+        return True
 
 
 def part_of(record: Record, file: Serial, index: int, said: FileSaid) -> bytes:

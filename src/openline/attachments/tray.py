@@ -2,10 +2,10 @@
 
 Theory of operation: a file is laid in portion by portion, each committed, and counts once all of it
 is there; then drafts and lines may name it, and it stays for as long as one does. What nobody has
-named for an hour, and what was not finished when the process ended, is erased, a few portions in
-each step. A line that sends a file takes its portions from here and erases them as they come into
-its chain. After a failed commit `undo` brings back what stood before the step. Whose text a file
-goes with does not live here.
+named for an hour, or for some minutes when there is no room, and what was not finished, is erased,
+a few portions in each step. A line that sends a file takes its portions from here and erases them
+as they come into its chain. After a failed commit `undo` brings back what stood before the step.
+Whose text a file goes with does not live here.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ TRAY_BYTES_MAX = 256 << 20
 """All that is laid in and not in the record yet."""
 UNNAMED_MS_MAX = 3_600_000
 """How long a file is kept that nothing names."""
+LEFT_MS_MIN = 300_000
+"""After which it makes room where there is none; and how long one is kept that is not whole."""
 
 _PREFIX = "content/"
 _ID_BYTES = 8
@@ -117,8 +119,7 @@ class Tray:
     def _begin_file(self, given: BeginFile, now: Now) -> Laid:
         name, size = checked_name(given.name), checked_size(given.size)
         unfinished = sum(not file.digest and file.erased is None for file in self._of.values())
-        used = sum(file.size for file in self._of.values())
-        if unfinished >= UNFINISHED_MAX or used + size > TRAY_BYTES_MAX:
+        if unfinished >= UNFINISHED_MAX or not self._room(size, now):
             raise LocalError("attachment.no_room", bytes_max=TRAY_BYTES_MAX)
         content = self._entropy(_ID_BYTES).hex()
         self._put(content, _File(name, size, "", 0, hashlib.sha256(), now.mono_ms))
@@ -133,7 +134,7 @@ class Tray:
         expected = min(PORTION_BYTES, file.size - given.at)
         if given.at % PORTION_BYTES or len(given.data) != expected or given.at > file.held:
             raise LocalError("attachment.portion")
-        if given.at < file.held:
+        if given.at < file.held or file.digest:
             # Asked again because the answer was lost.
             return Laid(given.content, file.held, file.digest)
         made, held = file.made.copy(), given.at + len(given.data)
@@ -148,6 +149,20 @@ class Tray:
             self._batch.state[0, _PREFIX + given.content] = self._of[given.content].encode()
         self.grew = True
         return Laid(given.content, held, digest)
+
+    def _room(self, size: int, now: Now) -> bool:
+        """Whether there is room for so many bytes; what was laid in for a text that was not saved,
+        and has lain there for a while, makes room, the oldest first."""
+        free = TRAY_BYTES_MAX - sum(f.size for f in self._of.values() if f.erased is None)
+        named, left = set(self._named()) if free < size else set[str](), list[str]()
+        for content, file in sorted(self._of.items(), key=lambda each: each[1].touched_ms):
+            idle = file.erased is None and now.mono_ms - file.touched_ms >= LEFT_MS_MIN
+            if free < size and idle and content not in named:
+                free += file.size
+                left.append(content)
+        for content in left if free >= size else ():
+            self.drop(content, now)
+        return free >= size
 
     # -- naming and taking --------------------------------------------------------------------
 
@@ -193,7 +208,8 @@ class Tray:
             self._swept_ms = now.mono_ms
             named = set(self._named())
             for content, file in list(self._of.items()):
-                old = now.mono_ms - file.touched_ms >= UNNAMED_MS_MAX
+                most_ms = UNNAMED_MS_MAX if file.digest else LEFT_MS_MIN
+                old = now.mono_ms - file.touched_ms >= most_ms
                 if old and content not in named:
                     self.drop(content, now)
         left = _ERASED_PORTIONS

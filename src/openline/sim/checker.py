@@ -35,8 +35,9 @@ _ANSWER_BODY_BYTES = 2 + 2 + 1568
 _REFUSED_FOR_NOW = (4, 5, 6)
 
 
-class Violation(Exception):
-    """Something that must never happen has happened."""
+class Violation(BaseException):
+    """Something that must never happen has happened; no code under test may catch it as an error
+    of its own."""
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
