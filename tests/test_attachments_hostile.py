@@ -26,12 +26,14 @@ class Liar:
         self.pair = pair
         pair.flow()
 
+    precedence = Precedence.ROUTINE
+
     def release(self, kind: int, body: bytes, *of: Serial, ours: bool = True) -> Serial:
         """A record of a kind that refers to records."""
         post, now = self.pair.posts["a"], self.pair.now
         named = tuple(Reference(ours, serial) for serial in of)
         at = now.wall_s
-        record = Record(0, 0, Precedence.ROUTINE, kind, "", at, at, None, named, "", body)
+        record = Record(0, 0, self.precedence, kind, "", at, at, None, named, "", body)
         post._begin(now)
         serial = post._lanes[1].line.release(record, now)
         post._commit(now)
@@ -153,6 +155,31 @@ def test_many_files_begun_at_once_cost_little(liar: Liar) -> None:
     assert len(liar.pair.stores["b"].state(1)["files/take"]) < 600
     liar.chunk(1, CHUNKS[1], begun[0])
     assert liar.faults() == {"chunk.order": 1}
+
+
+def test_files_take_no_more_room_because_they_call_themselves_urgent(liar: Liar) -> None:
+    file = liar.file(liar.text())
+    liar.pair.settle(2)
+    quota = liar.pair.posts["b"]._lanes[1].quota
+    quota.quota_bytes = quota.peer_bytes
+    before = liar.pair.posts["b"].status(1, liar.pair.now).peer_highest
+    for precedence in (Precedence.PRIORITY, Precedence.FLASH):
+        liar.precedence = precedence
+        liar.chunk(0, CHUNKS[0], file)
+        liar.pair.settle(1)
+        assert liar.pair.posts["b"].status(1, liar.pair.now).peer_highest == before
+    text = liar.text()
+    liar.pair.settle(1)
+    assert liar.pair.stores["b"].row(1, 1, text.number, text.incarnation) is not None
+
+
+def test_the_end_of_a_file_is_understood_whatever_number_it_gives(liar: Liar) -> None:
+    text = liar.text()
+    file = liar.file(text)
+    liar.chunk(0, CHUNKS[0], file)
+    liar.chunk(1 << 20, b"", file)
+    assert liar.faults() == {}
+    assert states(liar.pair, "b", text) == ["stopped"]
 
 
 def test_stopping_what_is_whole_or_stopped_changes_nothing(liar: Liar) -> None:

@@ -8,7 +8,7 @@ from openline.core import limits, receipts
 from openline.core.envelope import Ack
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
-from openline.delivery.outbox import Outbound
+from openline.delivery.entry import Outbound
 from openline.errors import InvariantError, LocalError, StoreError
 from openline.inputs import BearerDown, Compare, Receive, Release
 from openline.sim.chance import noise, stream
@@ -345,6 +345,27 @@ def test_bearers_that_carry_one_way_each_make_a_whole_line(pair: LinePair) -> No
     assert pair.texts("a") == ["over the relay alone"]
     assert pair.texts("b") == ["over tcp alone"]
     assert [pair.posts[name].status(1, pair.now).outbox for name in "ab"] == [0, 0]
+
+
+def test_pieces_of_a_long_text_are_acknowledged_where_they_come(pair: LinePair) -> None:
+    pair.settle()
+    for name in "ab":
+        pair.up(name, "radio", mtu_bytes=512, cost=50)
+    for _ in range(8):
+        for name, other in ("ab", "ba"):
+            for bearer in ("tcp", "radio"):
+                pair.give(other, pair.take(name, bearer), bearer)
+        pair.wait(5)
+    pair.say("a", noise(stream(1, "long"), 40_000))
+    crossed = 0
+    while taken := pair.take("a"):
+        for datagram in taken:
+            crossed += 1
+            pair.give("b", [datagram])
+            pair.give("a", pair.take("b"))
+            assert pair.take("b", "radio") == []
+    assert crossed > 5
+    assert len(pair.texts("b")) == 1
 
 
 def test_an_ack_names_all_that_is_held_between_many_gaps(pair: LinePair) -> None:

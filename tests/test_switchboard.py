@@ -74,6 +74,20 @@ def entry(address: str = "127.0.0.1:9", line: str = "other", name: str = "cable"
     return TcpEntry.model_validate({"line": line, "kind": "tcp", "name": name, "address": address})
 
 
+def test_a_line_that_ends_while_a_bearer_stops_leaves_nothing_half_started(tmp_path: Path) -> None:
+    async def scene(near: Board, far: Board) -> None:
+        await near.apply(Config(bearer=(entry(),)))
+        applying = asyncio.create_task(
+            near.apply(Config(bearer=(entry("127.0.0.1:8"), entry(name="second"))))
+        )
+        await asyncio.sleep(0)
+        near.runner.put(Revoke(1, "test"))
+        await applying
+        await near.apply()
+
+    play(tmp_path, scene)
+
+
 async def until_up(board: Board, name: str, *, up: bool = True) -> None:
     """Wait for a bearer of the board's only line to be up, or not to be."""
     watching = board.runner.watch()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .core.states import INBOUND, SENDING
-from .delivery.outbox import OUTBOUND
+from .delivery.entry import OUTBOUND
 
 
 def diagrams() -> str:

@@ -209,9 +209,8 @@ class Lane:
             if opened.confirm is not None:
                 self.line.answer(Frame(FrameType.RUN, opened.confirm))
             self.dispatch.hearing(bearer, len(datagram))
-            flash = False
-            for taken in self.line.hear(opened.inner, now):
-                flash = flash or taken.record.precedence == Precedence.FLASH
+            news = self.line.hear(opened.inner, now)
+            for taken in news:
                 self._take(taken, now)
             if self.line.impersonated and not self.seal.state.alarm:
                 self.seal.raise_alarm()
@@ -222,7 +221,8 @@ class Lane:
                 except RemoteError as error:
                     self.line.fault(error)
             self.line.asides.clear()
-            self.dispatch.heard(bearer, now, flash=flash)
+            flash = any(taken.record.precedence == Precedence.FLASH for taken in news)
+            self.dispatch.heard(bearer, now, news=bool(news), flash=flash)
         self.journey.note(self.outbox.steps, now.wall_s)
 
     def _aside(self, frame: Frame, now: Now) -> None:

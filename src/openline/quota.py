@@ -2,9 +2,10 @@
 has been filled.
 
 Theory of operation: one quota per line, counted in record bytes of each side apart. ROUTINE stops
-at the quota, PRIORITY and IMMEDIATE may use half of the reserve, FLASH, receipts and service
-records all of it; more FLASH than an hour can honestly bring counts as ROUTINE. Acknowledgements
-need no room. Local policy: nothing here is told to the other side but "no room now".
+at the quota, and files do whatever they call themselves; PRIORITY and IMMEDIATE may use half of the
+reserve, FLASH, receipts and service records all of it; more FLASH than an hour can honestly bring
+counts as ROUTINE. Acknowledgements need no room. Local policy: nothing here is told to the other
+side but "no room now".
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Quota:
 
     def admit(self, record: Record, size: int, now_ms: int) -> bool:
         """Whether a record of theirs has room; if so it is counted."""
-        flash = record.precedence is Precedence.FLASH and not receipts.is_machinery(record.kind)
+        flash = _precedence(record) is Precedence.FLASH and not receipts.is_machinery(record.kind)
         demoted = flash and self.flooded(now_ms)
         if self.peer_bytes + size > self._ceiling(record, demoted=demoted):
             return False
@@ -41,10 +42,11 @@ class Quota:
         return True
 
     def _ceiling(self, record: Record, *, demoted: bool = False) -> int:
-        if demoted or record.precedence is Precedence.ROUTINE:
-            share = self.reserve_bytes if receipts.is_machinery(record.kind) else 0
-        elif record.precedence is Precedence.FLASH or receipts.is_machinery(record.kind):
+        precedence = Precedence.ROUTINE if demoted else _precedence(record)
+        if receipts.is_machinery(record.kind) or precedence is Precedence.FLASH:
             share = self.reserve_bytes
+        elif precedence is Precedence.ROUTINE:
+            share = 0
         else:
             share = self.reserve_bytes // 2
         return self.quota_bytes + share
@@ -66,3 +68,8 @@ class Quota:
         ceiling = self._ceiling(record)
         if self.own_bytes + len(record.body) > ceiling:
             raise LocalError("store.no_room", bytes_max=ceiling)
+
+
+def _precedence(record: Record) -> Precedence:
+    """By what a record is measured here."""
+    return Precedence.ROUTINE if record.kind in receipts.ATTACHED else record.precedence

@@ -143,11 +143,14 @@ class Switchboard:
         for place, entry in wanted.items():
             if place in self._standing:
                 continue
-            self._standing[place] = entry
+            if place[0] not in self._post.open_lines():
+                # It has ended while another bearer took its time to stop.
+                continue
             if entry.paused_by is None:
                 self._start(*place, entry)
             else:
                 self._runner.put(BearerDown(*place, "bearer.paused", entry.paused_by))
+            self._standing[place] = entry
         waiting = sum(entry.line not in lines for entry in self.config.bearer)
         if waiting:
             log().warning("bearers.without_line", count=waiting)

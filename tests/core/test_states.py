@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openline.core.states import MACHINES, Event, Machine
-from openline.delivery.outbox import OUTBOUND
+from openline.delivery.entry import OUTBOUND
 from openline.errors import InvariantError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openline.delivery.choice import Standing, Why, expected_ms, rank
+from openline.delivery.choice import Standing, Why, expected_ms, order
 
 
 def at(name: str, **differing: Any) -> Standing:
@@ -32,7 +32,7 @@ def at(name: str, **differing: Any) -> Standing:
 )
 def test_what_is_worse_comes_second_and_says_why(other: Standing, why: Why) -> None:
     for standings in ([at("best"), other], [other, at("best")]):
-        verdicts = rank(standings, 300)
+        verdicts = order(standings, 300)
         assert [(verdict.name, verdict.why) for verdict in verdicts] == [
             ("best", Why.BEST),
             ("other", why),
@@ -41,8 +41,8 @@ def test_what_is_worse_comes_second_and_says_why(other: Standing, why: Why) -> N
 
 def test_cost_decides_between_times_less_than_twice_apart() -> None:
     cheap, quick = at("cheap", delay_ms=900, cost=1), at("quick", delay_ms=600, cost=2)
-    assert rank([quick, cheap], 300)[0].name == "cheap"
-    assert rank([quick._replace(delay_ms=400), cheap], 300)[0].name == "quick"
+    assert order([quick, cheap], 300)[0].name == "cheap"
+    assert order([quick._replace(delay_ms=400), cheap], 300)[0].name == "quick"
 
 
 def test_expected_time_counts_the_wire_what_is_on_it_and_the_repeats() -> None:
@@ -53,4 +53,4 @@ def test_expected_time_counts_the_wire_what_is_on_it_and_the_repeats() -> None:
 
 
 def test_no_bearers_are_ranked_too() -> None:
-    assert rank([], 300) == []
+    assert order([], 300) == []

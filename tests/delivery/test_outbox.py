@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from openline import carrying
+from openline.bearers import mail
 from openline.bearers.base import BearerProfile
 from openline.core import receipts
 from openline.core.envelope import Ack, Refusal
@@ -179,7 +181,7 @@ def test_a_bearer_that_swallows_everything_is_not_the_best_any_more() -> None:
     outbox.acknowledge(Ack(7, 12), 12, RETRY_MS + 20)
     outbox.add(Serial(7, 13), raw_record(7, 13))
     assert taken(outbox, "tcp", RETRY_MS + 30) == []
-    assert [verdict.name for verdict in outbox.ranked(300, RETRY_MS + 30)] == ["relay", "tcp"]
+    assert [verdict.name for verdict in outbox.ranked(300, 0, RETRY_MS + 30)] == ["relay", "tcp"]
     assert taken(outbox, "relay", RETRY_MS + 30) == [13]
 
 
@@ -220,3 +222,93 @@ def test_what_went_with_a_courier_goes_over_a_wire_that_comes_back() -> None:
     bring_up(outbox, "tcp", 10)
     assert taken(outbox, "tcp") == [1]
     assert taken(outbox, "courier") == []
+
+
+def test_a_flash_that_was_held_and_forgotten_goes_over_every_bearer_again() -> None:
+    outbox = outbox_of(Precedence.ROUTINE, Precedence.FLASH)
+    taken(outbox, "tcp")
+    taken(outbox, "relay")
+    outbox.hearing = "relay"
+    outbox.acknowledge(Ack(7, 0, ((2, 2),)), 2, 100)
+    outbox.forget()
+    assert 2 in taken(outbox, "relay", 200)
+    outbox.bearer_down("relay", "bearer.closed", "", 300)
+    assert 2 in taken(outbox, "tcp", 300)
+
+
+def test_a_late_ack_of_what_waits_to_be_repeated_is_news() -> None:
+    outbox = outbox_of(Precedence.ROUTINE, Precedence.ROUTINE, Precedence.ROUTINE)
+    taken(outbox, "tcp")
+    assert outbox.expire(20 * RETRY_MS) == 3
+    assert outbox.acknowledge(Ack(7, 0, ((2, 3),)), 3, 20 * RETRY_MS) == [2, 3]
+    assert outbox.acknowledge(Ack(7, 0, ((2, 3),)), 3, 20 * RETRY_MS) == []
+    assert taken(outbox, "tcp", 20 * RETRY_MS) == [1]
+    # What an ACK names, drops and names again changes nothing.
+    for held in ((), ((2, 3),), (), ((2, 3),)):
+        assert outbox.acknowledge(Ack(7, 1, held), 3, 20 * RETRY_MS) in ([1], [])
+    assert outbox.waiting() == 2
+
+
+def test_all_that_waits_goes_into_a_bag_and_goes_on_over_the_wires() -> None:
+    outbox = outbox_of(Precedence.ROUTINE, Precedence.FLASH, Precedence.PRIORITY)
+    outbox.add(Serial(7, 4), raw_record(7, 4, kind=receipts.CHUNK, body=bytes(3840)))
+    assert taken(outbox, "tcp") == [2, 3, 1, 4]
+    for _ in range(2):
+        outbox.bearer_up("by-hand", carrying.PROFILE, 10)
+        assert sorted(taken(outbox, "by-hand", 10)) == [1, 2, 3, 4]
+        outbox.bearer_down("by-hand", "bearer.removed", "", 10)
+        outbox.bearer_gone("by-hand")
+        assert taken(outbox, "tcp", 10) == []
+        assert taken(outbox, "relay", 10) in ([2], [])
+    assert outbox.underway()[1] == ["tcp"]
+
+
+def test_chunks_on_a_slow_bearer_are_taken_back_when_a_quick_one_comes_up() -> None:
+    outbox = Outbox()
+    outbox.bearer_up("mail", mail.PROFILE, 0)
+    for number in (1, 2):
+        outbox.add(Serial(7, number), raw_record(7, number, kind=receipts.CHUNK, body=bytes(100)))
+    assert taken(outbox, "mail") == [1, 2]
+    bring_up(outbox, "tcp", 10)
+    assert taken(outbox, "mail", 10) == []
+    assert taken(outbox, "tcp", 10) == [1, 2]
+
+
+def test_a_chunk_that_was_lost_goes_over_the_best_bearer_and_no_other() -> None:
+    outbox = outbox_of()
+    outbox.add(Serial(7, 1), raw_record(7, 1, kind=receipts.CHUNK, body=bytes(100)))
+    assert taken(outbox, "tcp") == [1]
+    outbox.drop("tcp")
+    assert taken(outbox, "relay") == []
+    assert taken(outbox, "tcp") == [1]
+
+
+def test_a_chunk_on_a_bearer_does_not_stand_in_the_way_of_a_text() -> None:
+    outbox = Outbox()
+    for name, latency_ms, rate in (("serial", 200, 240), ("radio", 4_000, 120)):
+        profile = BearerProfile(name, latency_ms, 4096, 0, 60_000, 5, rate_bytes_s=rate)
+        outbox.bearer_up(name, profile, 0)
+    outbox.add(Serial(7, 1), raw_record(7, 1, kind=receipts.CHUNK, body=bytes(3840)))
+    assert taken(outbox, "serial") == [1]
+    urgent = Precedence.IMMEDIATE << 6
+    outbox.add(Serial(7, 2), raw_record(7, 2, flags=urgent, body=bytes(280)))
+    assert taken(outbox, "radio") == []
+    assert taken(outbox, "serial") == [2]
+
+
+def test_files_go_faster_again_when_the_way_has_become_longer() -> None:
+    outbox = Outbox()
+    bring_up(outbox, "tcp", 10)
+    number = now_ms = 0
+    given = []
+    for round_trip_ms in [5] * 8 + [700] * 60:
+        while outbox.bulk_room() > 0:
+            number += 1
+            chunk = raw_record(7, number, kind=receipts.CHUNK, body=bytes(3840))
+            outbox.add(Serial(7, number), chunk)
+        given.append(len(taken(outbox, "tcp", now_ms)))
+        now_ms += round_trip_ms
+        outbox.expire(now_ms)
+        outbox.hearing = "tcp"
+        outbox.acknowledge(Ack(7, number), number, now_ms)
+    assert given[-1] >= 32

@@ -72,6 +72,7 @@ class Chunk(NamedTuple):
         """Read the body of a CHUNK; raises RemoteError."""
         reader = Reader(body)
         at, data = reader.varint(), reader.rest()
-        if at * limits.CHUNK_BYTES >= limits.FILE_BYTES_MAX or len(data) > limits.CHUNK_BYTES:
+        beyond = at * limits.CHUNK_BYTES >= limits.FILE_BYTES_MAX
+        if len(data) > limits.CHUNK_BYTES or (data and beyond):
             raise malformed("chunk")
         return cls(at, data)

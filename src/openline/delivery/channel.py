@@ -114,6 +114,18 @@ class Channel:
         """What of these is bulk."""
         return self.rank_bytes.get(BULK, 0)
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether it is a bag that is being packed: all goes into it, and nothing is answered on
+        the way."""
+        return self.up is not None and self.up.human_ms > 0
+
+    def begin(self, profile: BearerProfile, now_ms: int) -> None:
+        """It can carry now. How long its answers took before says little of the way it goes now."""
+        self.up, self.code, self.actor, self.since_ms = profile, "", "", now_ms
+        self.backoff, self._bulk, self._least_ms = 0, _BULK_AT_FIRST, None
+        self.asked(now_ms, given=True)
+
     # -- what was learnt ----------------------------------------------------------------------
 
     @property
@@ -173,8 +185,7 @@ class Channel:
         come."""
         if self.up is None:
             return 0
-        if self.up.human_ms:
-            # What a person carries holds what it holds: nothing is answered on the way.
+        if self.by_hand:
             return BAG_BYTES_MAX
         if self.up.rate_bytes_s is None:
             return limits.WINDOW_BYTES_MAX
@@ -190,13 +201,12 @@ class Channel:
     def fits(self, size: int, *, bulk: bool = False) -> bool:
         """Whether its window has room for so many bytes more. Bulk leaves half of it free; all else
         has the window to itself."""
-        if bulk and self.up is not None and self.up.human_ms:
+        if bulk and self.by_hand:
             return self.bulk_bytes + size <= BAG_BYTES_MAX
         if bulk:
             some = self.bulk_flights < self.bulk_records()
             return some and self.flight_bytes + size <= self.window_bytes() // 2
-        human = self.up is not None and self.up.human_ms > 0
-        some = human or len(self.flights) - self.bulk_flights < limits.WINDOW_RECORDS_MAX
+        some = self.by_hand or len(self.flights) - self.bulk_flights < limits.WINDOW_RECORDS_MAX
         return some and self.flight_bytes - self.bulk_bytes + size <= self.window_bytes()
 
     def admits(self, size: int, *, bulk: bool = False) -> bool:
@@ -209,7 +219,7 @@ class Channel:
         """How many chunks of files it could do with at a time."""
         if self.up is None:
             return 0
-        if self.up.human_ms:
+        if self.by_hand:
             return BAG_BYTES_MAX // limits.CHUNK_BYTES
         half = max(1, self.window_bytes() // 2 // limits.CHUNK_BYTES)
         return half if self.up.latency_ms > _STREAM_MS_MAX else min(self._bulk, half)
@@ -217,24 +227,25 @@ class Channel:
     def queue_ms(self, rank: int = BULK) -> int:
         """How long what is on it takes to leave, as far as a record of this rank waits for it."""
         rate = self.up.rate_bytes_s if self.up else None
-        if rate is None:
-            return 0
-        before = sum(size for of, size in self.rank_bytes.items() if of >= rank)
-        return before * 1000 // rate
+        return 0 if rate is None else self._before(rank) * 1000 // rate
 
-    def standing(self, size: int, now_ms: int) -> Standing:
-        """How it stands for a record of `size` bytes; only while it is up."""
+    def _before(self, rank: int) -> int:
+        """What is on it and not yet answered and no less urgent than this rank."""
+        return sum(size for of, size in self.rank_bytes.items() if of >= rank)
+
+    def standing(self, size: int, rank: int, now_ms: int) -> Standing:
+        """How it stands for a record of `size` bytes and this rank; only while it is up."""
         fresh = now_ms - self._rtt_at_ms < _RTT_FRESH_MS
         round_trip_ms = self.round_trip_ms() if fresh else self.declared_ms()
         return Standing(
             self.name,
             self.up.cost if self.up else 0,
             round_trip_ms // 2,
-            self.timeout_ms(),
+            self.timeout_ms(rank),
             self.loss_permille(now_ms),
             self.up.rate_bytes_s if self.up else None,
-            self.flight_bytes,
-            self.fits(size),
+            self._before(rank),
+            self.fits(size, bulk=rank <= BULK),
             self.stuck,
         )
 
@@ -294,8 +305,11 @@ class Channel:
         self._least_ms = taken_ms if self._least_ms is None else min(self._least_ms, taken_ms)
         if taken_ms <= 2 * self._least_ms + _BULK_LATE_MS:
             self._bulk = min(self._bulk + answered, limits.CHUNKS_WAITING_MAX)
-        elif answered:
+        elif answered and self._bulk > _BULK_MIN:
             self._bulk = max(_BULK_MIN, self._bulk // 2)
+        elif answered:
+            # With so little of it nothing can stand in buffers: the way itself has become longer.
+            self._least_ms += (taken_ms - self._least_ms) // 4
 
     # -- whether it takes what it could -------------------------------------------------------
 

@@ -43,7 +43,7 @@ class Standing(NamedTuple):
     loss_permille: int
     rate_bytes_s: int | None
     queue_bytes: int
-    """On the bearer and not yet acknowledged."""
+    """On the bearer, not yet acknowledged, and in the way of what is to be sent."""
     room: bool
     """Whether what is to be sent fits its window."""
     stuck: bool
@@ -66,17 +66,17 @@ def expected_ms(at: Standing, size: int) -> int:
     return at.delay_ms + wire_ms + at.timeout_ms * loss // (1000 - loss)
 
 
-def rank(standings: Sequence[Standing], size: int) -> list[Verdict]:
+def order(standings: Sequence[Standing], size: int) -> list[Verdict]:
     """The bearers for a record of `size` bytes that goes over one of them, the best first."""
     found = {at.name: expected_ms(at, size) for at in standings}
 
-    def order(at: Standing) -> tuple[bool, bool, int, int, int, str]:
+    def key(at: Standing) -> tuple[bool, bool, int, int, int, str]:
         ms = found[at.name]
         return at.stuck, not at.room, (ms // _EQUAL_MS).bit_length(), at.cost, ms, at.name
 
-    ranked = sorted(standings, key=order)
+    ranked = sorted(standings, key=key)
     best = ranked[:1]
-    return [Verdict(at.name, found[at.name], _why(order(at), order(best[0]))) for at in ranked]
+    return [Verdict(at.name, found[at.name], _why(key(at), key(best[0]))) for at in ranked]
 
 
 def _why(order: tuple[bool, bool, int, int, int, str], best: tuple[object, ...]) -> Why:

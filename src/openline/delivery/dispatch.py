@@ -26,7 +26,8 @@ from ..errors import LocalError
 from ..inputs import BearerDown, BearerUp
 from .assembly import Piece
 from .channel import Channel
-from .outbox import Entry, Outbound, Outbox
+from .entry import Entry, Outbound
+from .outbox import Outbox
 
 _ANSWERS_MAX = 64
 _FLASH = Precedence.FLASH.value
@@ -79,8 +80,6 @@ class Dispatch:
         """Bearers that owe the other side an ACK."""
         self._ack_pressing = False
         """Whether what was heard last and not yet acknowledged is a FLASH."""
-        self._held = (0, 0, 0)
-        """Contiguous number, ranges beyond and highest number when an ACK was owed last."""
         self._answers: dict[str, deque[Frame]] = {}
         self._cuts: dict[str, dict[int, _Cut]] = {}
         """By bearer and number. A slow bearer goes on where it was when the timer has run out
@@ -90,13 +89,14 @@ class Dispatch:
 
     def hearing(self, bearer: str, size: int) -> None:
         """A datagram of the other side opened on this bearer; the line is about to take it."""
-        self.outbox.hearing = bearer
+        self.outbox.hearing, self.outbox.pieced = bearer, False
         channel = self.outbox.channels.get(bearer)
         if channel is not None:
             channel.heard_bytes += size
 
-    def heard(self, bearer: str, now: Now, *, flash: bool = False) -> None:
-        """The line has taken the datagram; `flash` if a FLASH was in it."""
+    def heard(self, bearer: str, now: Now, *, news: bool, flash: bool) -> None:
+        """The line has taken the datagram; `news` if there was a record in it that we did not hold,
+        `flash` if one of them is a FLASH."""
         self._ack_pressing = self._ack_pressing or flash
         self.outbox.hearing = None
         self.outbox.revive(now.mono_ms)
@@ -110,13 +110,10 @@ class Dispatch:
         if self.line.owes_ack:
             self.line.owes_ack = False
             self._ack_due.add(bearer)
-            reception = self.line.reception
-            held = (reception.contiguous, len(reception.waiting), reception.highest)
-            if held == self._held:
+            if not (news or self.outbox.pieced):
                 # It says again what we hold: our ACK was not heard where we said it.
                 channels = self.outbox.channels
                 self._ack_due.update(name for name, each in channels.items() if each.up)
-            self._held = held
 
     def bearer_up(self, up: BearerUp, now: Now) -> None:
         """A bearer can carry: what was lost with its last connection is due again."""

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..bearers.base import BearerProfile
+from ..core.precedence import Precedence
 from .channel import Channel
 from .choice import Verdict
 from .outbox import Outbox
 
 _TYPICAL_BYTES = 300
+_ROUTINE = Precedence.ROUTINE.value
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class BearerStatus:
 def statuses(outbox: Outbox, now_ms: int) -> dict[str, BearerStatus]:
     """Every bearer of a line, by name."""
     size = outbox.next_size() or _TYPICAL_BYTES
-    verdicts = {verdict.name: verdict for verdict in outbox.ranked(size, now_ms)}
+    verdicts = {verdict.name: verdict for verdict in outbox.ranked(size, _ROUTINE, now_ms)}
     return {
         name: _status(channel, verdicts.get(name), size, now_ms)
         for name, channel in outbox.channels.items()

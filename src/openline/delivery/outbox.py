@@ -13,8 +13,7 @@ was released (R25).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import takewhile
 
@@ -23,81 +22,18 @@ from ..core import limits, receipts
 from ..core.envelope import Ack, Refusal, varint
 from ..core.events import Serial
 from ..core.gaps import Range, RangeSet
-from ..core.precedence import Precedence
-from ..core.states import Event, Machine
+from ..core.states import Event
 from .assembly import Assembly, Piece
 from .channel import BULK, Channel, Flight
-from .choice import Verdict, rank
+from .choice import Verdict, order
+from .entry import BEGIN, FLASH, OUTBOUND, Entry, Outbound
 
 _PATIENCE_MS_MAX = 900_000
 _ROUND_TRIP_MS_MIN = 10
 _DOUBLINGS_MAX = 16
 _BULK_MIN = 2
 """Chunks of files released while no bearer is up."""
-_FLASH = Precedence.FLASH.value
-_BEGIN = _FLASH + 1
-_BULK = BULK
 _TEMPORARY = (Refusal.GAPS, Refusal.NO_ROOM, Refusal.PIECES)
-
-
-class Outbound(Enum):
-    """A record of ours on its way to the other machine."""
-
-    QUEUED = "queued"
-    SENT = "sent"
-    HELD = "held"
-    REFUSED = "refused"
-
-
-OUTBOUND = Machine(
-    "outbound",
-    {
-        (Outbound.QUEUED, Event.SEND): Outbound.SENT,
-        (Outbound.QUEUED, Event.ACK): Outbound.HELD,
-        (Outbound.SENT, Event.SEND): Outbound.SENT,
-        (Outbound.SENT, Event.LOSE): Outbound.QUEUED,
-        (Outbound.SENT, Event.ACK): Outbound.HELD,
-        (Outbound.SENT, Event.REFUSE): Outbound.REFUSED,
-        (Outbound.QUEUED, Event.REFUSE): Outbound.REFUSED,
-        (Outbound.REFUSED, Event.ACK): Outbound.HELD,
-        (Outbound.HELD, Event.FORGET): Outbound.QUEUED,
-    },
-)
-"""FORGET: the other side lost what it held. LOSE: on every bearer it was on a timer ran out, the
-bearer reported its death, or an ACK named it missing."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """One record on its way."""
-
-    serial: Serial
-    rank: int
-    """Its precedence; one above FLASH for a BEGIN, before which nothing of its process is taken,
-    one below ROUTINE for a chunk of a file."""
-    size: int
-    text: bool
-    """Whether it is what a person wrote."""
-    state: Outbound = Outbound.QUEUED
-    repeated: bool = False
-    """Whether it was lost once; then it goes over every bearer, so that none which delivers nothing
-    can keep it from the others."""
-    flights: dict[str, Flight] = field(default_factory=dict)
-    """By bearer: the last time it was given to it."""
-
-    @property
-    def bulk(self) -> bool:
-        """Whether it is part of a file, for which nothing else waits."""
-        return self.rank == _BULK
-
-    def on(self, bearer: str) -> Flight | None:
-        """Its flight on a bearer, if it is there now."""
-        flight = self.flights.get(bearer)
-        return flight if flight is not None and flight.live else None
-
-    def bearers(self) -> list[str]:
-        """The bearers it is on now."""
-        return [name for name, flight in self.flights.items() if flight.live]
 
 
 class Outbox:
@@ -109,6 +45,8 @@ class Outbox:
         self.channels: dict[str, Channel] = {}
         self.hearing: str | None = None
         """The bearer over which came what is being heard."""
+        self.pieced = False
+        """Whether there was a part in it of a record that is not whole yet."""
         self.unanswered = 0
         """Times that timers ran out since something of ours was last answered (R11)."""
         self._unanswered_ms: int | None = None
@@ -121,7 +59,7 @@ class Outbox:
         """Texts newly given to a bearer, or ("") named by an ACK, since somebody took note."""
         self._assembly = Assembly()
         self._held = RangeSet()
-        self._queues: dict[int, list[int]] = {rank: [] for rank in range(_BEGIN, _BULK - 1, -1)}
+        self._queues: dict[int, list[int]] = {rank: [] for rank in range(BEGIN, BULK - 1, -1)}
         """Most urgent first; numbers in order, but of BEGINs the newest first (negated), for it
         leads to all others."""
         self._bulk: set[int] = set()
@@ -137,15 +75,15 @@ class Outbox:
         """Take a released record."""
         at = 3 + len(varint(serial.number))
         kind = data[at + 1]
-        rank = {receipts.BEGIN: _BEGIN, receipts.CHUNK: _BULK}.get(kind, data[at] >> 6)
-        if rank == _BULK:
+        rank = {receipts.BEGIN: BEGIN, receipts.CHUNK: BULK}.get(kind, data[at] >> 6)
+        if rank == BULK:
             self._bulk.add(serial.number)
         self.entries[serial.number] = Entry(serial, rank, len(data), kind == receipts.TEXT)
         self._queue(self.entries[serial.number])
 
     def _queue(self, entry: Entry) -> None:
         number = entry.serial.number
-        heappush(self._queues[entry.rank], -number if entry.rank == _BEGIN else number)
+        heappush(self._queues[entry.rank], -number if entry.rank == BEGIN else number)
 
     # -- bearers ------------------------------------------------------------------------------
 
@@ -153,25 +91,28 @@ class Outbox:
         """A bearer can carry; what was lost with its last connection is due again."""
         channel = self.channels.setdefault(bearer, Channel(bearer))
         self.drop(bearer)
-        channel.up, channel.code, channel.actor, channel.since_ms = profile, "", "", now_ms
-        channel.backoff = 0
-        channel.asked(now_ms, given=True)
+        channel.begin(profile, now_ms)
         for number in sorted(self._sent):
             entry = self.entries[number]
             due_ms = min((f.due_ms for f in entry.flights.values() if f.live), default=now_ms)
             # What went into a bag of days is not waited for when a wire comes back.
-            entry.repeated = entry.repeated or due_ms - now_ms > 4 * channel.timeout_ms()
-            self._note_spread(entry)
+            slow = due_ms - now_ms > 4 * channel.timeout_ms()
+            if slow and entry.bulk:
+                self._recall(entry)
+                self._lose(entry)
+            else:
+                entry.repeated = entry.repeated or slow
+                self._note_spread(entry)
 
     def bearer_down(self, bearer: str, code: str, actor: str, now_ms: int) -> bool:
         """A bearer cannot carry: what was on it alone goes elsewhere at once. Whether that is
         news."""
         channel = self.channels.setdefault(bearer, Channel(bearer, since_ms=now_ms))
-        was_up = channel.up is not None
+        was_up, carried = channel.up is not None, channel.by_hand
         if was_up:
             channel.since_ms = now_ms
         channel.up, channel.code, channel.actor = None, code, actor
-        self.drop(bearer)
+        self.drop(bearer, carried=carried)
         return was_up
 
     def bearer_gone(self, bearer: str) -> None:
@@ -182,13 +123,14 @@ class Outbox:
             for level in self._queues:
                 self._unspread.pop((level, bearer), None)
 
-    def drop(self, bearer: str) -> None:
-        """Everything on a bearer is lost, and goes elsewhere or over it again at once."""
+    def drop(self, bearer: str, *, carried: bool = False) -> None:
+        """Everything on a bearer is lost, and goes elsewhere or over it again at once; what was
+        `carried` away by a person is not lost, but nothing waits for it."""
         channel = self.channels[bearer]
         for flight in sorted(channel.flights.values(), key=lambda each: each.number):
             channel.drop(flight)
             if not flight.held:
-                self._lose(self.entries[flight.number])
+                self._lose(self.entries[flight.number], repeated=not carried)
 
     def adopt(self, channels: dict[str, Channel]) -> None:
         """Take over the bearers of an outbox that is thrown away: what it sent is sent anew."""
@@ -197,19 +139,20 @@ class Outbox:
             for flight in list(channel.flights.values()):
                 channel.drop(flight)
 
-    def ranked(self, size: int, now_ms: int) -> list[Verdict]:
-        """The bearers that are up for a record of `size` bytes that goes over one of them, the best
-        first."""
+    def ranked(self, size: int, rank: int, now_ms: int) -> list[Verdict]:
+        """The bearers that are up for a record of `size` bytes and this rank that goes over one of
+        them, the best first."""
         up = [each for each in self.channels.values() if each.up is not None]
-        return rank([channel.standing(size, now_ms) for channel in up], size)
+        return order([channel.standing(size, rank, now_ms) for channel in up], size)
 
     # -- sending ------------------------------------------------------------------------------
 
     def pick(self, channel: Channel, now_ms: int) -> Entry | None:
         """The next record for this bearer, or None.
 
-        FLASH and what was lost once goes over every bearer; the rest over the one ranked best. What
-        is urgent waits for nothing; what has to wait for room lets nothing less urgent pass.
+        FLASH and what was lost once goes over every bearer, and all of it into a bag; the rest over
+        the bearer ranked best. What is urgent waits for nothing; what has to wait for room lets
+        nothing less urgent pass.
         """
         for level, queue in self._queues.items():
             entry = self._spread(channel.name, level)
@@ -218,28 +161,26 @@ class Outbox:
                 entry = self._first(queue)
             if entry is None:
                 continue
-            if level >= _FLASH:
+            if level >= FLASH:
                 return entry
             if not channel.admits(entry.size, bulk=entry.bulk):
                 return None
-            if spread or entry.repeated or self._chosen(channel, entry.size, now_ms):
+            if spread or entry.everywhere or self._chosen(channel, entry, now_ms):
                 return entry
         return None
 
-    def _chosen(self, channel: Channel, size: int, now_ms: int) -> bool:
+    def _chosen(self, channel: Channel, entry: Entry, now_ms: int) -> bool:
         """Whether this bearer is the best for a record that goes over one."""
-        if sum(each.up is not None for each in self.channels.values()) == 1:
+        if channel.by_hand or sum(each.up is not None for each in self.channels.values()) == 1:
             return True
-        return self.ranked(size, now_ms)[0].name == channel.name
+        return self.ranked(entry.size, entry.rank, now_ms)[0].name == channel.name
 
     def _first(self, queue: list[int]) -> Entry | None:
         """The first entry of a queue that still waits; what no longer does is dropped."""
         while queue:
             entry = self.entries.get(abs(queue[0]))
             if entry is not None and entry.state is Outbound.QUEUED:
-                if entry.serial.number not in self._held:
-                    return entry
-                entry.state = OUTBOUND.next(entry.state, Event.ACK)
+                return entry
             heappop(queue)
         return None
 
@@ -249,9 +190,9 @@ class Outbox:
         return None if number is None else self.entries[number]
 
     def _note_spread(self, entry: Entry) -> None:
-        """Note on which bearers a record has still to go, if it goes over every one."""
-        if entry.rank >= _FLASH or (entry.repeated and not entry.bulk):
-            for bearer in self.channels:
+        """Note on which bearers a record has still to go: on every one, or into a bag."""
+        for bearer, channel in self.channels.items():
+            if entry.everywhere or channel.by_hand:
                 unspread = self._unspread.setdefault((entry.rank, bearer), {})
                 if entry.on(bearer):
                     unspread.pop(entry.serial.number, None)
@@ -366,9 +307,14 @@ class Outbox:
 
     # -- what became of them ------------------------------------------------------------------
 
-    def _lose(self, entry: Entry) -> None:
+    def _recall(self, entry: Entry) -> None:
+        """Nothing is expected any more of the bearers it is on."""
+        for bearer in entry.bearers():
+            self.channels[bearer].drop(entry.flights[bearer])
+
+    def _lose(self, entry: Entry, *, repeated: bool = True) -> None:
         """A flight of the entry is lost: it is due again there, and on every other bearer."""
-        entry.repeated = True
+        entry.repeated = entry.repeated or repeated
         if entry.bearers():
             self._note_spread(entry)
         elif entry.state is Outbound.SENT:
@@ -390,12 +336,13 @@ class Outbox:
         """
         news: list[int] = []
         contiguous = min(ack.contiguous, end)
-        highest = contiguous
+        highest, named = contiguous, set[int]()
         for first, last in ack.held:
             if first <= end:
                 highest = min(last, end)
+                named.update(self._unnamed(first, highest))
                 self._held.add(first, highest)
-        for number in sorted(self._sent):
+        for number in sorted(self._sent | named):
             entry = self.entries[number]
             if number <= contiguous or number in self._held:
                 self._settle(entry, news, now_ms)
@@ -413,6 +360,16 @@ class Outbox:
         if news:
             self._answered()
         return news
+
+    def _unnamed(self, first: int, last: int) -> Iterator[int]:
+        """Those of these numbers that are on their way and that no ACK has named before: some may
+        wait to be sent again."""
+        first = max(first, next(iter(self.entries), last + 1))
+        for low, high in [*self._held, (last + 1, last)]:
+            for number in range(first, min(low, last + 1)):
+                if self.entries[number].state is not Outbound.HELD:
+                    yield number
+            first = max(first, high + 1)
 
     def _answered(self) -> None:
         """The other side has read something in the run that we use: the run lives (R11)."""
@@ -450,9 +407,8 @@ class Outbox:
             return False
         self.refused[serial.number] = code
         self._answered()
-        if code not in _TEMPORARY and entry.rank != _BEGIN:
-            for bearer in entry.bearers():
-                self.channels[bearer].drop(entry.flights[bearer])
+        if code not in _TEMPORARY and entry.rank != BEGIN:
+            self._recall(entry)
             self._unsend(entry)
             entry.state = OUTBOUND.next(entry.state, Event.REFUSE)
         return True
@@ -462,12 +418,16 @@ class Outbox:
         self._held = RangeSet()
         for entry in self.entries.values():
             if entry.state is Outbound.HELD:
+                # Some bearer may have waited still for an answer of its own.
+                self._recall(entry)
                 entry.state = OUTBOUND.next(entry.state, Event.FORGET)
                 self._queue(entry)
 
     def piece(self, payload: bytes, now_ms: int) -> bytes | None:
         """A PIECE of a record of theirs; the record when it is whole. Raises RemoteError."""
-        return self._assembly.take(Piece.decode(payload), now_ms)
+        whole = self._assembly.take(Piece.decode(payload), now_ms)
+        self.pieced = self.pieced or whole is None
+        return whole
 
     # -- views --------------------------------------------------------------------------------
 
@@ -479,7 +439,7 @@ class Outbox:
         """How many chunks of files may be released now: as many as keep the bearers busy, and no
         more, that what is written later does not stand in the chain behind a whole file."""
         wanted = sum(channel.bulk_records() for channel in self.channels.values())
-        by_hand = any(c.up is not None and c.up.human_ms for c in self.channels.values())
+        by_hand = any(channel.by_hand for channel in self.channels.values())
         most = wanted if by_hand else min(2 * wanted, limits.CHUNKS_WAITING_MAX)
         return max(most, _BULK_MIN) - len(self._bulk)
 
@@ -489,7 +449,7 @@ class Outbox:
 
     def next_size(self) -> int | None:
         """Bytes of the next record below FLASH that waits; None if none does."""
-        firsts = (self._first(queue) for level, queue in self._queues.items() if level < _FLASH)
+        firsts = (self._first(queue) for level, queue in self._queues.items() if level < FLASH)
         return next((entry.size for entry in firsts if entry is not None), None)
 
     def underway(self) -> dict[int, list[str]]:
