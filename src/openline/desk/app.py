@@ -41,7 +41,7 @@ from .pace import Pace
 from .reading import Reading
 from .rendering import HERE, fragment, page
 from .staffing import Staffing
-from .uploading import Uploading
+from .uploading import Uploading, pieces
 from .writing import Writing
 
 COOKIE = "openline"
@@ -244,12 +244,12 @@ class Desk:
         """The fields of a form. Raises LocalError("desk.form")."""
         body = b""
         try:
-            async for chunk in request.stream():
-                body += chunk
+            async for piece in pieces(request):
+                body += piece
                 if len(body) > FORM_BYTES_MAX:
                     raise LocalError("desk.form")
             return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=64))
-        except (ValueError, ClientDisconnect):
+        except (ValueError, ClientDisconnect, TimeoutError):
             raise LocalError("desk.form") from None
 
     def page(
