@@ -10,10 +10,11 @@ from hashlib import sha256
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from starlette.requests import Request
 
 from bench.posts import until
@@ -318,3 +319,25 @@ def test_a_real_browser_attaches_watches_and_shows(
             page.get_by_role("link", name="Save").nth(1).click()
         saved.value.save_as(tmp_path / "saved")
         assert (tmp_path / "saved").read_bytes() == bytes(300_000)
+
+
+def test_a_page_follows_its_files_until_they_are_here_and_holds_no_stream(
+    scene: Scene, chromium: Browser
+) -> None:
+    serial = sent(scene, "Followed.", map_png=png())
+    place, asked = f"/line/1/theirs/{serial}", list[str]()
+
+    def still_coming(route: Route) -> None:
+        answer = route.fetch()
+        files = '<ul class="files">'
+        body = answer.text().replace(files, f"{files}<li><progress></progress></li>")
+        route.fulfill(response=answer, body=body)
+
+    with window(chromium, scene.origin) as page:
+        open_link(page, scene.link("duty"))
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        page.route(f"**{place}", still_coming)
+        page.goto(place)
+        expect(page.locator("#files progress")).to_have_count(0)
+    assert asked.count(f"{place}/files") == 1
+    assert "/live" not in asked
