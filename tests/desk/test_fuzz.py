@@ -94,7 +94,8 @@ class Fuzz:
         with Client(self._scene.far.directory, self.token) as asking:
             for each in asking.call("drafts"):
                 if each["state"] in ("draft", "review"):
-                    asking.call("draft_drop", draft=each["draft"], others=True)
+                    last = max(each["revision"], *each["aside"], 0)
+                    asking.call("draft_drop", draft=each["draft"], revision=last, others=True)
         cookie = {"Cookie": f"{COOKIE}={self.token}"}
         self.true = [self._scene.say("to be mistreated", precedence="FLASH"), "1", "2", "fuzz-1"]
         for _ in range(2):

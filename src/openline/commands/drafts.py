@@ -342,8 +342,9 @@ def release(shell: Shell, draft_id: str, hash_: str | None, yes: bool, as_json: 
 @click.option("--yes", is_flag=True)
 @pass_shell
 def drop(shell: Shell, draft_id: str, others: bool, yes: bool) -> None:
-    """Erase a draft."""
+    """Erase a draft, as it stood before the question."""
+    revision = shell.call("draft_show", draft=draft_id)["revisions"][-1]["revision"]
     if not yes and shell.ask("draft.confirm_drop", draft=draft_id).strip() != draft_id:
         raise LocalError("draft.not_dropped", draft=draft_id)
-    shell.call("draft_drop", draft=draft_id, others=others)
+    shell.call("draft_drop", draft=draft_id, revision=revision, others=others)
     shell.say("draft.is_dropped", draft=draft_id)

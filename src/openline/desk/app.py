@@ -157,6 +157,7 @@ class Desk:
                 route(draft + "/edit", "edit", writing.edit, "GET", "POST"),
                 route("/line/{line:int}/autosave", "autosave", writing.autosave, "POST"),
                 route(draft + "/autosave", "autosave", writing.autosave, "POST"),
+                route(draft + "/drop", "drop", writing.drop, "GET"),
                 route(draft + "/check", "check", writing.check, "GET"),
                 route(draft + "/release", "release", writing.release, "GET", "POST"),
                 route("/passphrase", "passphrase", door.passphrase, "GET", "POST"),

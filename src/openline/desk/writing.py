@@ -118,20 +118,25 @@ class Writing:
         )
 
     async def act(self, request: Request, reader: Reader) -> Response:
-        """Hand over, comment, return or drop."""
+        """Hand over, comment, return or drop; the latter comes from a page that asks first."""
         form = await self._desk.form(request)
         act, draft = form.get("act", ""), request.path_params["draft"]
         if act not in ACTS:
             raise LocalError("desk.form")
         args: dict[str, object] = {"draft": draft}
-        if act == "hand":
+        if act in ("hand", "drop"):
             args["revision"] = whole_number(form, "revision")
-        elif act in ("comment", "return"):
+        if act in ("comment", "return"):
             args["text"] = _text(form, "text")
-        elif "release" in reader.rights:
+        if act == "drop" and "release" in reader.rights:
             args["others"] = True
         await self._call(f"draft_{act}", reader.token, **args)
         return RedirectResponse("/drafts" if act == "drop" else f"/draft/{draft}", 303)
+
+    async def drop(self, request: Request, reader: Reader) -> Response:
+        """What would be erased, before it is."""
+        found = await self._draft(request, reader)
+        return self._desk.page(request, reader, "drop.html", {"d": found})
 
     async def check(self, request: Request, reader: Reader) -> Response:
         """Everything that is about to be said, and to whom."""
