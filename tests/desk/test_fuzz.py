@@ -121,8 +121,8 @@ class Fuzz:
         def filled(parameter: re.Match[str]) -> str:
             if self.random.random() < 0.1:
                 return quote_from_bytes(self.octets()) or "-"
-            if parameter[0].endswith(":int}"):
-                return self.random.choice(["1", "1", "1", "1", "2", "99999999999999999999"])
+            if parameter[0].endswith(":number}"):
+                return self.random.choice(["1", "1", "1", "1", "2", "9" * 20, "9" * 5_000])
             if parameter[0] == "{side}":
                 return self.random.choice(["ours", "theirs", "theirs", "sideways"])
             return quote(self.value()[:300]) or "-"

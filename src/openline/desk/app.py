@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
+from starlette.convertors import register_url_convertor
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -37,6 +38,7 @@ from .confirming import Confirming
 from .door import Door
 from .filing import Filing
 from .live import Board
+from .naming import NumberConvertor
 from .pace import Pace
 from .reading import Reading
 from .rendering import HERE, fragment, page
@@ -46,6 +48,9 @@ from .writing import Writing
 
 COOKIE = "openline"
 """Name of the cookie that holds a sign-in."""
+
+KNOWN = "openline.known"
+"""What stands in the scope of a request once it is known to come from who is signed in."""
 
 LANGUAGE_COOKIE = "language"
 
@@ -103,6 +108,8 @@ class Headers:
         await self.app(scope, receive, sent)
 
 
+register_url_convertor("number", NumberConvertor())
+
 Handler = Callable[[Request, Reader], Awaitable[Response]]
 
 
@@ -127,7 +134,7 @@ class Desk:
         def route(path: str, name: str, handler: Handler, *methods: str) -> Route:
             return Route(path, self._guarded(name, handler), methods=list(methods), name=name)
 
-        line, draft = "/line/{line:int}", "/draft/{draft}"
+        line, draft = "/line/{line:number}", "/draft/{draft}"
         serial = line + "/{side}/{serial}"
         door, reading, writing = self._door, self._reading, self._writing
         staffing = self._staffing
@@ -147,15 +154,15 @@ class Desk:
                 route(line + "/address", "address", reading.address, "GET", "POST"),
                 route(serial, "message", reading.message, "GET"),
                 route(serial + "/files", "files", self._filing.files, "GET"),
-                route(serial + "/file/{which:int}", "file", self._filing.file, "GET"),
-                route(serial + "/picture/{which:int}", "picture", self._filing.picture, "GET"),
+                route(serial + "/file/{which:number}", "file", self._filing.file, "GET"),
+                route(serial + "/picture/{which:number}", "picture", self._filing.picture, "GET"),
                 route(serial, "receipt", reading.receipt, "POST"),
                 route("/drafts", "drafts", writing.drafts, "GET"),
                 route(line + "/write", "write", writing.write, "GET", "POST"),
                 route(draft, "draft", writing.draft, "GET"),
                 route(draft, "draft_act", writing.act, "POST"),
                 route(draft + "/edit", "edit", writing.edit, "GET", "POST"),
-                route("/line/{line:int}/autosave", "autosave", writing.autosave, "POST"),
+                route(line + "/autosave", "autosave", writing.autosave, "POST"),
                 route(draft + "/autosave", "autosave", writing.autosave, "POST"),
                 route(draft + "/drop", "drop", writing.drop, "GET"),
                 route(draft + "/check", "check", writing.check, "GET"),
@@ -204,6 +211,7 @@ class Desk:
             raise LocalError("people.signed_out")
         said = await self.asking.call("caller", token)
         reader = Reader(token, said["name"], frozenset(said["rights"]), said["how"])
+        request.scope[KNOWN] = True
         self._people_pace.spend(reader.name, clock.now())
         if ROUTES[name] not in reader.rights:
             raise LocalError("desk.no_right")
