@@ -133,6 +133,17 @@ def test_a_picture_is_shown_only_as_drawn_anew(scene: Scene) -> None:
         assert browser.get(f"{page}/picture/1").status_code == 403
 
 
+def test_a_transcript_and_its_print_name_each_file_with_its_hash(scene: Scene) -> None:
+    data = png()
+    sent(scene, "For the record.", map_png=data, list_bin=b"list")
+    with scene.browser("duty") as browser:
+        for page in ("transcript", "print"):
+            shown = browser.get(f"/line/1/{page}").text
+            first = f"File 1: map.png, {len(data)} bytes, SHA-256 {sha256(data).hexdigest()}"
+            assert first in shown
+            assert f"File 2: list.bin, 4 bytes, SHA-256 {sha256(b'list').hexdigest()}" in shown
+
+
 def test_bombs_and_strange_formats_are_no_pictures() -> None:
     bomb, eps = io.BytesIO(), io.BytesIO()
     Image.new("1", (30_000, 30_000)).save(bomb, "PNG")
