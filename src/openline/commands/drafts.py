@@ -19,7 +19,7 @@ import click
 from .. import display
 from ..clock import now
 from ..errors import LocalError
-from .attachments import attach_option, laid_in, size
+from .attachments import attach_option, laid_in
 from .kinds import PRECEDENCE, SERIAL, CountType, SerialSaid
 from .messages import instant, text_given
 from .shell import Shell, pass_shell
@@ -194,7 +194,7 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if view[name]:
             yield f"field.{name}", ", ".join(view[name])
     for each in view["files"]:
-        told = f"{each['name']}  {size(shell, each['bytes'])}  {each['sha256']}"
+        told = f"{each['name']}  {display.size(each['bytes'], shell.words)}  {each['sha256']}"
         yield "field.file", told
     yield "field.writers", ", ".join(view["writers"])
     for step in view["steps"]:

@@ -38,7 +38,7 @@ from .confirming import Confirming
 from .door import Door
 from .filing import Filing
 from .live import Board
-from .naming import NumberConvertor
+from .naming import NumberConvertor, place_of
 from .pace import Pace
 from .reading import Reading
 from .rendering import HERE, fragment, page
@@ -333,6 +333,16 @@ class Desk:
     async def label(self, request: Request, reader: Reader) -> str:
         """The label of the line in the address."""
         return str((await self.line(request, reader))["label"])
+
+    async def message(self, request: Request, reader: Reader) -> dict[str, Any]:
+        """The message in the address, as an argument of verbs: {"line", "side", "number",
+        "incarnation"}. Raises LocalError: message.unknown, desk.form, line.unknown."""
+        number, incarnation = place_of(request.path_params["serial"])
+        side = request.path_params["side"]
+        if side not in ("ours", "theirs"):
+            raise LocalError("desk.form")
+        label = await self.label(request, reader)
+        return {"line": label, "side": side, "number": number, "incarnation": incarnation}
 
 
 def _status(code: str) -> int:
