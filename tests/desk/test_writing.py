@@ -84,6 +84,8 @@ def test_two_who_edit_at_once_lose_nothing(scene: Scene) -> None:
         one.post(f"{page}/edit", data={**TEXT, "text": "words of one", "revision": "1"})
         told = other.post(f"{page}/edit", data={**TEXT, "text": "words of other", "revision": "1"})
         assert told.status_code == 400
+        assert f'href="{page}"' in told.text
+        assert "openline draft" not in told.text
         shown = one.get(page).text
         assert "words of one" in shown
         aside = one.get(f"{page}?revision=3").text

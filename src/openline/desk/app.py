@@ -38,7 +38,7 @@ from .confirming import Confirming
 from .door import Door
 from .filing import Filing
 from .live import Board
-from .naming import NumberConvertor, place_of
+from .naming import NumberConvertor, draft_of, place_of
 from .pace import Pace
 from .reading import Reading
 from .rendering import HERE, fragment, page
@@ -224,6 +224,7 @@ class Desk:
             return gone
         what, then = self.told(request, error)
         values = {"what": what, "next": then, "back": self._came_from(request)}
+        values["see"] = draft_of(error)
         return self.page(request, reader, "problem.html", values, _status(error.code))
 
     def tongue(self, request: Request) -> str:
@@ -236,17 +237,24 @@ class Desk:
         return catalogue(_language(request)).text(key, **values)
 
     def told(self, request: Request, error: OpenlineError) -> tuple[str, str]:
-        """An error in words: what it is, and what to do now."""
+        """An error in words: what it is, and what to do now, at the desk if that differs from what
+        a command would do."""
         words = catalogue(_language(request))
-        then = f"{error.code}.next"
         details = _safe(error.details)
         what = words.text(error.code, **details)
-        return what, words.text(then, **details) if words.has(then) else ""
+        thens = (f"{error.code}.{where}" for where in ("desk", "next"))
+        return what, next((words.text(key, **details) for key in thens if words.has(key)), "")
 
     async def _unfound(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         words = catalogue(_language(request))
-        values = {"person": "", "what": words.text("desk.unfound"), "next": "", "back": "/"}
+        values = {
+            "person": "",
+            "what": words.text("desk.unfound"),
+            "next": "",
+            "back": "/",
+            "see": "",
+        }
         return page("problem.html", words.language, values, status)
 
     async def form(self, request: Request) -> dict[str, str]:

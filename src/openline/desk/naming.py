@@ -10,7 +10,7 @@ from __future__ import annotations
 from starlette.convertors import Convertor
 
 from .. import display
-from ..errors import LocalError
+from ..errors import LocalError, OpenlineError
 
 
 class NumberConvertor(Convertor[int]):
@@ -37,3 +37,8 @@ def place_of(said: str) -> tuple[int, int]:
         return int(number), int(incarnation[:16], 16)
     except ValueError:
         raise LocalError("message.unknown", serial=display.safe(said)[:40], label="") from None
+
+
+def draft_of(error: OpenlineError) -> str:
+    """The draft that an error is about, to be seen on its page; "" if there is none."""
+    return "" if error.code == "draft.unknown" else str(error.details.get("draft", ""))

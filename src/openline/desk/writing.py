@@ -23,6 +23,7 @@ from ..core.precedence import Precedence
 from ..errors import LocalError
 from .composing import beside, chosen, kept, names, reference, references
 from .confirming import whole_number
+from .naming import draft_of
 from .uploading import Form
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Writing:
         draft = {**_EMPTY, **typed, **listed, **more}
         values = await beside(self._call, reader.token, label, draft)
         values |= {"label": label, "d": draft, "draft": "", "action": request.url.path}
-        values["wrong"] = self._desk.told(request, error)
+        values |= {"wrong": self._desk.told(request, error), "see": draft_of(error)}
         return self._desk.page(request, reader, "write.html", values, 400)
 
     async def _draft(self, request: Request, reader: Reader) -> dict[str, Any]:
