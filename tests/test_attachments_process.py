@@ -112,15 +112,18 @@ def test_a_draft_is_released_with_its_files(
     ]
 
 
-@pytest.mark.parametrize("size", [0, (16 << 20) + 1])
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(0, "The file file is empty."), ((16 << 20) + 1, "A file may have 1 to 16777216 bytes.")],
+)
 def test_a_file_of_no_size_or_too_much_is_refused(
-    places: Places, tmp_path: Path, size: int, capsys: Captured
+    places: Places, tmp_path: Path, size: int, told: str, capsys: Captured
 ) -> None:
     path = tmp_path / "file"
     with path.open("wb") as file:
         file.truncate(size)
     assert run(places[0], "send", LINE, "text", "--attach", path) == 1
-    assert "16777216 bytes" in capsys.readouterr().err
+    assert told in capsys.readouterr().err
     assert run(places[0], "send", LINE, "text", "--attach", tmp_path / "none") == 1
     assert "No such file" in capsys.readouterr().err
 

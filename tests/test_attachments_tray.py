@@ -155,7 +155,7 @@ def test_what_nobody_names_is_erased_and_what_a_draft_names_stays() -> None:
     for _ in range(3):
         pair.wait(UNNAMED_MS_MAX / 1000)
     assert held(pair) == {named.content}
-    pair.do("a", DropDraft(draft, "test"))
+    pair.do("a", DropDraft(draft, "test", 1))
     for _ in range(3):
         pair.wait(UNNAMED_MS_MAX / 1000)
     assert not held(pair)
@@ -199,7 +199,7 @@ def test_a_file_goes_with_one_text_only() -> None:
     for act in refused:
         with pytest.raises(LocalError, match=r"attachment.taken"):
             act()
-    pair.do("a", DropDraft(draft, "test"))
+    pair.do("a", DropDraft(draft, "test", 1))
     send(pair, "a", "x", file)
     with pytest.raises(LocalError, match=r"attachment.taken"):
         send(pair, "a", "y", file)

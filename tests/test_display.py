@@ -155,3 +155,11 @@ def test_a_group_written_is_read_again(at_s: int) -> None:
 
 def test_a_time_off_the_calendar_is_shown_as_a_number() -> None:
     assert dtg.group(1 << 60) == dtg.iso(1 << 60) == f"({1 << 60})"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 B"), (9_999, "9999 B"), (300_000, "300 kB"), (16 << 20, "17 MB")],
+)
+def test_a_length_is_said_in_the_unit_that_fits(count: int, said: str) -> None:
+    assert display.size(count, catalogue("en")) == said

@@ -113,7 +113,7 @@ def test_of_a_draft_that_has_ended_no_text_is_left_on_disk(desk: Desk) -> None:
         if text.endswith("one"):
             desk.do(desk.release(draft))
         else:
-            desk.do(DropDraft(draft, "drafter"))
+            desk.do(DropDraft(draft, "drafter", 1))
         saved = desk.pair.stores["a"].state(1)[f"draft/{draft}"]
         assert b"UNMISTAKABLE" not in saved
     assert b"UNMISTAKABLE" not in b"".join(desk.pair.stores["a"].state(0).values())
@@ -128,12 +128,12 @@ def test_only_what_the_table_knows_can_be_done(desk: Desk, state: State, again: 
     if state is State.RELEASED:
         desk.do(desk.release(draft))
     if state is State.DROPPED:
-        desk.do(DropDraft(draft, "drafter"))
+        desk.do(DropDraft(draft, "drafter", 1))
     # Revision 9 is not what is current: repeated acts that change nothing are another matter.
     acts: dict[str, Input] = {
         "hand": HandDraft(draft, "drafter", 9 if state is State.REVIEW else 1),
         "return": ReturnDraft(draft, "desk-one"),
-        "drop": DropDraft(draft, "drafter"),
+        "drop": DropDraft(draft, "drafter", 1),
         "save": SaveDraft(1, "drafter", content("x"), draft, 1),
         "comment": CommentDraft(draft, "desk-one", "x"),
         "release": ReleaseDraft(draft, "desk-one", 1, desk.release(draft).digest[::-1])
@@ -240,7 +240,7 @@ def test_a_commit_that_fails_changes_no_draft(desk: Desk) -> None:
     given, before = desk.release(draft), desk.of(draft)
     desk.post.events()
     desk.pair.stores["a"].full = True
-    for act in (given, DropDraft(draft, "drafter"), CommentDraft(draft, "duty", "x")):
+    for act in (given, DropDraft(draft, "drafter", 1), CommentDraft(draft, "duty", "x")):
         with pytest.raises(StoreError):
             desk.do(act)
         assert desk.of(draft) == before

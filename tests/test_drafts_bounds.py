@@ -79,7 +79,7 @@ def test_drafts_revisions_comments_and_bytes_end_somewhere(desk: Desk) -> None:
         draft = desk.write(str(number))
     with pytest.raises(LocalError, match=r"draft\.too_many"):
         desk.write()
-    desk.do(DropDraft(draft, "drafter"))
+    desk.do(DropDraft(draft, "drafter", 1))
     draft = desk.write("0")
     for number in range(1, REVISIONS_MAX):
         desk.save(draft, str(number), number, "drafter")
@@ -89,7 +89,7 @@ def test_drafts_revisions_comments_and_bytes_end_somewhere(desk: Desk) -> None:
         desk.do(CommentDraft(draft, "duty", "x"))
     with pytest.raises(LocalError, match=r"draft\.comments"):
         desk.do(CommentDraft(draft, "duty", "x"))
-    desk.do(DropDraft(draft, "drafter"))
+    desk.do(DropDraft(draft, "drafter", REVISIONS_MAX))
     draft = desk.write("x" * 60_000)
     for number in range(1, 8):
         desk.save(draft, str(number) * 60_000, number, "drafter")
@@ -100,8 +100,21 @@ def test_drafts_revisions_comments_and_bytes_end_somewhere(desk: Desk) -> None:
 def test_only_who_began_a_draft_drops_it_unless_it_is_meant_for_others(desk: Desk) -> None:
     draft = desk.write()
     with pytest.raises(LocalError, match=r"draft\.not_yours"):
-        desk.do(DropDraft(draft, "desk-two"))
-    desk.do(DropDraft(draft, "desk-two", others=True))
+        desk.do(DropDraft(draft, "desk-two", 1))
+    desk.do(DropDraft(draft, "desk-two", 1, others=True))
+    assert desk.of(draft).state is State.DROPPED
+
+
+def test_a_draft_with_a_text_that_was_not_seen_is_not_dropped(desk: Desk) -> None:
+    draft = desk.write("mine")
+    desk.save(draft, "another's", 1, "desk-two")
+    with pytest.raises(LocalError, match=r"draft\.changed.*by=desk-two.*revision=2"):
+        desk.do(DropDraft(draft, "drafter", 1))
+    with pytest.raises(LocalError, match=r"draft\.kept_aside"):
+        desk.save(draft, "aside", 1, "duty")
+    with pytest.raises(LocalError, match=r"draft\.changed.*by=duty.*revision=3"):
+        desk.do(DropDraft(draft, "drafter", 2))
+    desk.do(DropDraft(draft, "drafter", 3))
     assert desk.of(draft).state is State.DROPPED
 
 

@@ -56,7 +56,7 @@ class Chance:
             ReturnDraft(draft.id, who, self.random.choice(["", text])),
             ReleaseDraft(draft.id, who, revision, said),
             ReleaseDraft(draft.id, who, draft.current, said),
-            DropDraft(draft.id, who, others=self.random.random() < 0.1),
+            DropDraft(draft.id, who, revision, others=self.random.random() < 0.1),
         ]
         return self.random.choice(acts)
 
@@ -121,7 +121,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("draft_comment", {"draft": "abcdef"}),
     ("draft_return", {"draft": "abcdef", "text": 7}),
     ("draft_release", {"draft": "abcdef", "revision": 1}),
-    ("draft_drop", {"draft": "abcdef", "others": "yes"}),
+    ("draft_drop", {"draft": "abcdef", "revision": -1}),
+    ("draft_drop", {"draft": "abcdef", "revision": 1, "others": "yes"}),
 ]
 
 

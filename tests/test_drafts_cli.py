@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from openline import cli, i18n
+from openline.commands.shell import Shell
 from openline.core.precedence import Precedence
 from openline.inputs import CommentDraft, SaveDraft, Written
 from tests.answering import Answering
@@ -152,6 +153,21 @@ def test_drafts_of_others_are_dropped_only_if_that_is_said(
     type_in(monkeypatch, f"{draft}\n")
     assert openline("draft", "drop", draft, "--others") == 0
     assert asked(capsys, "draft", "show", draft)["state"] == "dropped"
+
+
+def test_what_is_written_during_the_question_is_not_dropped(
+    pair: LinePair, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = saved(pair, SaveDraft(1, "test", content("x")))
+
+    def meanwhile(_shell: Shell, _key: str, **_said: object) -> str:
+        saved(pair, SaveDraft(1, "desk-two", content("y"), draft, 1))
+        return draft
+
+    monkeypatch.setattr(Shell, "ask", meanwhile)
+    assert openline("draft", "drop", draft, "--others") == cli.EXIT_LOCAL
+    assert "desk-two changed draft" in capsys.readouterr().err
+    assert asked(capsys, "draft", "show", draft)["text"] == "y"
 
 
 def test_two_persons_are_asked_for_where_they_are_needed(pair: LinePair, capsys: Captured) -> None:

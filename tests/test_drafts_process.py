@@ -170,8 +170,8 @@ def test_a_drafter_writes_a_releaser_releases_and_the_message_names_both(
     said = ask(near, "draft_show", token=releaser, draft=written["draft"])["ok"]["hash"]
     seen = {**written, "hash": said}
     assert refused("draft_release", drafter, **seen) == "control.no_right"
-    assert refused("draft_drop", releaser, draft=written["draft"]) == "draft.not_yours"
-    others = {"draft": written["draft"], "others": True}
+    assert refused("draft_drop", releaser, **written) == "draft.not_yours"
+    others = {**written, "others": True}
     assert refused("draft_drop", drafter, **others) == "control.no_right"
     assert refused("draft_release", releaser, **seen) == "people.proof_needed"
     device, touch = Device(), {"act": "draft_release", "about": seen}

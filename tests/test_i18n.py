@@ -87,6 +87,25 @@ def test_every_error_of_ours_says_what_to_do_next(words: i18n.Catalogue) -> None
     assert sorted(code for code in said if not words.has(f"{code}.next")) == []
 
 
+ASKED_BY_COMMANDS = {"draft.not_confirmed", "draft.not_dropped"}
+"""What a question on a terminal is answered with."""
+
+
+@pytest.mark.parametrize("words", CATALOGUES, ids=i18n.LANGUAGES)
+def test_who_sits_at_the_desk_is_told_to_type_no_command(words: i18n.Catalogue) -> None:
+    at_the_desk = [key.removesuffix(".desk") for key in KEYS if key.endswith(".desk")]
+    assert [each for each in at_the_desk if "openline " in words.text(f"{each}.desk")] == []
+    typed = re.compile("openline (draft|attachment|people link|show|lines|inbox)")
+    told = [key.removesuffix(".next") for key in KEYS if key.endswith(".next")]
+    concerned = [
+        each
+        for each in told
+        if each.startswith(("draft.", "attachment.", "release.", "message.unknown", "line.unknown"))
+        and typed.search(words.text(f"{each}.next"))
+    ]
+    assert sorted(set(concerned) - set(at_the_desk) - ASKED_BY_COMMANDS) == []
+
+
 def test_the_catalogues_have_the_same_keys_in_the_same_order() -> None:
     first, *others = CATALOGUES
     for other in others:

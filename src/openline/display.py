@@ -150,6 +150,14 @@ def age(seconds: int | None, catalogue: Catalogue) -> str:
     return catalogue.count("age.seconds", seconds)
 
 
+def size(count: int, catalogue: Catalogue) -> str:
+    """A length in bytes, as people read it."""
+    for unit, least, divisor in (("megabytes", 10_000_000, 1_000_000), ("kilobytes", 10_000, 1000)):
+        if count >= least:
+            return catalogue.text(f"file.{unit}", count=round(count / divisor))
+    return catalogue.text("file.bytes", count=count)
+
+
 def moment(at_s: int | None) -> str | None:
     """An instant for machines and people alike: ISO 8601 in Zulu; None stays None."""
     return None if at_s is None else dtg.iso(at_s)

@@ -13,7 +13,7 @@ Arguments, by verb:
     draft_comment   draft text
     draft_return    draft [text]
     draft_release   draft revision hash
-    draft_drop      draft [others]
+    draft_drop      draft revision (the last there was, those kept aside among them) [others]
 
 What the acts do lives in drafts.py.
 """
@@ -81,7 +81,8 @@ def _release(_store: Store, _post: PostFace, actor: str, args: Args) -> inputs.I
 
 
 def _drop(_store: Store, _post: PostFace, actor: str, args: Args) -> inputs.Input:
-    return inputs.DropDraft(get(args, "draft", str), actor, get(args, "others", bool, False))
+    revision, others = count(args, "revision", 0), get(args, "others", bool, False)
+    return inputs.DropDraft(get(args, "draft", str), actor, revision, others)
 
 
 ACTS: dict[str, Callable[[Store, PostFace, str, Args], inputs.Input]] = {

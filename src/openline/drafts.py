@@ -5,9 +5,10 @@ Theory of operation: a draft is one named blob of its line, "draft/ID", and one 
 its entry in the audit log and its effect are one commit; after a failed commit all of it is made
 anew from the store.
 
-Nobody overwrites what he has not seen: a save names the revision it was made from. If another is
-current by then, the text is kept aside under a number of its own, and the writer is told who was
-there before. A release names the revision and the digest of all that was shown to the releaser; it
+Nobody overwrites or erases what he has not seen: a save names the revision it was made from. If
+another is current by then, the text is kept aside under a number of its own, and the writer is told
+who was there before. A drop names the last revision that was seen, kept aside or not. A release
+names the revision and the digest of all that was shown to the releaser; it
 releases the text and ends the draft at once, and whoever asks for it again (a second releaser, a
 double click, a connection lost before the answer) is told the same Serial. A line that is succeeded
 leaves its drafts to its successor; one that is revoked takes them with it.
@@ -207,6 +208,8 @@ class Drafts:
         draft.after("drop")
         if given.actor != draft.author and not given.others:
             raise LocalError("draft.not_yours", draft=draft.id, by=draft.author)
+        # A text that was kept aside goes with the draft: whoever drops it has seen that one too.
+        _seen(draft, draft.revisions[-1], given.revision)
         self._bring(draft, "drop", given.actor, now)
 
     # -- reviewing ----------------------------------------------------------------------------
@@ -256,9 +259,7 @@ class Drafts:
         """The draft, if what the actor has seen of it is current. Raises LocalError."""
         draft = self.find(given.draft)
         draft.after(act)
-        if given.revision != draft.current:
-            told = {"by": draft.latest.writer, "revision": draft.current}
-            raise LocalError("draft.changed", draft=draft.id, **told)
+        _seen(draft, draft.latest, given.revision)
         return draft
 
     def _bring(self, draft: Draft, act: str, actor: str, now: Now) -> None:
@@ -296,6 +297,13 @@ class Drafts:
         self.done.append((draft.line, act))
         if act != "draft_release":  # of which the entry is that of the message
             self._audit(now, actor, act, line=draft.line, draft=draft.id, revision=revision)
+
+
+def _seen(draft: Draft, last: Revision, revision: int) -> None:
+    """That the last revision is the one an actor has seen. Raises LocalError("draft.changed")."""
+    if revision != last.number:
+        told = {"by": last.writer, "revision": last.number}
+        raise LocalError("draft.changed", draft=draft.id, **told)
 
 
 def _own_and_unseen(draft: Draft, actor: str) -> bool:

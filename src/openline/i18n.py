@@ -3,7 +3,8 @@
 Theory of operation: one way for everything. The key of a wording (its msgid) is a stable code,
 never English prose: "store.busy" for an error, "help.send" for a help text. English is a catalogue
 like French and Russian, so no party's language is the source of the others'. Error codes are keys
-as they stand; `<code>.next` says what to do. Catalogues are ordinary gettext .po files read at run
+as they stand; `<code>.next` says what to do, and `<code>.desk` what to do on a page where that
+differs from what a command would. Catalogues are ordinary gettext .po files read at run
 time (about 2 ms; Babel's reader gives the same and costs 90 ms to import, so it is the oracle of
 the tests), plural rules are a table here, placeholders are named: {count}. A wording that is
 missing shows its key: an interface never fails for want of words.

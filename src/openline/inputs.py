@@ -167,10 +167,12 @@ class ReleaseDraft(NamedTuple):
 
 
 class DropDraft(NamedTuple):
-    """Erase a draft; somebody else's only with `others`. Result: None."""
+    """Erase a draft, somebody else's only with `others`. `revision` is the last that the actor has
+    seen, those kept aside among them. Result: None."""
 
     draft: str
     actor: str
+    revision: int
     others: bool = False
 
 

@@ -1,7 +1,8 @@
 """Serving pages or an interface over HTTP: what the desk and the relay set alike in uvicorn.
 
 Theory of operation: the socket is opened by us, so that its address is known and a failure has a
-name; the server says when it accepts; SIGTERM and SIGINT end it with exit status 0. uvicorn's own
+name; the server says when it accepts; SIGTERM and SIGINT end it with exit status 0. A connection
+that sends no whole request in time is dropped (`PromptProtocol`). uvicorn's own
 loggers are kept at ERROR: at INFO they would write addresses and paths. What is served, and how
 slow or numerous its callers may be, is said by whoever serves.
 """
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 # asyncio does not set TCP_NODELAY on what a socket made without a protocol number accepts; a page
 # would then wait 40 ms for the browser to acknowledge its head.
@@ -26,6 +28,38 @@ _OPTIONS = (
 )
 
 _LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets")
+
+
+HEAD_S = 10.0
+"""Seconds a new connection may take to its first whole request head."""
+
+
+class PromptProtocol(H11Protocol):
+    """uvicorn's HTTP protocol that drops a connection without a whole request for too long."""
+
+    _last_seen: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch."""
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_S, self._watch)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        # None until the first request, whatever uvicorn's annotation says.
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _watch(self) -> None:
+        # Closed and upgraded connections have left `connections`; a busy one's cycle is unfinished.
+        if self not in self.connections:
+            return
+        if self.idle and self.cycle is self._last_seen:
+            self.transport.abort()
+            return
+        self._last_seen = self.cycle
+        self.loop.call_later(self.timeout_keep_alive, self._watch)
 
 
 class Server(uvicorn.Server):

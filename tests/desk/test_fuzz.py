@@ -94,7 +94,8 @@ class Fuzz:
         with Client(self._scene.far.directory, self.token) as asking:
             for each in asking.call("drafts"):
                 if each["state"] in ("draft", "review"):
-                    asking.call("draft_drop", draft=each["draft"], others=True)
+                    last = max(each["revision"], *each["aside"], 0)
+                    asking.call("draft_drop", draft=each["draft"], revision=last, others=True)
         cookie = {"Cookie": f"{COOKIE}={self.token}"}
         self.true = [self._scene.say("to be mistreated", precedence="FLASH"), "1", "2", "fuzz-1"]
         for _ in range(2):
@@ -120,8 +121,8 @@ class Fuzz:
         def filled(parameter: re.Match[str]) -> str:
             if self.random.random() < 0.1:
                 return quote_from_bytes(self.octets()) or "-"
-            if parameter[0].endswith(":int}"):
-                return self.random.choice(["1", "1", "1", "1", "2", "99999999999999999999"])
+            if parameter[0].endswith(":number}"):
+                return self.random.choice(["1", "1", "1", "1", "2", "9" * 20, "9" * 5_000])
             if parameter[0] == "{side}":
                 return self.random.choice(["ours", "theirs", "theirs", "sideways"])
             return quote(self.value()[:300]) or "-"

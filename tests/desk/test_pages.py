@@ -37,6 +37,7 @@ WALK = {
     "draft_act": (POST, "/draft/{draft}"),
     "edit": (GET, "/draft/{draft}/edit"),
     "autosave": (POST, "/draft/{draft}/autosave"),
+    "drop": (GET, "/draft/{draft}/drop"),
     "check": (GET, "/draft/{draft}/check"),
     "release": (GET, "/draft/{draft}/release"),
     "passphrase": (GET, "/passphrase"),

@@ -90,7 +90,7 @@ def test_the_board_has_clocks_for_both_sides_and_drafts_that_wait(scene: Scene) 
         assert re.search(f">Answer by{left}{dtg.group(SOON_S)}", shown)
         assert re.search(f">They answer by{left}{dtg.group(LATER_S)}", shown)
         assert re.search(r"Waits for release</dt><dd>.*?1 ROUTINE", shown)
-        drafter.post(f"/draft/{draft}", data={"act": "drop"})
+        drafter.post(f"/draft/{draft}", data={"act": "drop", "revision": "1"})
         answer(scene, serial, "answered")
         assert "Waits for release" not in duty.get("/").text
 

@@ -84,6 +84,8 @@ def test_two_who_edit_at_once_lose_nothing(scene: Scene) -> None:
         one.post(f"{page}/edit", data={**TEXT, "text": "words of one", "revision": "1"})
         told = other.post(f"{page}/edit", data={**TEXT, "text": "words of other", "revision": "1"})
         assert told.status_code == 400
+        assert f'href="{page}"' in told.text
+        assert "openline draft" not in told.text
         shown = one.get(page).text
         assert "words of one" in shown
         aside = one.get(f"{page}?revision=3").text
@@ -98,8 +100,28 @@ def test_a_draft_that_is_dropped_is_gone_from_the_list(scene: Scene) -> None:
     with scene.browser("drafter") as browser:
         draft = scene.draft("not needed")
         assert draft in browser.get("/drafts").text
-        assert browser.post(f"/draft/{draft}", data={"act": "drop"}).status_code == 303
+        page = f"/draft/{draft}"
+        assert f'href="{page}/drop"' in browser.get(page).text
+        asks = browser.get(f"{page}/drop").text
+        assert "not needed" in asks
+        said = dict(re.findall(r'name="(act|revision)" value="([^"]+)"', asks))
+        assert browser.post(page, data=said).status_code == 303
         assert draft not in browser.get("/drafts").text
+
+
+def test_nobody_drops_a_text_that_he_has_not_seen(scene: Scene) -> None:
+    with scene.browser("drafter") as one, scene.browser("translator") as other:
+        page = f"/draft/{scene.draft('first words')}"
+        one.get(f"{page}/drop")
+        other.post(f"{page}/edit", data={**TEXT, "text": "two hours' work", "revision": "1"})
+        told = one.post(page, data={"act": "drop", "revision": "1"})
+        assert (told.status_code, "translator changed draft" in told.text) == (400, True)
+        one.post(f"{page}/edit", data={**TEXT, "text": "kept aside", "revision": "1"})
+        told = other.post(page, data={"act": "drop", "revision": "2"})
+        assert told.status_code == 400
+        assert "two hours" in one.get(page).text
+        assert 'name="revision" value="3"' in one.get(f"{page}/drop").text
+        assert one.post(page, data={"act": "drop", "revision": "3"}).status_code == 303
 
 
 @pytest.mark.parametrize(

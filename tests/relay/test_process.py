@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from openline import serving
 from openline.bearers.base import Mailbox
 from openline.i18n import LANGUAGES, catalogue
 from openline.relay import app
@@ -315,7 +316,7 @@ def test_a_connection_that_sends_no_request_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """When its time is over, however much of a head it has sent."""
-    monkeypatch.setattr(app, "HEAD_S", 0.3)
+    monkeypatch.setattr(serving, "HEAD_S", 0.3)
 
     async def scene() -> None:
         store = MailboxStore(tmp_path)

@@ -76,6 +76,8 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         reason = error.strerror or ""
         raise LocalError("attachment.unreadable", path=str(path), reason=reason) from None
+    if not content:
+        raise LocalError("attachment.empty", name=path.name)
     checked_size(len(content))
     return content
 
@@ -89,16 +91,7 @@ def rows(shell: Shell, found: Sequence[dict[str, Any]], side: str) -> Iterator[s
         name = display.brief(each["name"], 60)
         values = {"held": each["held"], "chunks": each["chunks"], "percent": each["percent"]}
         state = shell.text(f"file.{side}.{each['state']}", **values)
-        yield f"{each['file']}  {name}  {size(shell, each['bytes'])}  {state}"
-
-
-def size(shell: Shell, count: int) -> str:
-    """A length in bytes, as people read it."""
-    if count < 10_000:
-        return shell.text("file.bytes", count=count)
-    if count < 10_000_000:
-        return shell.text("file.kilobytes", count=f"{count / 1000:.0f}")
-    return shell.text("file.megabytes", count=f"{count / 1_000_000:.1f}")
+        yield f"{each['file']}  {name}  {display.size(each['bytes'], shell.words)}  {state}"
 
 
 @attachment.command("save")
@@ -134,7 +127,11 @@ def save(
     if as_json:
         shell.json({name: found[name] for name in ("name", "bytes", "sha256")})
         return
-    values = {"path": str(path), "size": size(shell, len(data)), "sha256": found["sha256"]}
+    values = {
+        "path": str(path),
+        "size": display.size(len(data), shell.words),
+        "sha256": found["sha256"],
+    }
     shell.say("attachment.saved", **values)
 
 

@@ -19,7 +19,7 @@ import click
 from .. import display
 from ..clock import now
 from ..errors import LocalError
-from .attachments import attach_option, laid_in, size
+from .attachments import attach_option, laid_in
 from .kinds import PRECEDENCE, SERIAL, CountType, SerialSaid
 from .messages import instant, text_given
 from .shell import Shell, pass_shell
@@ -194,7 +194,7 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if view[name]:
             yield f"field.{name}", ", ".join(view[name])
     for each in view["files"]:
-        told = f"{each['name']}  {size(shell, each['bytes'])}  {each['sha256']}"
+        told = f"{each['name']}  {display.size(each['bytes'], shell.words)}  {each['sha256']}"
         yield "field.file", told
     yield "field.writers", ", ".join(view["writers"])
     for step in view["steps"]:
@@ -342,8 +342,9 @@ def release(shell: Shell, draft_id: str, hash_: str | None, yes: bool, as_json: 
 @click.option("--yes", is_flag=True)
 @pass_shell
 def drop(shell: Shell, draft_id: str, others: bool, yes: bool) -> None:
-    """Erase a draft."""
+    """Erase a draft, as it stood before the question."""
+    revision = shell.call("draft_show", draft=draft_id)["revisions"][-1]["revision"]
     if not yes and shell.ask("draft.confirm_drop", draft=draft_id).strip() != draft_id:
         raise LocalError("draft.not_dropped", draft=draft_id)
-    shell.call("draft_drop", draft=draft_id, others=others)
+    shell.call("draft_drop", draft=draft_id, revision=revision, others=others)
     shell.say("draft.is_dropped", draft=draft_id)

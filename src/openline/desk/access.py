@@ -41,6 +41,7 @@ ROUTES = {
     "draft_act": "draft",
     "edit": "draft",
     "autosave": "draft",
+    "drop": "draft",
     "check": "release",
     "release": "release",
     "passphrase": SIGNED_IN,

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
+from starlette.convertors import register_url_convertor
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -37,15 +38,19 @@ from .confirming import Confirming
 from .door import Door
 from .filing import Filing
 from .live import Board
+from .naming import NumberConvertor, draft_of, place_of
 from .pace import Pace
 from .reading import Reading
 from .rendering import HERE, fragment, page
 from .staffing import Staffing
-from .uploading import Uploading
+from .uploading import Uploading, pieces
 from .writing import Writing
 
 COOKIE = "openline"
 """Name of the cookie that holds a sign-in."""
+
+KNOWN = "openline.known"
+"""What stands in the scope of a request once it is known to come from who is signed in."""
 
 LANGUAGE_COOKIE = "language"
 
@@ -103,6 +108,8 @@ class Headers:
         await self.app(scope, receive, sent)
 
 
+register_url_convertor("number", NumberConvertor())
+
 Handler = Callable[[Request, Reader], Awaitable[Response]]
 
 
@@ -127,7 +134,7 @@ class Desk:
         def route(path: str, name: str, handler: Handler, *methods: str) -> Route:
             return Route(path, self._guarded(name, handler), methods=list(methods), name=name)
 
-        line, draft = "/line/{line:int}", "/draft/{draft}"
+        line, draft = "/line/{line:number}", "/draft/{draft}"
         serial = line + "/{side}/{serial}"
         door, reading, writing = self._door, self._reading, self._writing
         staffing = self._staffing
@@ -147,16 +154,17 @@ class Desk:
                 route(line + "/address", "address", reading.address, "GET", "POST"),
                 route(serial, "message", reading.message, "GET"),
                 route(serial + "/files", "files", self._filing.files, "GET"),
-                route(serial + "/file/{which:int}", "file", self._filing.file, "GET"),
-                route(serial + "/picture/{which:int}", "picture", self._filing.picture, "GET"),
+                route(serial + "/file/{which:number}", "file", self._filing.file, "GET"),
+                route(serial + "/picture/{which:number}", "picture", self._filing.picture, "GET"),
                 route(serial, "receipt", reading.receipt, "POST"),
                 route("/drafts", "drafts", writing.drafts, "GET"),
                 route(line + "/write", "write", writing.write, "GET", "POST"),
                 route(draft, "draft", writing.draft, "GET"),
                 route(draft, "draft_act", writing.act, "POST"),
                 route(draft + "/edit", "edit", writing.edit, "GET", "POST"),
-                route("/line/{line:int}/autosave", "autosave", writing.autosave, "POST"),
+                route(line + "/autosave", "autosave", writing.autosave, "POST"),
                 route(draft + "/autosave", "autosave", writing.autosave, "POST"),
+                route(draft + "/drop", "drop", writing.drop, "GET"),
                 route(draft + "/check", "check", writing.check, "GET"),
                 route(draft + "/release", "release", writing.release, "GET", "POST"),
                 route("/passphrase", "passphrase", door.passphrase, "GET", "POST"),
@@ -203,6 +211,7 @@ class Desk:
             raise LocalError("people.signed_out")
         said = await self.asking.call("caller", token)
         reader = Reader(token, said["name"], frozenset(said["rights"]), said["how"])
+        request.scope[KNOWN] = True
         self._people_pace.spend(reader.name, clock.now())
         if ROUTES[name] not in reader.rights:
             raise LocalError("desk.no_right")
@@ -215,6 +224,7 @@ class Desk:
             return gone
         what, then = self.told(request, error)
         values = {"what": what, "next": then, "back": self._came_from(request)}
+        values["see"] = draft_of(error)
         return self.page(request, reader, "problem.html", values, _status(error.code))
 
     def tongue(self, request: Request) -> str:
@@ -227,29 +237,36 @@ class Desk:
         return catalogue(_language(request)).text(key, **values)
 
     def told(self, request: Request, error: OpenlineError) -> tuple[str, str]:
-        """An error in words: what it is, and what to do now."""
+        """An error in words: what it is, and what to do now, at the desk if that differs from what
+        a command would do."""
         words = catalogue(_language(request))
-        then = f"{error.code}.next"
         details = _safe(error.details)
         what = words.text(error.code, **details)
-        return what, words.text(then, **details) if words.has(then) else ""
+        thens = (f"{error.code}.{where}" for where in ("desk", "next"))
+        return what, next((words.text(key, **details) for key in thens if words.has(key)), "")
 
     async def _unfound(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         words = catalogue(_language(request))
-        values = {"person": "", "what": words.text("desk.unfound"), "next": "", "back": "/"}
+        values = {
+            "person": "",
+            "what": words.text("desk.unfound"),
+            "next": "",
+            "back": "/",
+            "see": "",
+        }
         return page("problem.html", words.language, values, status)
 
     async def form(self, request: Request) -> dict[str, str]:
         """The fields of a form. Raises LocalError("desk.form")."""
         body = b""
         try:
-            async for chunk in request.stream():
-                body += chunk
+            async for piece in pieces(request):
+                body += piece
                 if len(body) > FORM_BYTES_MAX:
                     raise LocalError("desk.form")
             return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=64))
-        except (ValueError, ClientDisconnect):
+        except (ValueError, ClientDisconnect, TimeoutError):
             raise LocalError("desk.form") from None
 
     def page(
@@ -324,6 +341,16 @@ class Desk:
     async def label(self, request: Request, reader: Reader) -> str:
         """The label of the line in the address."""
         return str((await self.line(request, reader))["label"])
+
+    async def message(self, request: Request, reader: Reader) -> dict[str, Any]:
+        """The message in the address, as an argument of verbs: {"line", "side", "number",
+        "incarnation"}. Raises LocalError: message.unknown, desk.form, line.unknown."""
+        number, incarnation = place_of(request.path_params["serial"])
+        side = request.path_params["side"]
+        if side not in ("ours", "theirs"):
+            raise LocalError("desk.form")
+        label = await self.label(request, reader)
+        return {"line": label, "side": side, "number": number, "incarnation": incarnation}
 
 
 def _status(code: str) -> int:

@@ -2,8 +2,9 @@
 addressees.
 
 Theory of operation: a form names each message it refers to by a field of its own,
-"ref.SIDE.SERIAL", so that it works without a script and keeps what is no longer offered; addressees
-stand one to a line. Saving, review and release are in writing.py.
+"ref.SIDE.SERIAL", so that it works without a script and keeps what is no longer offered; and so
+each file that is laid in already, "keep.FILE", with length, hash and name, which the post compares
+with what it holds. Addressees stand one to a line. Saving, review and release are in writing.py.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..errors import LocalError
+from .confirming import whole_number
 from .naming import place_of
+from .uploading import File
 
 RECENT = 12
 """Messages offered to refer to, the newest."""
 _FIELD = "ref."
+_KEPT = "keep."
 
 
 def reference(said: str) -> dict[str, Any]:
@@ -44,6 +48,18 @@ def references(form: Mapping[str, str]) -> list[dict[str, object]]:
         }
         for each in chosen(form)
     ]
+
+
+def kept(form: Mapping[str, str]) -> list[File]:
+    """The files a form keeps, as an argument of draft_save. Raises LocalError."""
+    return [_file(name, said) for name, said in form.items() if name.startswith(_KEPT)]
+
+
+def _file(name: str, said: str) -> File:
+    length, _, rest = said.partition(" ")
+    digest, _, called = rest.partition(" ")
+    size = whole_number({"bytes": length}, "bytes")
+    return {"file": name.removeprefix(_KEPT), "name": called, "bytes": size, "sha256": digest}
 
 
 def names(said: str) -> list[str]:

@@ -15,8 +15,6 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from ..errors import LocalError
-from .naming import place_of
 from .picture import drawn
 
 if TYPE_CHECKING:
@@ -41,51 +39,42 @@ class Filing:
 
     async def files(self, request: Request, reader: Reader) -> Response:
         """How far the files of a message are: a part of its page."""
-        found = await self._call("show", reader.token, **await self._message(request, reader))
+        found = await self._call("show", reader.token, **await self._desk.message(request, reader))
         return self._desk.page(request, reader, "files.html", values(request, found))
 
     async def file(self, request: Request, reader: Reader) -> Response:
         """One file, to be saved."""
         args = await self._args(request, reader)
+        # What is wrong with the question has to be known before the first byte goes.
         first = await self._call("file_read", reader.token, **args)
-
-        async def portions() -> AsyncIterator[bytes]:
-            found = first
-            yield b64decode(found["data"])
-            while found["next"] is not None:
-                found = await self._call("file_read", reader.token, **args, at=found["next"])
-                yield b64decode(found["data"])
-
         headers = {
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(offered(first['name']))}",
             "Content-Length": str(first["bytes"]),
             "Content-Security-Policy": SANDBOX,
         }
-        return StreamingResponse(portions(), 200, headers, "application/octet-stream")
+        portions = self._portions(reader, args, first)
+        return StreamingResponse(portions, 200, headers, "application/octet-stream")
 
     async def picture(self, request: Request, reader: Reader) -> Response:
         """One file as a picture, drawn anew. Raises LocalError("desk.no_picture")."""
-        args, data, at = await self._args(request, reader), bytearray(), None
-        while True:
-            found = await self._call("file_read", reader.token, **args, at=at)
-            data += b64decode(found["data"])
-            at = found["next"]
-            if at is None:
-                break
-        made = await drawn(bytes(data))
+        args = await self._args(request, reader)
+        first = await self._call("file_read", reader.token, **args)
+        made = await drawn(b"".join([each async for each in self._portions(reader, args, first)]))
         headers = {"Content-Security-Policy": SANDBOX, "Content-Disposition": "inline"}
         return Response(made, 200, headers, "image/png")
 
-    async def _message(self, request: Request, reader: Reader) -> dict[str, Any]:
-        number, incarnation = place_of(request.path_params["serial"])
-        side = request.path_params["side"]
-        if side not in ("ours", "theirs"):
-            raise LocalError("desk.form")
-        label = await self._desk.label(request, reader)
-        return {"line": label, "side": side, "number": number, "incarnation": incarnation}
+    async def _portions(
+        self, reader: Reader, args: dict[str, Any], found: dict[str, Any]
+    ) -> AsyncIterator[bytes]:
+        """A file from the answer that holds its first portion on."""
+        yield b64decode(found["data"])
+        while found["next"] is not None:
+            found = await self._call("file_read", reader.token, **args, at=found["next"])
+            yield b64decode(found["data"])
 
     async def _args(self, request: Request, reader: Reader) -> dict[str, Any]:
-        return {**await self._message(request, reader), "which": request.path_params["which"]}
+        message = await self._desk.message(request, reader)
+        return {**message, "which": request.path_params["which"]}
 
 
 def values(request: Request, message: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,30 @@
 """How addresses of pages name records.
 
 Theory of operation: a record stands in an address as "theirs/12.8858ae": whose it is, number and
-incarnation. Nothing of what it says ever does.
+incarnation. Nothing of what it says ever does. Numbers are bounded: what has more digits is the
+address of nothing.
 """
 
 from __future__ import annotations
 
+from starlette.convertors import Convertor
+
 from .. import display
-from ..errors import LocalError
+from ..errors import LocalError, OpenlineError
+
+
+class NumberConvertor(Convertor[int]):
+    """ "{line:number}" in a route. Starlette's own takes as many digits as there are, and fails."""
+
+    regex = "[0-9]{1,9}"
+
+    def convert(self, value: str) -> int:
+        """The number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """As it stands in an address."""
+        return str(value)
 
 
 def place_of(said: str) -> tuple[int, int]:
@@ -20,3 +37,8 @@ def place_of(said: str) -> tuple[int, int]:
         return int(number), int(incarnation[:16], 16)
     except ValueError:
         raise LocalError("message.unknown", serial=display.safe(said)[:40], label="") from None
+
+
+def draft_of(error: OpenlineError) -> str:
+    """The draft that an error is about, to be seen on its page; "" if there is none."""
+    return "" if error.code == "draft.unknown" else str(error.details.get("draft", ""))

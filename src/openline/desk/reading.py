@@ -24,7 +24,6 @@ from ..views import IN_CHARGE
 from .board import tiles
 from .filing import values as filed
 from .ladder import ladder
-from .naming import place_of
 
 if TYPE_CHECKING:
     from .app import Desk, Reader
@@ -76,12 +75,8 @@ class Reading:
 
     async def message(self, request: Request, reader: Reader) -> Response:
         """One message: its text, what became of it, its thread, and what may be said of it."""
-        label = await self._desk.label(request, reader)
-        number, incarnation = place_of(request.path_params["serial"])
-        side = request.path_params["side"]
-        found = await self._call(
-            "thread", reader.token, line=label, side=side, number=number, incarnation=incarnation
-        )
+        asked = await self._desk.message(request, reader)
+        found = await self._call("thread", reader.token, **asked)
         message = found["message"]
         said = {mark["kind"] for mark in message["marks"]}
         allowed = [kind for kind in RECEIPTS if _right(kind) in reader.rights]
@@ -100,13 +95,13 @@ class Reading:
 
     async def receipt(self, request: Request, reader: Reader) -> Response:
         """Say one thing of a message of theirs."""
-        label = await self._desk.label(request, reader)
+        args = await self._desk.message(request, reader)
+        if args.pop("side") != "theirs":
+            raise LocalError("desk.form")
         form = await self._desk.form(request)
-        number, incarnation = place_of(request.path_params["serial"])
         kind = form.get("kind", "")
         if kind not in RECEIPTS or _right(kind) not in reader.rights:
             raise LocalError("desk.no_right")
-        args: dict[str, object] = {"line": label, "number": number, "incarnation": incarnation}
         if kind == "holding":
             args["due_s"] = dtg.parse(form.get("due", ""), clock.now().wall_s)
         await self._call("receipt", reader.token, kind=kind, **args)

@@ -69,14 +69,6 @@ def left(left_s: int, words: Catalogue) -> str:
     return words.text("desk.due_in", hours=hours, minutes=f"{minutes:02}")
 
 
-def size(count: int, words: Catalogue) -> str:
-    """A length in bytes, as people read it."""
-    for unit, least, divisor in (("megabytes", 10_000_000, 1_000_000), ("kilobytes", 10_000, 1000)):
-        if count >= least:
-            return words.text(f"file.{unit}", count=round(count / divisor))
-    return words.text("file.bytes", count=count)
-
-
 @lru_cache(maxsize=TILES_KEPT)
 def _tile(tile: Tile, language: str) -> str:
     """The markup of one tile, made once for as long as it looks the same."""
@@ -93,7 +85,7 @@ def fragment(name: str, language: str, values: Mapping[str, Any]) -> str:
             {
                 "t": words.text,
                 "n": words.count,
-                "size": lambda count: size(count, words),
+                "size": lambda count: display.size(count, words),
                 "ago": lambda age_s: display.age(age_s, words),
                 "left": lambda left_s: left(left_s, words),
                 "language_name": lambda code: display.language(code, words),

@@ -1,21 +1,59 @@
 """The desk as a process: its listener, its end, and nothing else.
 
 Theory of operation: the pages are served over one socket until SIGTERM or SIGINT; open event
-streams are ended first, or they would hold the end up. The log holds no address and no page.
+streams are ended first, or they would hold the end up. There is room for so many connections. When
+it is full, a new one takes the place of the oldest that never carried anything of somebody who is
+signed in: so strangers crowd out one another, whatever they send or leave unsent. The log holds no
+address and no page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..errors import LocalError
-from ..serving import Server, configured, listener, url
-from .app import Desk
+from ..serving import PromptProtocol, Server, configured, listener, url
+from .app import KNOWN, Desk
 
 KEEP_ALIVE_S = 60
 STOP_S = 3
 CONNECTIONS_MAX = 512
+
+
+class CrowdedProtocol(PromptProtocol):
+    """Makes room for itself when all places are taken."""
+
+    _since_s = 0.0
+    _known = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a place, that of a stranger if there is no other."""
+        super().connection_made(transport)
+        self._since_s = self.loop.time()
+        if len(self.connections) >= CONNECTIONS_MAX:
+            others = [each for each in self.connections if isinstance(each, CrowdedProtocol)]
+            strangers = [each for each in others if each is not self and each.gives_way]
+            if strangers:
+                min(strangers, key=lambda each: each._since_s).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Perhaps a new request; what is known from the one before is kept."""
+        self._known = self.known
+        super().data_received(data)
+
+    @property
+    def known(self) -> bool:
+        """Whether somebody who is signed in has asked something over this connection."""
+        # None until the first request, whatever uvicorn's annotation says.
+        scope: Mapping[str, object] | None = self.scope
+        return self._known or (scope is not None and KNOWN in scope)
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether this is a stranger's, and not on its way out already."""
+        return not self.known and not self.transport.is_closing()
 
 
 async def serve(
@@ -34,7 +72,7 @@ async def serve(
     desk = Desk(directory, here)
     config = configured(
         desk.app,
-        http="h11",
+        http=CrowdedProtocol,
         ws="none",
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -21,8 +21,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from .. import clock, dtg
 from ..core.precedence import Precedence
 from ..errors import LocalError
-from .composing import beside, chosen, names, reference, references
+from .composing import beside, chosen, kept, names, reference, references
 from .confirming import whole_number
+from .naming import draft_of
+from .uploading import Form
 
 if TYPE_CHECKING:
     from .app import Desk, Reader
@@ -52,10 +54,10 @@ class Writing:
         if request.method == "GET":
             values = await self._blank(request, reader, label)
             return self._desk.page(request, reader, "write.html", values)
-        form, files = await self._form(request, reader)
+        form = await self._form(request, reader)
         try:
-            content = {**_content(form), "files": files}
-            made = await self._call("draft_save", reader.token, line=label, **content)
+            said = _said(form)
+            made = await self._call("draft_save", reader.token, line=label, **said)
         except LocalError as error:
             return await self._refused(request, reader, label, form, error)
         return RedirectResponse(f"/draft/{made['draft']}", 303)
@@ -78,24 +80,21 @@ class Writing:
             return self._desk.page(
                 request, reader, "write.html", {**values, "action": request.url.path}
             )
-        form, files = await self._form(request, reader)
-        kept = [each for each in found["files"] if f"keep.{each['file']}" in form]
+        form = await self._form(request, reader)
         try:
             # What the form has no field for stays as it is.
-            said = {**_kept(found), **_content(form), "revision": whole_number(form, "revision")}
-            said["files"] = [*kept, *files]
+            said = {**_kept(found), **_said(form)}
+            said["revision"] = whole_number(form.fields, "revision")
             await self._call("draft_save", reader.token, draft=found["draft"], **said)
         except LocalError as error:
             return await self._refused(request, reader, found["label"], form, error)
         return RedirectResponse(f"/draft/{found['draft']}", 303)
 
-    async def _form(
-        self, request: Request, reader: Reader
-    ) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    async def _form(self, request: Request, reader: Reader) -> Form:
         """What was written, and the files laid in with it."""
         if request.headers.get("content-type", "").startswith("multipart/"):
             return await self._desk.uploading.form(request, reader.token)
-        return await self._desk.form(request), []
+        return Form(await self._desk.form(request))
 
     async def autosave(self, request: Request, reader: Reader) -> Response:
         """Keep what is on the form by now; says to the script of the page, in words and as JSON,
@@ -120,20 +119,25 @@ class Writing:
         )
 
     async def act(self, request: Request, reader: Reader) -> Response:
-        """Hand over, comment, return or drop."""
+        """Hand over, comment, return or drop; the latter comes from a page that asks first."""
         form = await self._desk.form(request)
         act, draft = form.get("act", ""), request.path_params["draft"]
         if act not in ACTS:
             raise LocalError("desk.form")
         args: dict[str, object] = {"draft": draft}
-        if act == "hand":
+        if act in ("hand", "drop"):
             args["revision"] = whole_number(form, "revision")
-        elif act in ("comment", "return"):
+        if act in ("comment", "return"):
             args["text"] = _text(form, "text")
-        elif "release" in reader.rights:
+        if act == "drop" and "release" in reader.rights:
             args["others"] = True
         await self._call(f"draft_{act}", reader.token, **args)
         return RedirectResponse("/drafts" if act == "drop" else f"/draft/{draft}", 303)
+
+    async def drop(self, request: Request, reader: Reader) -> Response:
+        """What would be erased, before it is."""
+        found = await self._draft(request, reader)
+        return self._desk.page(request, reader, "drop.html", {"d": found})
 
     async def check(self, request: Request, reader: Reader) -> Response:
         """Everything that is about to be said, and to whom."""
@@ -172,19 +176,21 @@ class Writing:
         request: Request,
         reader: Reader,
         label: str,
-        form: dict[str, str],
+        form: Form,
         error: LocalError,
     ) -> Response:
-        """The form as it was sent, and what is wrong with it: nobody types a text twice. What the
-        form cannot mend is raised."""
+        """The form as it was sent, and what is wrong with it: nobody types a text or adds a file
+        twice. What the form cannot mend is raised."""
         if error.code.startswith(("desk.", "people.", "post.", "line.")):
             raise error
-        typed = {name: _text(form, name) for name in _EMPTY if name in form}
-        listed = {name: names(form.get(name, "")) for name in ("action", "information")}
-        draft = {**_EMPTY, **typed, **listed, "references": chosen(form)}
+        said = form.fields
+        typed = {name: _text(said, name) for name in _EMPTY if name in said}
+        listed = {name: names(said.get(name, "")) for name in ("action", "information")}
+        more = {"references": chosen(said), "files": [*kept(said), *form.files]}
+        draft = {**_EMPTY, **typed, **listed, **more}
         values = await beside(self._call, reader.token, label, draft)
         values |= {"label": label, "d": draft, "draft": "", "action": request.url.path}
-        values["wrong"] = self._desk.told(request, error)
+        values |= {"wrong": self._desk.told(request, error), "see": draft_of(error)}
         return self._desk.page(request, reader, "write.html", values, 400)
 
     async def _draft(self, request: Request, reader: Reader) -> dict[str, Any]:
@@ -213,6 +219,13 @@ def _open(line: dict[str, Any]) -> bool:
 def _text(form: dict[str, str], name: str) -> str:
     """A field as typed; browsers send line ends as CR LF."""
     return form.get(name, "").replace("\r\n", "\n")
+
+
+def _said(form: Form) -> dict[str, object]:
+    """What a form says with its files, as arguments of draft_save. Raises LocalError."""
+    if form.wrong is not None:
+        raise form.wrong
+    return {**_content(form.fields), "files": [*kept(form.fields), *form.files]}
 
 
 def _content(form: dict[str, str]) -> dict[str, object]:

@@ -28,12 +28,11 @@ from typing import NamedTuple
 
 import click
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from openline import clock
 from openline.errors import LocalError, OpenlineError
 from openline.i18n import Catalogue
-from openline.serving import Server, configured, listener, url
+from openline.serving import PromptProtocol, Server, configured, listener, url
 from openline.usage import Group, check_language, perform, words_for
 
 from .interface import ACK_BYTES_MAX, WAITERS_MAX, Interface
@@ -41,9 +40,6 @@ from .mailbox import Bounds, MailboxStore, Quota, add_tokens
 
 CONNECTIONS_MAX = 4096
 """Most connections at a time, streams apart; more are answered 503."""
-
-HEAD_S = 10.0
-"""Seconds a new connection may take to its first whole request head."""
 
 KEEP_ALIVE_S = 75
 """Seconds a connection may stay without a new request."""
@@ -87,30 +83,6 @@ class Listen(NamedTuple):
     port: int
     tls_cert: Path | None = None
     tls_key: Path | None = None
-
-
-class PromptProtocol(H11Protocol):
-    """uvicorn's HTTP protocol that drops a connection without a whole request for too long."""
-
-    _last_seen: RequestResponseCycle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to watch."""
-        super().connection_made(transport)
-        self.loop.call_later(HEAD_S, self._watch)
-
-    def _watch(self) -> None:
-        # Closed and upgraded connections have left `connections`; a busy one's cycle is unfinished.
-        if self not in self.connections:
-            return
-        # None until the first request, whatever uvicorn's annotation says.
-        cycle: RequestResponseCycle | None = self.cycle
-        idle = cycle is None or cycle.response_complete
-        if idle and cycle is self._last_seen:
-            self.transport.abort()
-            return
-        self._last_seen = cycle
-        self.loop.call_later(KEEP_ALIVE_S, self._watch)
 
 
 async def serve(store: MailboxStore, listen: Listen) -> None:

@@ -1,23 +1,18 @@
 "use strict";
-// How far files are, alive: whenever something has happened at the post and a file is still on its
-// way, its part of the page comes anew. Without this script the page shows it when it is loaded.
+// How far files are, alive: as long as one is on its way, its part of the page comes anew. It is asked
+// for and not streamed, since a browser has six connections for all its tabs, and a stream holds one.
+// Without this script the page shows it when it is loaded.
 const policy = trustedTypes.createPolicy("openline", { createHTML: (html) => html });
-const PAUSE_MS = 500;
-let asking = false;
+const PAUSE_MS = 1_000;
 
-async function renew() {
+setTimeout(async function renew() {
   const files = document.getElementById("files");
-  if (asking || !files.querySelector("progress")) return;
-  asking = true;
+  if (!files.querySelector("progress")) return;
   try {
     const answer = await fetch(files.dataset.place, { redirect: "error" });
     if (answer.ok) files.outerHTML = policy.createHTML(await answer.text());
   } catch {
-    // The next event tries again.
+    // The next time tries again.
   }
-  setTimeout(() => { asking = false; }, PAUSE_MS);
-}
-
-if (document.querySelector("#files progress")) {
-  new EventSource("/live").addEventListener("tiles", renew);
-}
+  setTimeout(renew, PAUSE_MS);
+}, PAUSE_MS);

@@ -1,0 +1,63 @@
+"""Strangers at the desk's port crowd out one another, and nobody who is signed in."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from openline.desk.app import COOKIE
+from openline.desk.serving import CONNECTIONS_MAX
+
+from .scene import Scene
+
+SILENT = b""
+TORN = b"POST /sign-in HTTP/1.1\r\nHost: "
+STALLED = (
+    b"POST /sign-in HTTP/1.1\r\nHost: desk\r\nOrigin: {origin}\r\nContent-Length: 9\r\n\r\nname="
+)
+LONG = "9" * 5_000
+
+
+@contextmanager
+def crowd(scene: Scene, count: int, *said: bytes) -> Iterator[None]:
+    """So many connections of strangers, who say this in turn and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2 * count:
+        pytest.skip(f"{hard} open files are too few: ulimit -n {2 * count}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * count), hard))
+    place = urlsplit(scene.origin)
+    with ExitStack() as ends:
+        for number in range(count):
+            wire = ends.enter_context(socket.create_connection((place.hostname, place.port)))
+            wire.sendall(said[number % len(said)].replace(b"{origin}", scene.origin.encode()))
+        yield
+
+
+def test_a_crowd_of_strangers_does_not_disturb_who_is_signed_in(scene: Scene) -> None:
+    with scene.browser("releaser") as browser:
+        cookie = f"{COOKIE}={browser.cookies[COOKIE]}"
+    with (
+        scene.browser("duty") as inside,
+        inside.stream("GET", "/live") as live,
+        scene.browser() as anew,
+        crowd(scene, CONNECTIONS_MAX + 20, SILENT, TORN, STALLED),
+    ):
+        # Over a connection of its own, as a browser opens one whenever it needs another.
+        assert anew.get("/", headers={"Cookie": cookie}).status_code == 200
+        serial = scene.say("Heard above the crowd.", precedence="FLASH")
+        assert any(serial in line for line in live.iter_lines())
+        with scene.browser() as stranger:
+            assert stranger.get("/sign-in").status_code == 200
+
+
+@pytest.mark.parametrize("path", [f"/line/{LONG}", f"/line/{LONG}/write", f"/line/1/ours/{LONG}"])
+def test_a_number_without_end_is_the_address_of_nothing(scene: Scene, path: str) -> None:
+    with scene.browser() as stranger, scene.browser("duty") as inside:
+        assert stranger.get(path).status_code in (303, 404)
+        assert inside.get(path).status_code in (403, 404)
+        assert inside.get(f"/line/1/theirs/1.1/file/{LONG}").status_code == 404
