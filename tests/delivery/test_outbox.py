@@ -236,6 +236,18 @@ def test_a_flash_that_was_held_and_forgotten_goes_over_every_bearer_again() -> N
     assert 2 in taken(outbox, "tcp", 300)
 
 
+def test_what_the_other_side_holds_after_all_is_no_news_and_not_sent_again() -> None:
+    outbox = outbox_of(Precedence.ROUTINE, Precedence.ROUTINE)
+    taken(outbox, "tcp")
+    assert outbox.acknowledge(Ack(7, 0, ((2, 2),)), 2, 100) == [2]
+    outbox.forget()
+    assert outbox.acknowledge(Ack(7, 0, ((2, 2),)), 2, 200) == []
+    assert taken(outbox, "tcp", 200) == []
+    outbox.forget()
+    assert taken(outbox, "tcp", 300) == [2]
+    assert outbox.acknowledge(Ack(7, 0, ((2, 2),)), 2, 400) == [2]
+
+
 def test_a_late_ack_of_what_waits_to_be_repeated_is_news() -> None:
     outbox = outbox_of(Precedence.ROUTINE, Precedence.ROUTINE, Precedence.ROUTINE)
     taken(outbox, "tcp")

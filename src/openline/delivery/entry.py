@@ -62,6 +62,9 @@ class Entry:
     repeated: bool = False
     """Whether it was lost once; then all but a chunk goes over every bearer, so that none which
     delivers nothing can keep it from the others."""
+    forgotten: bool = False
+    """Whether the other side held it and may have lost it: that it holds it still, said before we
+    send it again, is no news and answers nothing."""
     flights: dict[str, Flight] = field(default_factory=dict)
     """By bearer: the last time it was given to it."""
 

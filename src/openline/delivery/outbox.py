@@ -208,6 +208,7 @@ class Outbox:
             if entry.text:
                 self.steps.append((entry.serial, channel.name))
         channel.depart(flight, now_ms)
+        entry.forgotten = False
         if self._unanswered_ms is None:
             self._unanswered_ms = now_ms
         entry.state = OUTBOUND.next(entry.state, Event.SEND)
@@ -382,6 +383,8 @@ class Outbox:
             self.channels[bearer].hold(entry.flights[bearer], now_ms, alone=alone)
         self._unsend(entry)
         entry.state = OUTBOUND.next(entry.state, Event.ACK)
+        if entry.forgotten:
+            return
         news.append(entry.serial.number)
         if entry.text:
             self.steps.append((entry.serial, ""))
@@ -420,6 +423,7 @@ class Outbox:
             if entry.state is Outbound.HELD:
                 # Some bearer may have waited still for an answer of its own.
                 self._recall(entry)
+                entry.forgotten = True
                 entry.state = OUTBOUND.next(entry.state, Event.FORGET)
                 self._queue(entry)
 
