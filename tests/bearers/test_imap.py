@@ -12,6 +12,7 @@ from bench.posts import until
 from openline.bearers import imap, letter
 
 from .contract import End
+from .labour import grows_no_faster
 from .provider import Provider, needs_dovecot
 from .test_mail import NEAR, bearer
 from .test_mail_faults import crosses, ends, play
@@ -104,6 +105,45 @@ def test_mails_of_countless_parts_keep_nothing_from_coming(provider: Provider) -
     async def scene(near: End, far: End) -> None:
         await crosses(near, far, b"beside them")
         await asyncio.to_thread(until, lambda: len(provider.mails("far")) == 12)
+
+    play(*ends(provider), scene)
+
+
+def test_a_structure_made_to_be_slow_to_read_is_not() -> None:
+    def strip(size: int) -> bytes:
+        return imap._QUOTED.sub(b"", b'1 (UID 1 BODYSTRUCTURE ("name" "' + b'\\"' * size)
+
+    assert grows_no_faster(strip, 2000)
+
+
+def test_the_words_of_a_mail_are_not_taken_for_those_of_the_server(provider: Provider) -> None:
+    strange = b'x" RFC822.SIZE 7 (UID 9 BODYSTRUCTURE'
+    provider.put(
+        "near",
+        b'Content-Type: text/plain; name="\xe9'
+        + strange.replace(b'"', b'\\"')
+        + b'"\r\n\r\nlunch?\r\n',
+    )
+    inbox = opened(provider)
+    [seen] = inbox.look()
+    assert seen.uid == 1
+    assert strange.replace(b'"', b"") in seen.structure
+    inbox.close()
+
+
+def test_a_stranger_cannot_make_the_post_stand_still(provider: Provider) -> None:
+    """In the structure all these are quoted, and the one that ends the string is not there."""
+    value = b"\r\n ".join([b'\\\\\\"' * 200] * 250)
+    strange = (
+        b"Subject: s\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/mixed; boundary="b";\r\n x="\xe9\\"\r\n ' + value + b'"\r\n\r\n'
+        b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n"
+    )
+    provider.put("far", strange)
+
+    async def scene(near: End, far: End) -> None:
+        await crosses(near, far, b"beside it")
+        await asyncio.to_thread(until, lambda: provider.mails("far") == [strange])
 
     play(*ends(provider), scene)
 

@@ -41,7 +41,9 @@ POLL_S = 60.0
 
 _CHUNK_BYTES = 64 * 1024
 _UID = re.compile(rb"\bUID (\d{1,10})\b")
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# Never gives back what it took, and takes a string without an end too: else a mail of a stranger's
+# could have it begin anew at each of its characters.
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.?)*+"?', re.DOTALL)
 _SIZE = re.compile(rb"\bRFC822\.SIZE (\d{1,19})\b")
 
 
@@ -326,18 +328,20 @@ def _need(said: tuple[str, list[Any]]) -> list[_Piece]:
 
 
 def _joined(said: list[_Piece]) -> Iterator[bytes]:
-    """An answer to FETCH, one piece for each mail, strings that came as literals put back."""
-    current = b""
+    """An answer to FETCH, one piece for each mail, strings that came as literals put back as ones
+    in quotes, so that nothing in them is taken for the server's own word.
+    """
+    pieces: list[bytes] = []
     for each in said:
-        part = b" ".join(each) if isinstance(each, tuple) else each
-        if re.match(rb"\d+ \(", part):
-            if current:
-                yield current
-            current = part
-        else:
-            current += b" " + part
-    if current:
-        yield current
+        head, literal = each if isinstance(each, tuple) else (each, None)
+        if pieces and re.match(rb"\d+ \(", head):
+            yield b" ".join(pieces)
+            pieces.clear()
+        pieces.append(head)
+        if literal is not None:
+            pieces.append(b'"' + re.sub(rb'["\\]', b"", literal) + b'"')
+    if pieces:
+        yield b" ".join(pieces)
 
 
 @contextmanager

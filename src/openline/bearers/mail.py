@@ -272,7 +272,8 @@ class MailBearer:
     async def _take(self, port: Port, uid: int) -> None:
         """Hand in what a mail carries, and delete it then."""
         mail = await self._threaded(self._inbox.read, uid, letter.MAIL_BYTES_MAX)
-        if datagrams := letter.opened(self._line, mail):
+        # In the thread too: a mail that was made to be slow to read must not keep the post waiting.
+        if datagrams := await self._threaded(letter.opened, self._line, mail):
             await port.received(datagrams)
             await self._delete(uid)
 
@@ -311,7 +312,7 @@ class MailBearer:
         standing.told("back", code)
 
     async def _threaded(self, call: Callable[..., T], *args: object) -> T:
-        """Have a call of the inbox run in a thread; cut it off when we are cancelled."""
+        """Have a call run in the inbox's thread; cut the inbox off when we are cancelled."""
         work = asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
         try:
             return await asyncio.shield(work)
