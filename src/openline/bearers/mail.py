@@ -27,7 +27,7 @@ from openline.errors import BearerError, StoreError
 
 from . import imap, letter, smtp
 from .account import PACE, Account, Pace, password_in
-from .base import BearerProfile, Port
+from .base import URGENT, BearerProfile, Port
 from .framing import LineKey
 from .hand import Hand
 from .reach import Door
@@ -43,6 +43,9 @@ PROFILE = BearerProfile(
 
 HAND_BYTES_MAX = 1 << 20
 """Datagrams in hand, before no more are asked for."""
+
+URGENT_S = 1.0
+"""How often something urgent is asked for meanwhile."""
 
 NOTED_MAX = 1024
 """Reports remembered, so that each is heard once."""
@@ -160,6 +163,9 @@ class MailBearer:
             except _KeptError as error:
                 kept, code = error.load, error.code
                 pause = self._pace.rarely if error.rarely else self._pace.later
+                if code == "bearer.mail_too_long" and self._hand.shorter():
+                    # The post gives it again, in mails half as long.
+                    kept, pause = [], self._pace.knock
             except BearerError as error:
                 code, kept = error.code, []
                 pause = self._pace.knock
@@ -191,7 +197,9 @@ class MailBearer:
             if left_s is not None and left_s <= 0:
                 await self._send(hand)
             elif hand.size > HAND_BYTES_MAX:
-                await asyncio.sleep(left_s or 0)
+                # An hour's mails may have to pass first; what is urgent has mails of its own.
+                await asyncio.sleep(min(left_s or 0, URGENT_S))
+                hand.take(port.urgent(URGENT - 1), loop.time())
             else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left_s):

@@ -26,6 +26,10 @@ GREETING = "[127.0.0.1]"
 TIMEOUT_S = 30.0
 """Seconds an answer may take."""
 
+MAIL_TIMEOUT_S = 600.0
+"""Seconds that a mail may take until it is the server's: over a slow wire, and through what looks
+into it (RFC 5321 section 4.5.3.2.6)."""
+
 
 class Where(NamedTuple):
     """The server, and how to speak with it."""
@@ -98,7 +102,7 @@ class Hatch:
         try:
             await self._client.mail(sender, options=size)
             await self._client.rcpt(recipient)
-            await self._client.data(mail)
+            await self._client.data(mail, timeout=MAIL_TIMEOUT_S)
         except aiosmtplib.SMTPResponseException as error:
             with suppress(aiosmtplib.SMTPException, OSError):
                 await self._client.rset()
@@ -140,4 +144,5 @@ _CODES: list[tuple[type[BaseException], str]] = [
     (ssl.SSLError, "bearer.tls"),
     (ConnectionRefusedError, "bearer.refused"),
     (socket.gaierror, "bearer.no_address"),
+    (UnicodeError, "bearer.no_address"),
 ]
