@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
@@ -27,6 +26,7 @@ from openline.errors import BearerError, StoreError
 
 from . import imap, letter, smtp
 from .account import PACE, Account, Pace, password_in
+from .apart import apart
 from .base import URGENT, BearerProfile, Port
 from .framing import LineKey
 from .hand import Hand
@@ -49,6 +49,9 @@ URGENT_S = 1.0
 
 NOTED_MAX = 1024
 """Reports remembered, so that each is heard once."""
+
+STEADY_S = 60.0
+"""How long a connection must have lasted, to count as one that works."""
 
 ENDING_S = 2.0
 """How long the end of a thread is waited for."""
@@ -115,8 +118,6 @@ class MailBearer:
         self._submission = smtp.Where(*account.smtp.reached(account.ca_file))
         where = imap.Where(*account.imap.reached(account.ca_file))
         self._inbox = imap.Inbox(where, account.user, account.folder, letter.MAIL_BYTES_MAX)
-        # One of our own: it waits for hours, and the loop's few threads are for what does not.
-        self._thread = ThreadPoolExecutor(1)
         sending = asyncio.create_task(self._send_all(port, standing))
         fetching = asyncio.create_task(self._fetch_all(port, standing))
         try:
@@ -125,7 +126,6 @@ class MailBearer:
             sending.cancel()
             fetching.cancel()
             await asyncio.wait({sending, fetching})
-            self._thread.shutdown(wait=False)
             if self._resuming is not None:
                 self._resuming.cancel()
                 self._resuming = None
@@ -134,7 +134,7 @@ class MailBearer:
                 half.result()
 
     async def _password(self) -> str:
-        return await asyncio.to_thread(password_in, self._account.password_file)
+        return await apart(password_in, self._account.password_file)
 
     async def _rest(self, seconds: float, refused: str | None) -> None:
         """Wait; no longer than until a password that was refused is another one."""
@@ -238,19 +238,20 @@ class MailBearer:
     # -- fetching -----------------------------------------------------------------------------
 
     async def _fetch_all(self, port: Port, standing: _Standing) -> None:
-        failures = 0
+        failures, loop = 0, asyncio.get_running_loop()
         while True:
             password: str | None = None
-            inside = False
+            inside, began_s = False, loop.time()
             try:
                 password = await self._password()
                 await self._threaded(self._inbox.open, password)
-                inside = True
-                standing.told("in", "")
                 while True:
                     while await self._look(port, standing):
                         pass
-                    failures = 0
+                    inside = True
+                    standing.told("in", "")
+                    if loop.time() - began_s > STEADY_S:
+                        failures = 0
                     await self._threaded(self._inbox.wait, self._pace.idle_s)
             except (BearerError, StoreError) as error:
                 code = error.code
@@ -269,7 +270,7 @@ class MailBearer:
         found = await self._threaded(self._inbox.look)
         for seen in found:
             if seen.uid in self._inbox.taken:
-                await self._delete(seen.uid)
+                await self._threaded(self._inbox.delete, seen.uid)
             elif any(letter.names_in(self._line, seen.structure, 3 - self._line.direction)):
                 await self._take(port, seen.uid)
             elif letter.may_be_report(seen.structure):
@@ -280,15 +281,10 @@ class MailBearer:
     async def _take(self, port: Port, uid: int) -> None:
         """Hand in what a mail carries, and delete it then."""
         mail = await self._threaded(self._inbox.read, uid, letter.MAIL_BYTES_MAX)
-        # In the thread too: a mail that was made to be slow to read must not keep the post waiting.
+        # In a thread too: a mail that was made to be slow to read must not keep the post waiting.
         if datagrams := await self._threaded(letter.opened, self._line, mail):
             await port.received(datagrams)
-            await self._delete(uid)
-
-    async def _delete(self, uid: int) -> None:
-        self._inbox.taken.add(uid)
-        await self._threaded(self._inbox.delete, uid)
-        self._inbox.taken.discard(uid)
+            await self._threaded(self._inbox.delete, uid)
 
     async def _hear(self, standing: _Standing, uid: int) -> None:
         """Take note of a report about a mail of ours, and delete it."""
@@ -296,7 +292,7 @@ class MailBearer:
         found = letter.bounce(self._line, report)
         if found is None:
             return
-        await self._delete(uid)
+        await self._threaded(self._inbox.delete, uid)
         if found.code and found.name not in self._noted:
             self._noted[found.name] = None
             for oldest in [*self._noted][:-NOTED_MAX]:
@@ -320,8 +316,8 @@ class MailBearer:
         standing.told("back", code)
 
     async def _threaded(self, call: Callable[..., T], *args: object) -> T:
-        """Have a call run in the inbox's thread; cut the inbox off when we are cancelled."""
-        work = asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        """Have a call run in a thread; cut the inbox off when we are cancelled."""
+        work = apart(call, *args)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
