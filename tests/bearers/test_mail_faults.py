@@ -16,7 +16,7 @@ from openline.bearers.base import URGENT
 from openline.bearers.framing import LineKey
 
 from .contract import End
-from .provider import DOMAIN, Provider, needs_dovecot
+from .provider import DOMAIN, Provider, make_certificates, needs_dovecot
 from .test_mail import FAR, NEAR, QUICK, bearer
 
 pytestmark = needs_dovecot
@@ -117,6 +117,29 @@ def test_a_server_that_proves_nothing_is_told_no_password() -> None:
         play(near, ends(made)[1], scene, up=False)
         assert made.did().count("login") <= 1  # the far end's
         assert "user=<near>" not in (made.place / "dovecot.log").read_text()
+    finally:
+        made.close()
+
+
+def test_a_renewed_authority_is_noticed_while_the_bearer_runs() -> None:
+    made = Provider(security="tls")
+    made.start()
+
+    async def scene(near: End, far: End) -> None:
+        await crosses(near, far, b"under the old one")
+        await asyncio.to_thread(made.kill)
+        made.ca_file.unlink()
+        made.ca_file.write_text("half of a fi")
+        await near.port.until(lambda: near.port.states[-1] == "bearer.relay_ca_file")
+        make_certificates(made.place)
+        await asyncio.to_thread(made.start)
+        for end in (near, far):
+            await end.port.until(lambda end=end: end.port.is_up)  # type: ignore[misc]
+        await crosses(near, far, b"under the new one")
+        assert near.running
+
+    try:
+        play(*ends(made), scene)
     finally:
         made.close()
 

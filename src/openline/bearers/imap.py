@@ -30,6 +30,8 @@ from imap_tools.mailbox import BaseMailBox
 
 from openline.errors import BearerError
 
+from .account import Where
+
 TIMEOUT_S = 30.0
 """Seconds an answer may take."""
 
@@ -57,16 +59,6 @@ _NOT_NOW = re.compile(rb"\[(?:UNAVAILABLE|INUSE|LIMIT)\]", re.IGNORECASE)
 
 _Piece = bytes | tuple[bytes, bytes]
 """A line of an answer, or one that ends in a literal, and that."""
-
-
-class Where(NamedTuple):
-    """The server, and how to speak with it."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    """None: nothing is encrypted."""
-    starttls: bool = False
 
 
 class Seen(NamedTuple):
@@ -177,10 +169,9 @@ class Inbox:
     Every method but `kill` and `close` raises BearerError.
     """
 
-    def __init__(self, where: Where, user: str, folder: str, bytes_max: int) -> None:
+    def __init__(self, user: str, folder: str, bytes_max: int) -> None:
         """A mail longer than `bytes_max` is looked at no further."""
         self._bytes_max = bytes_max
-        self._where = where
         self._user = user
         self._folder = folder
         self._box: _Mailbox | None = None
@@ -201,14 +192,14 @@ class Inbox:
         self._last = 0
         """Up to this UID everything was looked at."""
 
-    def open(self, password: str) -> None:
+    def open(self, where: Where, password: str) -> None:
         """Connect, sign in and select the folder."""
         self.close()
         with _told():
-            self._box = _Mailbox(self._where, self._connected)
+            self._box = _Mailbox(where, self._connected)
             client = self._client()
-            if self._where.tls is not None and self._where.starttls:
-                client.upgrade(self._where.tls)
+            if where.tls is not None and where.starttls:
+                client.upgrade(where.tls)
             client.begin()
             if (self._user + password).isascii():
                 self._box.login(self._user, password, None)

@@ -113,11 +113,9 @@ class MailBearer:
         self._resuming: asyncio.TimerHandle | None = None
 
     async def run(self, port: Port) -> None:
-        """Carry datagrams until cancelled. LocalError if the file of authorities cannot be read."""
+        """Carry datagrams until cancelled."""
         account, standing = self._account, _Standing(Door(port))
-        self._submission = smtp.Where(*account.smtp.reached(account.ca_file))
-        where = imap.Where(*account.imap.reached(account.ca_file))
-        self._inbox = imap.Inbox(where, account.user, account.folder, letter.MAIL_BYTES_MAX)
+        self._inbox = imap.Inbox(account.user, account.folder, letter.MAIL_BYTES_MAX)
         sending = asyncio.create_task(self._send_all(port, standing))
         fetching = asyncio.create_task(self._fetch_all(port, standing))
         try:
@@ -179,14 +177,15 @@ class MailBearer:
     async def _knock(self, password: str, kept: list[bytes]) -> None:
         """See that the server lets us in, and takes what it did not take before."""
         try:
-            async with self._hatch(password) as hatch:
+            async with await self._hatch(password) as hatch:
                 if kept:
                     await self._give(hatch, kept)
         except smtp.TurnedDownError as refusal:
             raise _kept(refusal, kept) from None
 
-    def _hatch(self, password: str) -> smtp.Hatch:
-        return smtp.Hatch(self._submission, self._account.user, password)
+    async def _hatch(self, password: str) -> smtp.Hatch:
+        where = await apart(self._account.smtp.reached, self._account.ca_file)
+        return smtp.Hatch(where, self._account.user, password)
 
     async def _carry(self, port: Port) -> None:
         """Send what the port gives until a server does not take it. BearerError, _KeptError."""
@@ -212,7 +211,7 @@ class MailBearer:
         load: list[bytes] = []
         loop = asyncio.get_running_loop()
         try:
-            async with self._hatch(await self._password()) as hatch:
+            async with await self._hatch(await self._password()) as hatch:
                 if hatch.mail_bytes_max is not None:
                     hand.within(letter.plain_bytes_within(hatch.mail_bytes_max))
                 while (left_s := hand.left_s(loop.time())) is not None and left_s <= 0:
@@ -244,7 +243,8 @@ class MailBearer:
             inside, began_s = False, loop.time()
             try:
                 password = await self._password()
-                await self._threaded(self._inbox.open, password)
+                where = await apart(self._account.imap.reached, self._account.ca_file)
+                await self._threaded(self._inbox.open, where, password)
                 while True:
                     while await self._look(port, standing):
                         pass

@@ -14,11 +14,13 @@ import socket
 import ssl
 from contextlib import suppress
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import aiosmtplib
 
 from openline.errors import BearerError
+
+from .account import Where
 
 GREETING = "[127.0.0.1]"
 """By what we call ourselves, as many mail programs do."""
@@ -29,16 +31,6 @@ TIMEOUT_S = 30.0
 MAIL_TIMEOUT_S = 600.0
 """Seconds that a mail may take until it is the server's: over a slow wire, and through what looks
 into it (RFC 5321 section 4.5.3.2.6)."""
-
-
-class Where(NamedTuple):
-    """The server, and how to speak with it."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    """None: nothing is encrypted."""
-    starttls: bool = False
 
 
 class TurnedDownError(Exception):
