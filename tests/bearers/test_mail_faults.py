@@ -130,7 +130,7 @@ def test_a_renewed_authority_is_noticed_while_the_bearer_runs() -> None:
         await asyncio.to_thread(made.kill)
         made.ca_file.unlink()
         made.ca_file.write_text("half of a fi")
-        await near.port.until(lambda: near.port.states[-1] == "bearer.relay_ca_file")
+        await near.port.until(lambda: near.port.states[-1] == "bearer.mail_ca_file")
         make_certificates(made.place)
         await asyncio.to_thread(made.start)
         for end in (near, far):

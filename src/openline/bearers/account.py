@@ -84,7 +84,7 @@ class Server(NamedTuple):
             if self.security != "none":
                 tls = ssl.create_default_context(cafile=ca_file)
         except OSError:
-            raise BearerError("bearer.relay_ca_file", retry=True, path=str(ca_file)) from None
+            raise BearerError("bearer.mail_ca_file", retry=True) from None
         return Where(self.host, self.port, tls, self.security == "starttls")
 
 
