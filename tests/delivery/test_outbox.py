@@ -220,3 +220,19 @@ def test_what_went_with_a_courier_goes_over_a_wire_that_comes_back() -> None:
     bring_up(outbox, "tcp", 10)
     assert taken(outbox, "tcp") == [1]
     assert taken(outbox, "courier") == []
+
+
+def test_a_bearer_that_goes_deaf_and_hears_again_has_nothing_sent_anew() -> None:
+    outbox = outbox_of(Precedence.ROUTINE)
+    assert taken(outbox, "tcp") == [1]
+    profile = BearerProfile("tcp", 5, 4096, RETRY_MS, 15_000, 10, two_way=False)
+    outbox.bearer_up("tcp", profile, 0, "bearer.refused")
+    assert outbox.channels["tcp"].code == "bearer.refused"
+    assert taken(outbox, "tcp") == taken(outbox, "relay") == []
+    outbox.add(Serial(7, 2), raw_record(7, 2, flags=Precedence.FLASH << 6))
+    assert taken(outbox, "tcp") == [2]
+    bring_up(outbox, "tcp", 10)
+    assert outbox.channels["tcp"].code == ""
+    assert taken(outbox, "tcp") == []
+    bring_up(outbox, "tcp", 10)
+    assert taken(outbox, "tcp") == [2, 1]

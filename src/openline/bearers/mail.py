@@ -4,7 +4,8 @@ Theory of operation: two halves run side by side. The sending half gathers what 
 few seconds into one mail (what is urgent waits for nothing) and hands it to the server; so many
 mails an hour and no more, of which a part is kept for what is urgent. What the server does not take
 is kept, one mail of it, and is what the half knocks with after a growing pause; until it is let in
-the bearer is down and the line goes elsewhere. That a server took a mail counts for nothing: the
+the bearer is down and the line goes elsewhere. While only fetching fails, the bearer is up and
+deaf. That a server took a mail counts for nothing: the
 line's own acknowledgements decide. The fetching half looks at what is new in the folder, hands in
 what proves to be a parcel of the line, and deletes that mail when `received` has returned; all else
 it leaves alone. A report that a mail of ours did not arrive is noted, deleted, and has the bearer
@@ -60,7 +61,8 @@ T = TypeVar("T")
 
 
 class _Standing:
-    """Up only if everything is: fetching, sending, and no report that says otherwise."""
+    """Up while sending works and no report says otherwise; deaf while fetching does not: a FLASH
+    need not wait for the other server."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -69,10 +71,11 @@ class _Standing:
     def told(self, half: str, code: str) -> None:
         """How a half stands: "" or why it does not."""
         self._codes[half] = code
-        if bad := [code for code in self._codes.values() if code]:
-            self._door.down(bad[0])
-        elif None not in self._codes.values():
-            self._door.up()
+        deaf, out, back = self._codes["in"], self._codes["out"], self._codes["back"]
+        if out or back:
+            self._door.down(out or back or "")
+        elif out is not None and deaf is not None:
+            self._door.up(deaf)
 
 
 class _KeptError(Exception):

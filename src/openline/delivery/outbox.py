@@ -149,11 +149,14 @@ class Outbox:
 
     # -- bearers ------------------------------------------------------------------------------
 
-    def bearer_up(self, bearer: str, profile: BearerProfile, now_ms: int) -> None:
-        """A bearer can carry; what was lost with its last connection is due again."""
+    def bearer_up(self, bearer: str, profile: BearerProfile, now_ms: int, deaf: str = "") -> None:
+        """A bearer can carry (`deaf`: one way): what its last connection lost is due again."""
         channel = self.channels.setdefault(bearer, Channel(bearer))
+        if channel.up is not None and deaf != channel.code:
+            channel.up, channel.code = profile, deaf
+            return
         self.drop(bearer)
-        channel.up, channel.code, channel.actor, channel.since_ms = profile, "", "", now_ms
+        channel.up, channel.code, channel.actor, channel.since_ms = profile, deaf, "", now_ms
         channel.backoff = 0
         channel.asked(now_ms, given=True)
         for number in sorted(self._sent):
