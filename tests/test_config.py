@@ -86,6 +86,12 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path: Path) -> None:
         line = ""
         kind = "relay"
         url = "ftp://relay.example"
+        proxy = "socks5://localhost:9050"
+        [[bearer]]
+        line = "moscow"
+        kind = "relay"
+        url = "https://relay.example"
+        proxy = "localhost:3128"
         """,
     )
     assert error.code == "config.invalid"
@@ -97,6 +103,8 @@ def test_every_fault_is_told_at_once_with_its_place(tmp_path: Path) -> None:
         {"at": "bearer[2].name", "code": "config.name_taken"},
         {"at": "bearer[3].line", "code": "config.label"},
         {"at": "bearer[3].url", "code": "config.url"},
+        {"at": "bearer[3].proxy", "code": "config.proxy"},
+        {"at": "bearer[4].proxy", "code": "config.proxy"},
         {"at": "colour", "code": "config.unknown"},
     ]
     assert "bearer[2].address (config.address)" in str(error.details["faults"])

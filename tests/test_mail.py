@@ -48,21 +48,66 @@ def parties(tmp_path: Path, provider: Provider) -> Iterator[tuple[Party, Party]]
     """Two sides, paired with a tape, with a mailbox each."""
     near, far = make_pair(tmp_path)
     ours, theirs = Party(near), Party(far)
-    for party, own, other in ((ours, "near", "far"), (theirs, "far", "near")):
-        said = {
-            "--mail": f"{other}@{DOMAIN}",
-            "--from": f"{own}@{DOMAIN}",
-            "--user": own,
-            "--smtp": f"127.0.0.1:{provider.smtp_port}",
-            "--imap": f"127.0.0.1:{provider.imap_port}",
-            "--password-file": provider.password_file,
-            "--ca-file": provider.ca_file,
-            "--mails-per-hour": 10_000,
-        }
-        assert party("bearer", "add", LINE, *[part for pair in said.items() for part in pair]) == 0
+    trusted = ("--ca-file", provider.ca_file)
+    add(ours, "near", "far", provider, provider, *trusted)
+    add(theirs, "far", "near", provider, provider, *trusted)
     yield ours, theirs
     for party in (ours, theirs):
         party.process.stop()
+
+
+def add(party: Party, own: str, other: str, smtp: Provider, imap: Provider, *more: object) -> None:
+    """A bearer by mail for a side that sends by one provider and reads at one."""
+    said = {
+        "--mail": f"{other}@{DOMAIN}",
+        "--from": f"{own}@{DOMAIN}",
+        "--user": own,
+        "--smtp": f"127.0.0.1:{smtp.smtp_port}",
+        "--imap": f"127.0.0.1:{imap.imap_port}",
+        "--password-file": imap.password_file,
+        "--mails-per-hour": 10_000,
+    }
+    parts = [part for pair in said.items() for part in pair]
+    assert party("bearer", "add", LINE, *parts, *more) == 0
+
+
+def test_a_flash_goes_out_while_nothing_can_be_fetched_and_status_says_why(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    """Each side reads at a provider of its own, to which the other sends."""
+    near, far = make_pair(tmp_path)
+    ours, theirs = Party(near), Party(far)
+    here, there = Provider(), Provider()
+
+    def why(*question: str) -> str:
+        capsys.readouterr()
+        assert ours(*question) == 0
+        return capsys.readouterr().out
+
+    def deaf() -> str:
+        [mail] = [each for each in asked(capsys, ours, "bearer", "list") if each["kind"] == "mail"]
+        return str(mail["code"]) if mail["up"] else "down"
+
+    try:
+        for each in (here, there):
+            each.start()
+        add(ours, "near", "far", there, here, "--security", "none")
+        add(theirs, "far", "near", here, there, "--security", "none")
+        until(lambda: deaf() == "")
+        here.kill_imap()
+        until(lambda: deaf() not in ("", "down"))
+        assert "sends only: " in why("status", "--why")
+        assert "sends only: " in why("bearer", "list")
+        assert ours("send", LINE, "-p", "flash", "Can you hear us?") == 0
+        until(lambda: came(capsys, theirs, "Can you hear us?") == 1)
+        assert deaf() not in ("", "down")
+        here.start()
+        until(lambda: deaf() == "")
+    finally:
+        for party in (ours, theirs):
+            party.process.stop()
+        for each in (here, there):
+            each.close()
 
 
 def test_a_message_and_its_receipts_go_by_mail_alone(

@@ -57,6 +57,18 @@ def _url(value: object) -> str:
     return value
 
 
+def _proxy(value: object) -> str:
+    """An HTTP proxy, with name and password in it or not: http(s)://[user:password@]host[:port]."""
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not isinstance(value, str) or parts.path not in ("", "/") or parts.query:
+        raise ValueError("config.proxy")
+    return value
+
+
 def _callsign(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(_CALLSIGN, value):
         raise ValueError("config.callsign")
@@ -145,7 +157,7 @@ class RelayEntry(_Entry):
     url: Annotated[str, BeforeValidator(_url)]
     tokens: Path | None = None
     ca_file: Path | None = None
-    proxy: str | None = None
+    proxy: Annotated[str, BeforeValidator(_proxy)] | None = None
     streams: bool = True
     """False: long polls only."""
     name: Annotated[str, BeforeValidator(_name)] = "relay"

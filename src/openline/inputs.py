@@ -29,6 +29,8 @@ class BearerUp(NamedTuple):
     line: int
     bearer: str
     profile: BearerProfile
+    deaf: str = ""
+    """Why nothing can be heard over it now, by code; "" where something can."""
 
 
 class BearerDown(NamedTuple):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -155,9 +156,10 @@ class LinePort:
         """There may be something to send."""
         self._wake.set()
 
-    def up(self) -> None:
-        """The bearer can carry now."""
-        self._runner.put(BearerUp(self._line, self._name, self._profile))
+    def up(self, deaf: str = "") -> None:
+        """The bearer can carry now; one way only, if it is deaf."""
+        profile = replace(self._profile, two_way=False) if deaf else self._profile
+        self._runner.put(BearerUp(self._line, self._name, profile, deaf))
 
     def down(self, code: str) -> None:
         """It cannot, for the reason `code`."""

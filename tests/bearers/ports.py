@@ -30,6 +30,8 @@ class RecordingPort:
         self.offered: list[bytes] = []
         self.batches: list[int] = []
         self.states: list[str] = []
+        self.sends = False
+        """Whether the bearer can carry, be it deaf."""
         self.waiting = 0
         self.waiting_max = 0
         self.taken = 0
@@ -71,14 +73,16 @@ class RecordingPort:
         self.taken += len(taken)
         return taken
 
-    def up(self) -> None:
-        """Record "up"."""
-        self.states.append("up")
+    def up(self, deaf: str = "") -> None:
+        """Record "up", or why nothing is heard."""
+        self.states.append(deaf or "up")
+        self.sends = True
         self._note()
 
     def down(self, code: str) -> None:
         """Record the code."""
         self.states.append(code)
+        self.sends = False
         self._note()
 
     @property

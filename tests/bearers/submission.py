@@ -60,6 +60,7 @@ class Provider:
         if most and len(content) > most:
             self.note("data 552")
             return "552 5.3.4 too long"
+        await asyncio.sleep(self.told("data_s") or 0)
         if self.told("swallow"):
             self.note("data swallowed")
             return "250 OK"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from bench.posts import until
+from openline.bearers import folder as folder_module
 from openline.bearers import parcel
 from openline.bearers.base import Bearer
 from openline.bearers.folder import UNTAKEN_MAX, FolderBearer
 from openline.bearers.framing import LineKey
+from openline.errors import StoreError
 
 from .contract import CustodyContract, End
 from .test_parcel import sealed
@@ -127,3 +134,106 @@ def test_what_nobody_takes_is_made_anew_and_does_not_pile_up(tmp_path: Path) -> 
         assert len(await asyncio.to_thread(os.listdir, tmp_path)) <= 1
 
     play(tmp_path, NEAR, scene)
+
+
+def put(folder: Path, datagram: bytes) -> str:
+    """The other side puts a parcel there; its name."""
+    name, content = parcel.pack(NEAR, [datagram], os.urandom(parcel.SALT_BYTES))
+    (folder / name).write_bytes(content)
+    return name
+
+
+def test_a_parcel_that_could_not_be_read_once_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, read, tried = put(tmp_path, b"a datagram"), FolderBearer._read, list[str]()
+
+    def flaky(self: FolderBearer, name: str) -> bytes:
+        tried.append(name)
+        if name == first and tried.count(name) < 3:
+            raise OSError(errno.EIO, "as a medium says that is being pulled")
+        return read(self, name)
+
+    async def scene(far: End) -> None:
+        put(tmp_path, b"beside it")
+        await far.port.until(lambda: far.port.arrived[:1] == [b"beside it"])
+        await far.port.until(lambda: far.port.arrived == [b"beside it", b"a datagram"])
+        assert set(far.port.states) == {"up"}
+
+    monkeypatch.setattr(FolderBearer, "_read", flaky)
+    play(tmp_path, FAR, scene)
+
+
+def test_what_our_own_disk_does_not_take_stays_and_is_read_again(tmp_path: Path) -> None:
+    put(tmp_path, b"a datagram")
+
+    async def whole() -> None:
+        end = End(bearer(tmp_path, FAR))
+        received, refused = end.port.received, list[int]()
+
+        async def full(datagrams: Sequence[bytes]) -> None:
+            if len(refused) < 3:
+                refused.append(len(datagrams))
+                raise StoreError("store.full")
+            await received(datagrams)
+
+        end.port.received = full  # type: ignore[method-assign]
+        end.start()
+        await end.port.until(lambda: end.port.arrived == [b"a datagram"])
+        assert set(end.port.states) == {"up"}
+        await end.stop()
+
+    asyncio.run(whole())
+
+
+def test_a_medium_that_is_full_is_tried_ever_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_full, write = True, folder_module.put
+
+    def put_if_room(*arguments: object) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, "full")
+        write(*arguments)  # type: ignore[arg-type]
+
+    async def scene(near: End) -> None:
+        nonlocal is_full
+        loop, began_s = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+        for count in range(1, 7):
+            near.port.send(b"again, as the post does")
+            await near.port.until(lambda count=count: near.port.states.count("up") == count + 1)  # type: ignore[misc]
+        assert loop.time() - began_s > 50 * LOOK_S
+        is_full = False
+        near.port.send(b"now")
+        await asyncio.to_thread(until, lambda: any(tmp_path.iterdir()))
+        assert near.port.is_up
+
+    monkeypatch.setattr(folder_module, "put", put_if_room)
+    play(tmp_path, NEAR, scene)
+
+
+def test_what_is_no_file_takes_no_descriptors(tmp_path: Path) -> None:
+    name, _ = parcel.pack(NEAR, [b"x"], os.urandom(parcel.SALT_BYTES))
+    (tmp_path / name).mkdir()
+
+    def open_now() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    async def scene(far: End) -> None:
+        before = open_now()
+        for count in range(20):
+            (tmp_path / name / str(count)).touch()
+            await asyncio.sleep(2 * LOOK_S)
+        assert open_now() <= before + 2
+        with pytest.raises(OSError, match="directory"):
+            FolderBearer._read(bearer(tmp_path, FAR), name)
+        assert open_now() <= before + 2
+
+    play(tmp_path, FAR, scene)
+
+
+def test_a_share_that_hangs_takes_no_other_bearer_with_it_and_lets_the_post_end(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "tests.bearers.hung", str(tmp_path)]
+    assert subprocess.check_output(command, timeout=30) == b"served\n"

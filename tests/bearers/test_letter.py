@@ -14,6 +14,8 @@ from openline.bearers.account import Addressed
 from openline.bearers.framing import LineKey
 from openline.errors import BearerError
 
+from .labour import grows_no_faster
+
 NEAR = LineKey(1, bytes(range(32)), 1)
 FAR = NEAR._replace(direction=2)
 ADDRESSED = Addressed("a@example.org", "b@example.net")
@@ -80,6 +82,46 @@ def test_a_mail_made_to_confuse_gives_nothing() -> None:
     ]
     for mail in odd:
         assert letter.opened(FAR, mail) == []
+
+
+HARD = {
+    "a name of quotes": lambda n: (
+        b'Content-Disposition: attachment;\r\n filename="' + b'\\";' * n + b'"\r\n\r\nAA'
+    ),
+    "a boundary of quotes": lambda n: (
+        b'Content-Type: multipart/mixed; boundary="' + b'\\";\r ' * n + b'"\r\n\r\nAA'
+    ),
+    "parts within parts": lambda n: (
+        b"".join(
+            b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (depth, depth)
+            for depth in range(n // 50)
+        )
+        + b"--\r\n" * n
+    ),
+}
+"""Mails that are hard to read, by size."""
+
+
+@pytest.mark.parametrize("hard", HARD)
+def test_a_mail_made_to_be_slow_to_read_is_not(hard: str) -> None:
+    assert grows_no_faster(lambda n: letter.opened(FAR, HARD[hard](n)), 1000)
+
+
+def test_a_structure_made_to_be_slow_to_search_is_not() -> None:
+    def look(size: int) -> None:
+        assert not letter.may_be_report(b"delivery-status" + b'"report"' * size)
+
+    assert grows_no_faster(look, 1000)
+
+
+def test_headers_of_usual_length_are_read_wherever_their_lines_are_broken() -> None:
+    mail = written(b"a datagram").replace(b"; ", b";\r\n\t")
+    assert letter.opened(FAR, mail) == [b"a datagram"]
+    footer = b"Content-Type: text/plain; name=" + b"x" * 3000 + b"\r\n\r\nSent by a list.\r\n"
+    boundary = re.search(rb'boundary="([^"]+)"', mail)
+    assert boundary is not None
+    part = b"--" + boundary[1] + b"\r\n" + footer + b"--" + boundary[1]
+    assert letter.opened(FAR, mail.replace(b"--" + boundary[1], part, 1)) == [b"a datagram"]
 
 
 @given(st.binary(max_size=2000))

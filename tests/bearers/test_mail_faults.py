@@ -10,13 +10,13 @@ from email import message_from_bytes
 import pytest
 
 from bench.posts import until
-from openline.bearers import letter
+from openline.bearers import letter, smtp
 from openline.bearers.account import Addressed, Pause
 from openline.bearers.base import URGENT
 from openline.bearers.framing import LineKey
 
 from .contract import End
-from .provider import DOMAIN, Provider, needs_dovecot
+from .provider import DOMAIN, Provider, make_certificates, needs_dovecot
 from .test_mail import FAR, NEAR, QUICK, bearer
 
 pytestmark = needs_dovecot
@@ -121,6 +121,29 @@ def test_a_server_that_proves_nothing_is_told_no_password() -> None:
         made.close()
 
 
+def test_a_renewed_authority_is_noticed_while_the_bearer_runs() -> None:
+    made = Provider(security="tls")
+    made.start()
+
+    async def scene(near: End, far: End) -> None:
+        await crosses(near, far, b"under the old one")
+        await asyncio.to_thread(made.kill)
+        made.ca_file.unlink()
+        made.ca_file.write_text("half of a fi")
+        await near.port.until(lambda: near.port.states[-1] == "bearer.mail_ca_file")
+        make_certificates(made.place)
+        await asyncio.to_thread(made.start)
+        for end in (near, far):
+            await end.port.until(lambda end=end: end.port.is_up)  # type: ignore[misc]
+        await crosses(near, far, b"under the new one")
+        assert near.running
+
+    try:
+        play(*ends(made), scene)
+    finally:
+        made.close()
+
+
 def test_what_is_put_off_is_tried_again_and_arrives(provider: Provider) -> None:
     async def scene(near: End, far: End) -> None:
         provider.behave(rcpt="450 4.2.0 greylisted, come again")
@@ -180,6 +203,46 @@ def test_a_server_that_says_what_it_takes_is_given_no_more(provider: Provider) -
 
     play(*ends(provider), scene)
     assert not [what for what in provider.did() if "552" in what]
+
+
+def test_a_mail_that_was_put_off_and_is_too_long_then_is_made_shorter(provider: Provider) -> None:
+    sent = [bytes([n]) * 4096 for n in range(14)]
+
+    async def scene(near: End, far: End) -> None:
+        provider.behave(rcpt="452 4.3.1 no room just now")
+        near.port.send(*sent)
+        await near.port.until(lambda: near.port.states[-1] == "bearer.mail_later")
+        provider.behave(bytes_max=30_000)
+        await near.port.until(lambda: near.port.is_up)
+        near.port.send(*sent)
+        await far.port.until(lambda: sorted(set(far.port.arrived)) == sent)
+
+    play(*ends(provider), scene)
+
+
+def test_a_server_that_takes_its_time_over_a_mail_is_waited_for(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp, "TIMEOUT_S", 1.0)
+    provider.behave(data_s=3)
+
+    async def scene(near: End, far: End) -> None:
+        await crosses(near, far, b"looked into")
+        assert set(near.port.states) == {"up"}
+
+    play(*ends(provider), scene)
+
+
+@pytest.mark.parametrize("host", ["mail..example.org", "x" * 70 + ".example.org"])
+def test_a_host_that_is_no_name_is_told_as_one(provider: Provider, host: str) -> None:
+    account = provider.account("near", "far")
+    account = account._replace(smtp=account.smtp._replace(host=host))
+
+    async def scene(near: End, _far: End) -> None:
+        await near.port.until(lambda: "bearer.no_address" in near.port.states)
+        assert near.running
+
+    play(End(bearer(account, NEAR)), ends(provider)[1], scene, up=False)
 
 
 def test_where_even_the_shortest_mail_is_too_long_it_is_told(provider: Provider) -> None:
@@ -390,6 +453,18 @@ def test_what_is_urgent_waits_for_nothing_and_takes_the_rest_with_it(provider: P
         await far.port.until(lambda: len(far.port.arrived) == 2)
         assert far.port.batches == [2]
         assert far.port.arrived == [b"flash", b"routine"]
+
+    play(near, ends(provider)[1], scene)
+
+
+def test_what_is_urgent_does_not_wait_for_all_that_the_hand_can_hold(provider: Provider) -> None:
+    near = End(bearer(provider.account("near", "far", mails_per_hour=5), NEAR))
+
+    async def scene(near: End, far: End) -> None:
+        near.port.send(*[bytes([n % 256]) * 4096 for n in range(600)])
+        await near.port.until(lambda: near.port.taken > 250)
+        near.port.send(b"flash", rank=URGENT)
+        await far.port.until(lambda: b"flash" in far.port.arrived)
 
     play(near, ends(provider)[1], scene)
 

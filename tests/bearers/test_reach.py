@@ -104,11 +104,13 @@ def test_a_wire_that_swallows_is_told_from_one_that_resets() -> None:
 def test_a_door_says_each_change_once() -> None:
     port = RecordingPort()
     door = Door(port)
-    for tell in (door.up, door.up, lambda: door.down("bearer.a"), lambda: door.down("bearer.a")):
-        tell()
-    door.down("bearer.b")
-    door.up()
-    assert port.states == ["up", "bearer.a", "bearer.b", "up"]
+    for code in ("", "", "bearer.c", "bearer.c", ""):
+        door.up(code)
+    for code in ("bearer.a", "bearer.a", "bearer.b"):
+        door.down(code)
+    door.up("bearer.b")
+    assert port.states == ["up", "bearer.c", "up", "bearer.a", "bearer.b", "bearer.b"]
+    assert port.sends
 
 
 def test_knocks_keep_their_pace_and_the_first_that_opens_is_taken() -> None:

@@ -5,13 +5,20 @@ the bearer.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from openline.bearers.mailbox import Relay
+from openline.bearers.reach import reset_at_close
 from openline.bearers.relay import MailboxSet, RelayBearer
+from openline.errors import StoreError
+from openline.switchboard import FileTokens
 
 from ..relay.process import mailbox
 from .contract import End
@@ -19,7 +26,23 @@ from .ports import PATIENCE_S
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
 EMPTY_OK = OK % (0, b"")
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 NO_STREAM = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+
+RESET = b"a stream that is reset as it begins"
+
+
+def _upgrade_and_reset(head: bytes, writer: asyncio.StreamWriter) -> None:
+    key = re.search(rb"(?i)sec-websocket-key: (\S+)", head)
+    assert key is not None
+    proof = hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()  # noqa: S324
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(proof) + b"\r\n\r\n" + b"\xff" * 4
+    )
+    reset_at_close(writer.get_extra_info("socket"))
+    writer.transport.abort()
 
 
 def entry(length: int, body: bytes) -> bytes:
@@ -30,8 +53,10 @@ def entry(length: int, body: bytes) -> bytes:
 class Hostile:
     """A server that gives the same answer to every request of a kind, whatever it says."""
 
-    def __init__(self, stream: bytes, poll: bytes, rest: bytes = EMPTY_OK) -> None:
-        self.answers = {"stream": stream, "poll": poll, "deposit": rest, "rest": rest}
+    def __init__(
+        self, stream: bytes, poll: bytes, rest: bytes = EMPTY_OK, deposit: bytes | None = None
+    ) -> None:
+        self.answers = {"stream": stream, "poll": poll, "deposit": deposit or rest, "rest": rest}
         self.asked = dict.fromkeys(self.answers, 0)
         self.elsewhere = 0
         self.connected = 0
@@ -47,6 +72,9 @@ class Hostile:
                 kind = next((kinds[part] for part in kinds if part in line), "rest")
                 self.asked[kind] += 1
                 self._changed.set()
+                if kind == "stream" and self.answers[kind] == RESET:
+                    _upgrade_and_reset(head, writer)
+                    return
                 writer.write(self.answers[kind])
                 await writer.drain()
                 if not self.answers[kind].startswith(b"HTTP/1.1 2"):
@@ -84,6 +112,7 @@ class Hostile:
         (NO_STREAM, b"\x00" * 100_000),
         (NO_STREAM, EMPTY_OK),
         (NO_STREAM, b""),
+        (RESET, EMPTY_OK),
         (b"", EMPTY_OK),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", EMPTY_OK),
         (b"\xff" * 100_000, EMPTY_OK),
@@ -105,6 +134,59 @@ def test_a_hostile_relay_hands_nothing_in_and_ends_nothing(stream: bytes, poll: 
         await end.stop()
 
     play(Hostile(stream, poll), scene)
+
+
+@pytest.mark.parametrize(
+    ("rest", "deposit", "code"),
+    [
+        (NOT_FOUND, NOT_FOUND, "bearer.relay_fault"),
+        (EMPTY_OK, NOT_FOUND, "bearer.relay_fault"),
+        (
+            b"HTTP/1.1 403 x\r\nOpenline-Code: relay.token\r\nContent-Length: 0\r\n\r\n",
+            EMPTY_OK,
+            "bearer.relay_no_token",
+        ),
+    ],
+)
+def test_an_ordinary_mistake_is_told_as_what_it_is(
+    rest: bytes, deposit: bytes, code: str, tmp_path: Path
+) -> None:
+    """A wrong path; one that knows its mailboxes by half; a tokens file that is a directory."""
+
+    async def scene(_relay: Hostile, url: str) -> None:
+        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        end = End(RelayBearer(Relay(url), lambda: boxes, FileTokens(tmp_path)))
+        end.start()
+        if rest == EMPTY_OK:
+            await end.port.until(lambda: end.port.is_up)
+        end.port.send(b"a datagram")
+        await end.port.until(lambda: code in end.port.states)
+        await asyncio.sleep(0.5)
+        assert end.running
+        await end.stop()
+
+    play(Hostile(NO_STREAM, EMPTY_OK, rest, deposit), scene)
+
+
+def test_what_our_own_disk_does_not_take_is_taken_again() -> None:
+    async def scene(relay: Hostile, url: str) -> None:
+        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        end = End(RelayBearer(Relay(url), lambda: boxes, NoTokens()))
+        received, refused = end.port.received, list[int]()
+
+        async def full(datagrams: Sequence[bytes]) -> None:
+            if len(refused) < 2:
+                refused.append(len(datagrams))
+                raise StoreError("store.full")
+            await received(datagrams)
+
+        end.port.received = full  # type: ignore[method-assign]
+        end.start()
+        await end.port.until(lambda: b"there" in end.port.arrived)
+        assert end.running
+        await end.stop()
+
+    play(Hostile(NO_STREAM, OK % (15, entry(5, b"there"))), scene)
 
 
 def test_a_403_that_is_not_the_relays_costs_no_token() -> None:

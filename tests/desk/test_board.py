@@ -13,7 +13,7 @@ from openline.i18n import LANGUAGES, catalogue
 CALM: dict[str, Any] = {
     "line": 1, "label": "moscow", "state": "open", "alarm": False, "forks": 0, "differs_at": None,
     "comparison": None, "lost": [], "gaps": [], "flood": False, "outbox": 0, "heard_age_s": 3,
-    "bearers": [{"name": "tcp", "up": True, "paused_by": None, "age_s": 60}],
+    "bearers": [{"name": "tcp", "up": True, "code": "", "paused_by": None, "age_s": 60}],
 }  # fmt: skip
 
 
@@ -31,6 +31,16 @@ def test_a_calm_line_is_calm() -> None:
     (tile,) = tiles([CALM], {}, 0)
     assert tile.standings == ("calm",)
     assert tile.waits_for_us == ()
+
+
+def test_a_bearer_that_hears_nothing_says_so_and_the_line_is_not_silent() -> None:
+    [bearer] = CALM["bearers"]
+    deaf = {**CALM, "bearers": [{**bearer, "code": "bearer.refused"}]}
+    (tile,) = tiles([deaf], {}, 0)
+    assert tile.standings == ("calm",)
+    assert [(lamp.state, lamp.deaf) for lamp in tile.lamps] == [("up", "bearer.refused")]
+    (tile,) = tiles([CALM], {}, 0)
+    assert [lamp.deaf for lamp in tile.lamps] == [""]
 
 
 @pytest.mark.parametrize(

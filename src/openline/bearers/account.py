@@ -1,8 +1,9 @@
 """What the bearer by mail is told: whose mailboxes, which servers, and how to take its time.
 
 Theory of operation: values only, and two readings of files: the authority that TLS trusts, and the
-password, which is read anew each time, so that a corrected one is taken at once, and is not taken
-at all from a file that others can read. Nothing here speaks with a server.
+password. Both are read anew for each connection, so that a renewed or corrected one is taken at
+once; a password is not taken at all from a file that others can read. Nothing here speaks with a
+server.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ssl
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from openline.errors import BearerError, LocalError
+from openline.errors import BearerError
 
 PASSWORD_BYTES_MAX = 1024
 
@@ -57,6 +58,16 @@ class Pace(NamedTuple):
 PACE = Pace()
 
 
+class Where(NamedTuple):
+    """A server, and how to speak with it now."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    """None: nothing is encrypted."""
+    starttls: bool = False
+
+
 class Server(NamedTuple):
     """Where a server is, and how it is spoken with."""
 
@@ -64,18 +75,17 @@ class Server(NamedTuple):
     port: int
     security: Security
 
-    def reached(self, ca_file: Path | None) -> tuple[str, int, ssl.SSLContext | None, bool]:
-        """Host, port, what TLS trusts (None where none is used), and whether it begins later.
-
-        LocalError if the file of authorities cannot be read.
+    def reached(self, ca_file: Path | None) -> Where:
+        """How to reach it, for one connection. BearerError if the file of authorities cannot be
+        read, or holds none.
         """
         tls = None
         try:
             if self.security != "none":
                 tls = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:
-            raise LocalError("bearer.relay_ca_file", path=str(ca_file)) from error
-        return self.host, self.port, tls, self.security == "starttls"
+        except OSError:
+            raise BearerError("bearer.mail_ca_file", retry=True) from None
+        return Where(self.host, self.port, tls, self.security == "starttls")
 
 
 class Account(NamedTuple):

@@ -90,8 +90,9 @@ class Port(Protocol):
         """Take what waits and is more urgent than a datagram of this rank that is being sent; []
         if nothing is. For bearers that cut datagrams in fragments."""
 
-    def up(self) -> None:
-        """The bearer can carry now."""
+    def up(self, deaf: str = "") -> None:
+        """The bearer can carry now; `deaf` is an error code that says why nothing can be heard over
+        it, if that is so: it then carries one way."""
 
     def down(self, code: str) -> None:
         """It cannot; `code` is an error code such as "bearer.refused". Unacknowledged records go

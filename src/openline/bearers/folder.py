@@ -5,9 +5,10 @@ there at all; whoever shares the folder brings it across. Parcels of the other s
 and deleted when they are on disk, so the folder has custody meanwhile. One that does not open may
 still be on its way here, and is tried again when it has changed. If ours pile up because nobody
 takes them, they are all removed and the bearer starts anew: the post then gives everything that
-still waits once more, in as few parcels as can be. The folder may be slow or hang, so nothing is
-read or written in the event loop. What datagrams are worth, and who may read them, do not live
-here.
+still waits once more, in as few parcels as can be. After a write that failed (the medium may be
+full) the bearer is down for a growing pause, until one works. The folder may be slow or hang, so
+nothing is read or written in the event loop. What datagrams are worth, and who may read them, do
+not live here.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from openline import files
-from openline.errors import BearerError
+from openline.errors import BearerError, StoreError
 
 from . import parcel
+from .apart import apart
 from .base import BearerProfile, Outgoing, Port
 from .framing import LineKey
 from .reach import Door
@@ -38,6 +40,9 @@ PROFILE = BearerProfile(
 
 LOOK_S = 2.0
 """How often the folder is looked into."""
+
+PAUSE_S_MAX = 60.0
+"""Longest pause after a write that failed; the first is LOOK_S, and each doubles the one before."""
 
 UNTAKEN_MAX = 64
 """Parcels of ours that nobody has taken, before all of them are made anew."""
@@ -73,6 +78,9 @@ class FolderBearer:
         self._look_s = look_s
         self._done: dict[str, _Seen] = {}
         """Parcels that did not open, or were taken and could not be deleted."""
+        self._failures = 0
+        """Of writing, in a row."""
+        self._resting_until_s = 0.0
 
     async def run(self, port: Port) -> None:
         """Carry datagrams until cancelled."""
@@ -83,19 +91,22 @@ class FolderBearer:
 
     async def _look(self, port: Port, door: Door) -> None:
         """Take what has come, and keep the port told whether anything can go."""
+        loop = asyncio.get_running_loop()
         while True:
             try:
-                found = await asyncio.to_thread(self._list)
-                for name, seen in found.theirs.items():
-                    await self._take(port, name, seen)
+                found = await apart(self._list)
+                # What our own disk does not take stays where it is, and is read again.
+                with suppress(StoreError):
+                    for name, seen in found.theirs.items():
+                        await self._take(port, name, seen)
                 self._done = {n: s for n, s in self._done.items() if n in found.theirs}
                 if len(found.ours) > UNTAKEN_MAX:
                     door.down("bearer.folder_full")
-                    await asyncio.to_thread(self._delete, found.ours)
-                if found.writable:
-                    door.up()
-                else:
+                    await apart(self._delete, found.ours)
+                if not found.writable:
                     door.down("bearer.folder_read_only")
+                elif loop.time() >= self._resting_until_s:
+                    door.up()
             except OSError:
                 door.down("bearer.folder")
             await asyncio.sleep(self._look_s)
@@ -103,23 +114,33 @@ class FolderBearer:
     async def _take(self, port: Port, name: str, seen: _Seen) -> None:
         if self._done.get(name) == seen:
             return
-        self._done[name] = seen
-        content = await asyncio.to_thread(self._read, name)
-        with suppress(BearerError):
+        try:
+            content = await apart(self._read, name)
+        except OSError:
+            # One that cannot be read now keeps no other from being taken, and is tried again.
+            return
+        try:
             datagrams = parcel.unpack(self._line, name, content)
-            del self._done[name]
-            await port.received(datagrams)
+        except BearerError:
             self._done[name] = seen
-            with suppress(OSError):
-                await asyncio.to_thread(self._delete, [name])
+            return
+        await port.received(datagrams)
+        self._done[name] = seen
+        with suppress(OSError):
+            await apart(self._delete, [name])
 
     async def _write_all(self, port: Port, door: Door) -> None:
         """Write what the port gives; what could not be written, it gives again."""
+        loop = asyncio.get_running_loop()
         while True:
             items = await port.outgoing()
             try:
-                await asyncio.to_thread(self._write, items)
+                await apart(self._write, items)
+                self._failures, self._resting_until_s = 0, 0.0
             except OSError:
+                pause_s = min(self._look_s * (1 << min(self._failures, 20)), PAUSE_S_MAX)
+                self._failures += 1
+                self._resting_until_s = loop.time() + pause_s
                 door.down("bearer.folder")
 
     # In threads.
@@ -132,15 +153,20 @@ class FolderBearer:
                 direction = parcel.direction_of(self._line, name)
                 if direction == self._line.direction:
                     ours.append(name)
-                elif direction and name == entry.name:
+                elif direction and name == entry.name and entry.is_file(follow_symlinks=False):
                     told = entry.stat(follow_symlinks=False)
                     theirs[name] = (told.st_size, told.st_mtime_ns)
         return _Found(ours, theirs, os.access(self._directory, os.W_OK | os.X_OK))
 
     def _read(self, name: str) -> bytes:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(self._directory / name, flags), "rb") as file:
-            return file.read(parcel.PARCEL_BYTES_MAX + 1)
+        descriptor = os.open(self._directory / name, flags)
+        try:
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(parcel.PARCEL_BYTES_MAX + 1)
+        finally:
+            # Of a directory that came in between, no file is made, and nothing else would close it.
+            os.close(descriptor)
 
     def _write(self, items: list[Outgoing]) -> None:
         datagrams = [item.data for item in items]

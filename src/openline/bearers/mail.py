@@ -4,7 +4,8 @@ Theory of operation: two halves run side by side. The sending half gathers what 
 few seconds into one mail (what is urgent waits for nothing) and hands it to the server; so many
 mails an hour and no more, of which a part is kept for what is urgent. What the server does not take
 is kept, one mail of it, and is what the half knocks with after a growing pause; until it is let in
-the bearer is down and the line goes elsewhere. That a server took a mail counts for nothing: the
+the bearer is down and the line goes elsewhere. While only fetching fails, the bearer is up and
+deaf. That a server took a mail counts for nothing: the
 line's own acknowledgements decide. The fetching half looks at what is new in the folder, hands in
 what proves to be a parcel of the line, and deletes that mail when `received` has returned; all else
 it leaves alone. A report that a mail of ours did not arrive is noted, deleted, and has the bearer
@@ -19,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
@@ -27,7 +27,8 @@ from openline.errors import BearerError, StoreError
 
 from . import imap, letter, smtp
 from .account import PACE, Account, Pace, password_in
-from .base import BearerProfile, Port
+from .apart import apart
+from .base import URGENT, BearerProfile, Port
 from .framing import LineKey
 from .hand import Hand
 from .reach import Door
@@ -44,8 +45,14 @@ PROFILE = BearerProfile(
 HAND_BYTES_MAX = 1 << 20
 """Datagrams in hand, before no more are asked for."""
 
+URGENT_S = 1.0
+"""How often something urgent is asked for meanwhile."""
+
 NOTED_MAX = 1024
 """Reports remembered, so that each is heard once."""
+
+STEADY_S = 60.0
+"""How long a connection must have lasted, to count as one that works."""
 
 ENDING_S = 2.0
 """How long the end of a thread is waited for."""
@@ -54,7 +61,8 @@ T = TypeVar("T")
 
 
 class _Standing:
-    """Up only if everything is: fetching, sending, and no report that says otherwise."""
+    """Up while sending works and no report says otherwise; deaf while fetching does not: a FLASH
+    need not wait for the other server."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -63,10 +71,11 @@ class _Standing:
     def told(self, half: str, code: str) -> None:
         """How a half stands: "" or why it does not."""
         self._codes[half] = code
-        if bad := [code for code in self._codes.values() if code]:
-            self._door.down(bad[0])
-        elif None not in self._codes.values():
-            self._door.up()
+        deaf, out, back = self._codes["in"], self._codes["out"], self._codes["back"]
+        if out or back:
+            self._door.down(out or back or "")
+        elif out is not None and deaf is not None:
+            self._door.up(deaf)
 
 
 class _KeptError(Exception):
@@ -107,13 +116,9 @@ class MailBearer:
         self._resuming: asyncio.TimerHandle | None = None
 
     async def run(self, port: Port) -> None:
-        """Carry datagrams until cancelled. LocalError if the file of authorities cannot be read."""
+        """Carry datagrams until cancelled."""
         account, standing = self._account, _Standing(Door(port))
-        self._submission = smtp.Where(*account.smtp.reached(account.ca_file))
-        where = imap.Where(*account.imap.reached(account.ca_file))
-        self._inbox = imap.Inbox(where, account.user, account.folder, letter.MAIL_BYTES_MAX)
-        # One of our own: it waits for hours, and the loop's few threads are for what does not.
-        self._thread = ThreadPoolExecutor(1)
+        self._inbox = imap.Inbox(account.user, account.folder, letter.MAIL_BYTES_MAX)
         sending = asyncio.create_task(self._send_all(port, standing))
         fetching = asyncio.create_task(self._fetch_all(port, standing))
         try:
@@ -122,7 +127,6 @@ class MailBearer:
             sending.cancel()
             fetching.cancel()
             await asyncio.wait({sending, fetching})
-            self._thread.shutdown(wait=False)
             if self._resuming is not None:
                 self._resuming.cancel()
                 self._resuming = None
@@ -131,7 +135,7 @@ class MailBearer:
                 half.result()
 
     async def _password(self) -> str:
-        return await asyncio.to_thread(password_in, self._account.password_file)
+        return await apart(password_in, self._account.password_file)
 
     async def _rest(self, seconds: float, refused: str | None) -> None:
         """Wait; no longer than until a password that was refused is another one."""
@@ -160,6 +164,9 @@ class MailBearer:
             except _KeptError as error:
                 kept, code = error.load, error.code
                 pause = self._pace.rarely if error.rarely else self._pace.later
+                if code == "bearer.mail_too_long" and self._hand.shorter():
+                    # The post gives it again, in mails half as long.
+                    kept, pause = [], self._pace.knock
             except BearerError as error:
                 code, kept = error.code, []
                 pause = self._pace.knock
@@ -173,14 +180,15 @@ class MailBearer:
     async def _knock(self, password: str, kept: list[bytes]) -> None:
         """See that the server lets us in, and takes what it did not take before."""
         try:
-            async with self._hatch(password) as hatch:
+            async with await self._hatch(password) as hatch:
                 if kept:
                     await self._give(hatch, kept)
         except smtp.TurnedDownError as refusal:
             raise _kept(refusal, kept) from None
 
-    def _hatch(self, password: str) -> smtp.Hatch:
-        return smtp.Hatch(self._submission, self._account.user, password)
+    async def _hatch(self, password: str) -> smtp.Hatch:
+        where = await apart(self._account.smtp.reached, self._account.ca_file)
+        return smtp.Hatch(where, self._account.user, password)
 
     async def _carry(self, port: Port) -> None:
         """Send what the port gives until a server does not take it. BearerError, _KeptError."""
@@ -191,7 +199,9 @@ class MailBearer:
             if left_s is not None and left_s <= 0:
                 await self._send(hand)
             elif hand.size > HAND_BYTES_MAX:
-                await asyncio.sleep(left_s or 0)
+                # An hour's mails may have to pass first; what is urgent has mails of its own.
+                await asyncio.sleep(min(left_s or 0, URGENT_S))
+                hand.take(port.urgent(URGENT - 1), loop.time())
             else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left_s):
@@ -204,7 +214,7 @@ class MailBearer:
         load: list[bytes] = []
         loop = asyncio.get_running_loop()
         try:
-            async with self._hatch(await self._password()) as hatch:
+            async with await self._hatch(await self._password()) as hatch:
                 if hatch.mail_bytes_max is not None:
                     hand.within(letter.plain_bytes_within(hatch.mail_bytes_max))
                 while (left_s := hand.left_s(loop.time())) is not None and left_s <= 0:
@@ -230,19 +240,21 @@ class MailBearer:
     # -- fetching -----------------------------------------------------------------------------
 
     async def _fetch_all(self, port: Port, standing: _Standing) -> None:
-        failures = 0
+        failures, loop = 0, asyncio.get_running_loop()
         while True:
             password: str | None = None
-            inside = False
+            inside, began_s = False, loop.time()
             try:
                 password = await self._password()
-                await self._threaded(self._inbox.open, password)
-                inside = True
-                standing.told("in", "")
+                where = await apart(self._account.imap.reached, self._account.ca_file)
+                await self._threaded(self._inbox.open, where, password)
                 while True:
                     while await self._look(port, standing):
                         pass
-                    failures = 0
+                    inside = True
+                    standing.told("in", "")
+                    if loop.time() - began_s > STEADY_S:
+                        failures = 0
                     await self._threaded(self._inbox.wait, self._pace.idle_s)
             except (BearerError, StoreError) as error:
                 code = error.code
@@ -261,7 +273,7 @@ class MailBearer:
         found = await self._threaded(self._inbox.look)
         for seen in found:
             if seen.uid in self._inbox.taken:
-                await self._delete(seen.uid)
+                await self._threaded(self._inbox.delete, seen.uid)
             elif any(letter.names_in(self._line, seen.structure, 3 - self._line.direction)):
                 await self._take(port, seen.uid)
             elif letter.may_be_report(seen.structure):
@@ -272,14 +284,10 @@ class MailBearer:
     async def _take(self, port: Port, uid: int) -> None:
         """Hand in what a mail carries, and delete it then."""
         mail = await self._threaded(self._inbox.read, uid, letter.MAIL_BYTES_MAX)
-        if datagrams := letter.opened(self._line, mail):
+        # In a thread too: a mail that was made to be slow to read must not keep the post waiting.
+        if datagrams := await self._threaded(letter.opened, self._line, mail):
             await port.received(datagrams)
-            await self._delete(uid)
-
-    async def _delete(self, uid: int) -> None:
-        self._inbox.taken.add(uid)
-        await self._threaded(self._inbox.delete, uid)
-        self._inbox.taken.discard(uid)
+            await self._threaded(self._inbox.delete, uid)
 
     async def _hear(self, standing: _Standing, uid: int) -> None:
         """Take note of a report about a mail of ours, and delete it."""
@@ -287,7 +295,7 @@ class MailBearer:
         found = letter.bounce(self._line, report)
         if found is None:
             return
-        await self._delete(uid)
+        await self._threaded(self._inbox.delete, uid)
         if found.code and found.name not in self._noted:
             self._noted[found.name] = None
             for oldest in [*self._noted][:-NOTED_MAX]:
@@ -311,8 +319,8 @@ class MailBearer:
         standing.told("back", code)
 
     async def _threaded(self, call: Callable[..., T], *args: object) -> T:
-        """Have a call of the inbox run in a thread; cut it off when we are cancelled."""
-        work = asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        """Have a call run in a thread; cut the inbox off when we are cancelled."""
+        work = apart(call, *args)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:

@@ -215,12 +215,19 @@ class Box:
         answer = await self._call("PUT")
         # Only a relay's own word says that a token is no good: a proxy's 403 must not cost one.
         while answer.refused_token:
-            token = tokens.next()
-            if token is None:
-                raise BearerError("bearer.relay_no_token", retry=True)
-            answer = await self._call("PUT", headers={"Openline-Token": token.hex()})
-            if answer.refused_token or answer.status == 201:
-                tokens.spent(token)
+            try:
+                token = tokens.next()
+                if token is None:
+                    raise BearerError("bearer.relay_no_token", retry=True)
+                answer = await self._call("PUT", headers={"Openline-Token": token.hex()})
+                if answer.refused_token or answer.status == 201:
+                    tokens.spent(token)
+            except OSError:
+                # The file of tokens cannot be read, or written.
+                raise BearerError("bearer.relay_no_token", retry=True) from None
+        if answer.status == 404:
+            # No relay says this of what it is asked to open: another server, or another path.
+            raise BearerError("bearer.relay_fault", retry=True, status=404)
         _need(answer.status, 200, 201)
 
     async def deposit(self, data: bytes) -> None:
@@ -266,8 +273,13 @@ class Box:
         except (OSError, EOFError) as failure:
             raise _unreachable(failure) from None
         connection = stream.transport.get_extra_info("socket")
-        for option in self._options:
-            connection.setsockopt(*option)
+        try:
+            for option in self._options:
+                connection.setsockopt(*option)
+        except OSError:
+            # It was closed as soon as it was there.
+            stream.transport.abort()
+            raise NoStreamError() from None
         return stream
 
     async def _call(

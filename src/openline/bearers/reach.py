@@ -91,19 +91,19 @@ class Door:
 
     def __init__(self, port: Port) -> None:
         self.port = port
-        self._told: str | None = None
-        """The last code; "" for up."""
+        self._told: tuple[bool, str] | None = None
+        """Whether it was up, and the code."""
 
-    def up(self) -> None:
-        """Datagrams can go."""
-        if self._told != "":
-            self._told = ""
-            self.port.up()
+    def up(self, deaf: str = "") -> None:
+        """Datagrams can go; none can come, if there is a reason why."""
+        if self._told != (True, deaf):
+            self._told = True, deaf
+            self.port.up(deaf)
 
     def down(self, code: str) -> None:
         """They cannot, for this reason."""
-        if self._told != code:
-            self._told = code
+        if self._told != (False, code):
+            self._told = False, code
             self.port.down(code)
 
 

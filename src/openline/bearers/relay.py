@@ -25,7 +25,6 @@ What must not live here: what a datagram means; when to send again; logs of name
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -34,7 +33,7 @@ from typing import NamedTuple, Protocol
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from openline.errors import BearerError
+from openline.errors import BearerError, StoreError
 
 from .base import BearerProfile, Mailbox, Outgoing, Port
 from .mailbox import (
@@ -72,8 +71,8 @@ SILENT_S = 0.7
 """Seconds after the first repeat of something unanswered at which its connection is given up:
 together about one second; longer where the round trip asks for it."""
 
-GONE = {"bearer.stalled", "bearer.unreachable"}
-"""What ends a passage."""
+GONE = {"bearer.stalled", "bearer.unreachable", "bearer.tls"}
+"""What ends a passage: the next one reads anew which authority is trusted."""
 
 WAITING_ENTRIES_MAX = 256
 """Entries of one lane read from the wire and not yet handed to the port."""
@@ -121,7 +120,6 @@ class RelayBearer:
 
     async def run(self, port: Port) -> None:
         """Carry datagrams until cancelled. LocalError if the CA file cannot be read."""
-        tls = self._relay.tls()
         loop = asyncio.get_running_loop()
         door, silent_s, backoff_s = Door(port), SILENT_S, BACKOFF_S_MIN
         reach = Reach(*self._relay.first_hop, self.profile)
@@ -134,10 +132,14 @@ class RelayBearer:
                 if passage is not None:
                     await passage.close()
                 # A wire that lets us in at once is slow, not dead.
-                slow = passage is not None and loop.time() - lost_s < SILENT_S
+                slow = (
+                    passage is not None
+                    and passage.lost_by != "bearer.tls"
+                    and loop.time() - lost_s < SILENT_S
+                )
                 silent_s = min(2 * silent_s, REQUEST_S) if slow else SILENT_S
                 silent_s = max(silent_s, ROUND_TRIPS * reach.rtt_s)
-                passage = _Passage(self._relay, tls, self._mailboxes, self._tokens, door, silent_s)
+                passage = _Passage(self._relay, self._mailboxes, self._tokens, door, silent_s)
                 began_s = loop.time()
                 await passage.carry()
                 if loop.time() - began_s > BACKOFF_S_MAX:
@@ -156,19 +158,20 @@ class _Passage:
     def __init__(
         self,
         relay: Relay,
-        tls: ssl.SSLContext,
         mailboxes: Callable[[], Mailboxes],
         tokens: Tokens,
         door: Door,
         silent_s: float,
     ) -> None:
         self._relay = relay
-        self._tls = tls
+        self._tls = relay.tls()
         self._mailboxes = mailboxes
         self._tokens = tokens
         self._door = door
         self._port = door.port
         self._silent_s = silent_s
+        self.lost_by = ""
+        """The last code that was told."""
         self._up = False
         self._gone = asyncio.Event()
         self._doubt = asyncio.Event()
@@ -225,6 +228,7 @@ class _Passage:
 
     def _lose(self, code: str) -> None:
         self._up = False
+        self.lost_by = code
         self._door.down(code)
         self._doubt.set()
         if code in GONE:
@@ -266,6 +270,9 @@ class _Passage:
             self._backoff_s = BACKOFF_S_MIN
         except BearerError as failure:
             self._lose(failure.code)
+        except NotOpenError:
+            # It says that the mailbox is open, and that it is not.
+            self._lose("bearer.relay_fault")
         finally:
             places.release()
 
@@ -381,7 +388,11 @@ class _Passage:
         if not entries:
             return
         async with self._handing_in:
-            await self._port.received([entry.data for entry in entries])
+            try:
+                await self._port.received([entry.data for entry in entries])
+            except StoreError as error:
+                # What our own disk does not take stays at the relay, and is taken again.
+                raise BearerError(error.code, retry=True) from None
         ids = [entry.id for entry in entries]
         if isinstance(whence, Box):
             await whence.acknowledge(ids)

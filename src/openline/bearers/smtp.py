@@ -14,11 +14,13 @@ import socket
 import ssl
 from contextlib import suppress
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import aiosmtplib
 
 from openline.errors import BearerError
+
+from .account import Where
 
 GREETING = "[127.0.0.1]"
 """By what we call ourselves, as many mail programs do."""
@@ -26,15 +28,9 @@ GREETING = "[127.0.0.1]"
 TIMEOUT_S = 30.0
 """Seconds an answer may take."""
 
-
-class Where(NamedTuple):
-    """The server, and how to speak with it."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    """None: nothing is encrypted."""
-    starttls: bool = False
+MAIL_TIMEOUT_S = 600.0
+"""Seconds that a mail may take until it is the server's: over a slow wire, and through what looks
+into it (RFC 5321 section 4.5.3.2.6)."""
 
 
 class TurnedDownError(Exception):
@@ -98,7 +94,7 @@ class Hatch:
         try:
             await self._client.mail(sender, options=size)
             await self._client.rcpt(recipient)
-            await self._client.data(mail)
+            await self._client.data(mail, timeout=MAIL_TIMEOUT_S)
         except aiosmtplib.SMTPResponseException as error:
             with suppress(aiosmtplib.SMTPException, OSError):
                 await self._client.rset()
@@ -140,4 +136,5 @@ _CODES: list[tuple[type[BaseException], str]] = [
     (ssl.SSLError, "bearer.tls"),
     (ConnectionRefusedError, "bearer.refused"),
     (socket.gaierror, "bearer.no_address"),
+    (UnicodeError, "bearer.no_address"),
 ]

@@ -30,14 +30,19 @@ def reason(shell: Shell, code: str) -> str:
 
 
 def standing(shell: Shell, bearer: dict[str, Any]) -> str:
-    """Up, paused by whom, or down and why."""
+    """Up, up and deaf and why, paused by whom, or down and why."""
     if bearer["up"]:
-        return shell.text("bearer.up")
+        deaf = bearer["code"]
+        return _deaf(shell, deaf) if deaf else shell.text("bearer.up")
     if bearer.get("paused_by"):
         return shell.text("why.paused", actor=bearer["paused_by"])
     if bearer["up"] is None or not bearer["code"]:
         return shell.text("bearer.down") if bearer["code"] == "" else reason(shell, bearer["code"])
     return f"{shell.text('bearer.down')} ({reason(shell, bearer['code'])})"
+
+
+def _deaf(shell: Shell, code: str) -> str:
+    return shell.text("bearer.deaf", reason=reason(shell, code))
 
 
 def explain(shell: Shell, view: dict[str, Any], retries: Mapping[str, int | None]) -> Iterator[str]:
@@ -69,6 +74,8 @@ def _bearer(shell: Shell, each: dict[str, Any], retry_ms: int | None) -> Iterato
         return
     why = shell.text(f"why.{each['why']}")
     yield f"{name}: " + shell.text("why.expected", why=why, span=span(shell, each["expected_ms"]))
+    if each["code"]:
+        yield _deaf(shell, each["code"])
     declared = each["declared"]
     if each["rtt_ms"] is not None:
         yield shell.text("why.measured", ms=each["rtt_ms"], variation=each["variation_ms"])

@@ -120,9 +120,10 @@ class Channel:
         the way."""
         return self.up is not None and self.up.human_ms > 0
 
-    def begin(self, profile: BearerProfile, now_ms: int) -> None:
-        """It can carry now. How long its answers took before says little of the way it goes now."""
-        self.up, self.code, self.actor, self.since_ms = profile, "", "", now_ms
+    def begin(self, profile: BearerProfile, deaf: str, now_ms: int) -> None:
+        """It can carry now, `deaf` or "" as bearers.base.Port.up says. How long its answers took
+        before says little of the way it goes now."""
+        self.up, self.code, self.actor, self.since_ms = profile, deaf, "", now_ms
         self.backoff, self._bulk, self._least_ms = 0, _BULK_AT_FIRST, None
         self.asked(now_ms, given=True)
 

@@ -118,7 +118,7 @@ class Dispatch:
     def bearer_up(self, up: BearerUp, now: Now) -> None:
         """A bearer can carry: what was lost with its last connection is due again."""
         self._cuts.pop(up.bearer, None)
-        self.outbox.bearer_up(up.bearer, up.profile, now.mono_ms)
+        self.outbox.bearer_up(up.bearer, up.profile, now.mono_ms, up.deaf)
         if self.line.reception.branch:
             self._ack_due.add(up.bearer)
         self.line.tell("bearer.up", bearer=up.bearer)

@@ -87,11 +87,14 @@ class Outbox:
 
     # -- bearers ------------------------------------------------------------------------------
 
-    def bearer_up(self, bearer: str, profile: BearerProfile, now_ms: int) -> None:
-        """A bearer can carry; what was lost with its last connection is due again."""
+    def bearer_up(self, bearer: str, profile: BearerProfile, now_ms: int, deaf: str = "") -> None:
+        """A bearer can carry (`deaf`: one way): what its last connection lost is due again."""
         channel = self.channels.setdefault(bearer, Channel(bearer))
+        if channel.up is not None and deaf != channel.code:
+            channel.up, channel.code = profile, deaf
+            return
         self.drop(bearer)
-        channel.begin(profile, now_ms)
+        channel.begin(profile, deaf, now_ms)
         for number in sorted(self._sent):
             entry = self.entries[number]
             due_ms = min((f.due_ms for f in entry.flights.values() if f.live), default=now_ms)

@@ -44,6 +44,8 @@ class Lamp:
     name: str
     state: str
     since_s: int | None
+    deaf: str = ""
+    """Of one that is up: the code that says why nothing is heard over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +156,5 @@ def _standings(line: Said) -> tuple[str, ...]:
 
 def _lamp(bearer: Said) -> Lamp:
     state = "up" if bearer["up"] else "paused" if bearer["paused_by"] else "down"
-    return Lamp(bearer["name"], state, bearer["age_s"])
+    deaf = bearer["code"] if bearer["up"] else ""
+    return Lamp(bearer["name"], state, bearer["age_s"], deaf)
