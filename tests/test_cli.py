@@ -21,6 +21,7 @@ from openline.commands.opened import actor
 from openline.enrolment import words
 from openline.sealing.keys import CARD_BYTES, MAGIC
 from openline.store import opening
+from openline.store.lock import Lock
 
 Captured = pytest.CaptureFixture[str]
 
@@ -321,6 +322,42 @@ def test_zeroise_says_what_it_cannot_erase_and_wants_the_word(
     assert ours("zeroise") == 0
     assert not ours.directory.exists()
     assert not ours.key.exists()
+
+
+def test_zeroise_takes_what_the_configuration_names_here_and_names_what_stays(
+    ours: Party, capsys: Captured, tmp_path: Path
+) -> None:
+    inside = ("relay.tokens", "mail.password", "relay.pem", "post.toml", "relay.tokens.new")
+    for name in inside:
+        (ours.directory / name).write_text("secret")
+    elsewhere, stranger = tmp_path / "elsewhere.password", ours.directory / "notes"
+    elsewhere.write_text("secret")
+    stranger.write_text("a person's own")
+    entries = [f'tokens = "{inside[0]}"\nca_file = "relay.pem"', f'password_file = "{inside[1]}"']
+    entries += [f'password_file = "{elsewhere}"']
+    text = "".join(f"[[bearer]]\n{entry}\n" for entry in entries)
+    (ours.directory / "post.toml").write_text(text)
+    held = [(ours.directory / name).open("rb") for name in inside]
+    assert ours("zeroise", "--yes") == 0
+    told = capsys.readouterr().out
+    assert [path.name for path in ours.directory.iterdir()] == ["notes"]
+    assert str(stranger) in told
+    assert str(elsewhere) in told
+    assert elsewhere.read_text() == "secret"
+    for file in held:
+        with file:
+            assert not any(file.read())
+
+
+def test_zeroise_goes_on_while_somebody_has_the_post_open_and_says_so(
+    ours: Party, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openline.commands.ending.STOP_POLLS", 2)
+    lock = Lock(ours.directory)
+    assert ours("zeroise", "--yes") == 0
+    assert "end it" in capsys.readouterr().err
+    assert not ours.directory.exists()
+    lock.release()
 
 
 # -- help, errors, exit codes -------------------------------------------------------------------

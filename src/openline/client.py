@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import tomllib
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,8 @@ ANSWER_S = 30.0
 
 _LINE_BYTES_MAX = 64 << 20
 
+_PEER = struct.Struct("3i")
+
 
 def socket_of(directory: Path) -> Path:
     """Where the post in a directory listens: the socket that its post.toml names, else SOCKET.
@@ -41,6 +44,20 @@ def _named(directory: Path) -> str:
     except (OSError, ValueError):
         return SOCKET
     return said if isinstance(said, str) else SOCKET
+
+
+def serving(directory: Path) -> int | None:
+    """The process that serves the post in a directory, by its number; None if there is none, or the
+    system does not tell.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        try:
+            asking.connect(str(socket_of(directory)))
+            told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        except (OSError, AttributeError):
+            return None
+    # 0: a process of another namespace, which nobody here can name.
+    return _PEER.unpack(told)[0] or None
 
 
 class Client:

@@ -1,14 +1,11 @@
-"""The post itself: `init`, `serve`, `zeroise`.
+"""The post itself: `init` and `serve`.
 
 Theory of operation: `init` makes the directory, the encrypted record and the identity in one go;
-`serve` hands over to the runner and returns when it stops; `zeroise` stops a running post, then
-erases the key before all else. What erasing cannot reach is said before anybody is asked to
-confirm.
+`serve` hands over to the runner and returns when it stops. How a post ends is in ending.py.
 """
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +18,6 @@ from .wording import command
 
 if TYPE_CHECKING:
     from ..store.keys import Secret
-
-STOP_POLLS = 100
-STOP_POLL_S = 0.1
-"""How long a running post is given to let its record go: 10 s."""
 
 PASSPHRASE_CHARACTERS_MIN = 12
 """Shortest passphrase taken for a new post."""
@@ -97,37 +90,3 @@ def serve(shell: Shell) -> None:
     from ..serve import main_serve
 
     main_serve(shell.directory, shell.secret())
-
-
-@command("zeroise")
-@click.option("--yes", is_flag=True)
-@pass_shell
-def zeroise(shell: Shell, yes: bool) -> None:
-    """Erase the keys and the record of this post."""
-    from ..store import opening
-
-    if not (shell.directory / opening.KEY_DOCUMENT).exists():
-        raise LocalError("post.absent", directory=str(shell.directory))
-    shell.note("zeroise.warning", directory=str(shell.directory))
-    word = shell.text("zeroise.word")
-    if not yes and shell.ask("zeroise.ask", word=word).strip() != word:
-        raise LocalError("zeroise.not_confirmed")
-    _stop(shell)
-    opening.zeroise(shell.directory, key_file=shell.key_file)
-    shell.say("zeroise.done")
-    if shell.directory.exists():
-        for path in sorted(shell.directory.iterdir()):
-            shell.say("zeroise.left", path=str(path))
-
-
-def _stop(shell: Shell) -> None:
-    """Stop a running post and wait until it has let go."""
-    pause = threading.Event()
-    try:
-        shell.call("stop")
-        for _ in range(STOP_POLLS):
-            pause.wait(STOP_POLL_S)
-            shell.call("ping")
-    except LocalError as error:
-        if error.code not in ("post.not_running", "post.went_away"):
-            raise
