@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .arguments import REQUEST_BYTES_MAX
 from .errors import LocalError
 
 SOCKET = "control.sock"
@@ -44,6 +45,14 @@ def _named(directory: Path) -> str:
     except (OSError, ValueError):
         return SOCKET
     return said if isinstance(said, str) else SOCKET
+
+
+def request(said: dict[str, Any]) -> bytes:
+    """A request as it is sent. Raises LocalError("control.too_long")."""
+    line = json.dumps(said).encode()
+    if len(line) > REQUEST_BYTES_MAX:
+        raise LocalError("control.too_long", bytes_max=REQUEST_BYTES_MAX)
+    return line + b"\n"
 
 
 def serving(directory: Path) -> int | None:
@@ -87,9 +96,9 @@ class Client:
     def call(self, verb: str, **args: object) -> Any:
         """Ask a verb and wait for its answer; raises LocalError with the daemon's code."""
         self._asked += 1
-        request = {"id": self._asked, "verb": verb, "args": args, **self._signed_in}
+        asked = request({"id": self._asked, "verb": verb, "args": args, **self._signed_in})
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            self._socket.sendall(asked)
             line = self._lines.readline(_LINE_BYTES_MAX)
         except TimeoutError:
             raise LocalError("post.slow", seconds=int(ANSWER_S)) from None

@@ -14,6 +14,7 @@ running. What commands there are does not live here.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -225,6 +226,9 @@ def failed(words: Catalogue, error: Exception, program: str = "openline") -> int
         return EXIT_USAGE
     if isinstance(error, click.UsageError):
         click.echo(_usage(words, error), err=True)
+        if isinstance(error, click.NoSuchOption) and not re.match(r"--\w", error.option_name):
+            # More likely a text than an option mistyped.
+            click.echo(words.text("usage.dash"), err=True)
         path = error.ctx.command_path if error.ctx else program
         click.echo(words.text("usage.next", command=path), err=True)
         return EXIT_USAGE

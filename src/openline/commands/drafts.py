@@ -318,6 +318,8 @@ def release(shell: Shell, draft_id: str, hash_: str | None, yes: bool, as_json: 
     if yes and hash_ is None:
         raise LocalError("usage.hash")
     view = shell.call("draft_show", draft=draft_id)
+    if view["state"] == "draft":
+        raise LocalError("draft.not_handed", draft=draft_id)
     if not yes and view["serial"] is None:
         _page(shell, view)
         values = {"precedence": shell.text(f"precedence.{view['precedence']}")}

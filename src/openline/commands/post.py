@@ -55,17 +55,29 @@ def refuse_unless_empty(directory: Path) -> None:
         raise StoreError("store.exists", directory=str(directory))
 
 
+def checked_key_file(
+    shell: Shell, key_file: Path | None, *, passphrase_prompt: bool, generate: bool
+) -> Path | None:
+    """The key file that is to open a new post, None for a passphrase. Raises LocalError for options
+    that exclude one another.
+    """
+    key_file = key_file or shell.key_file
+    if passphrase_prompt and key_file is not None:
+        raise LocalError("usage.passphrase_or_key_file")
+    if generate and key_file is None:
+        raise LocalError("usage.generate")
+    return key_file
+
+
 def new_secret(
     shell: Shell, key_file: Path | None, *, passphrase_prompt: bool, generate: bool
 ) -> Secret:
     """What is to open a new post: a key file, made if wished, or a passphrase, asked for."""
     from ..store import keys, opening
 
-    key_file = key_file or shell.key_file
-    if passphrase_prompt and key_file is not None:
-        raise LocalError("usage.passphrase_or_key_file")
-    if generate and key_file is None:
-        raise LocalError("usage.generate")
+    key_file = checked_key_file(
+        shell, key_file, passphrase_prompt=passphrase_prompt, generate=generate
+    )
     if key_file is None:
         return keys.Passphrase(new_passphrase(shell, "ask.new_passphrase"))
     if generate:
