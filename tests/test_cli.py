@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import zxingcpp
 from PIL import Image
@@ -19,6 +20,7 @@ from openline.commands import COMMANDS, SECTIONS
 from openline.commands.bearers import bearer
 from openline.commands.opened import actor
 from openline.enrolment import words
+from openline.relay.app import relay
 from openline.sealing.keys import CARD_BYTES, MAGIC
 from openline.store import opening
 from openline.store.lock import Lock
@@ -264,10 +266,10 @@ def test_a_radio_is_written_down_with_both_call_signs(
 ) -> None:
     ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
     radio = ("bearer", "add", "moscow", "--kiss", "localhost:8001", "--callsign", "n0call-1")
-    assert ours(*radio) == cli.EXIT_LOCAL
-    assert "config.missing" in capsys.readouterr().err
-    assert ours(*radio, "--to", "N0CALL-16") == cli.EXIT_LOCAL
-    assert "config.callsign" in capsys.readouterr().err
+    assert ours(*radio) == cli.EXIT_USAGE
+    assert "--to" in capsys.readouterr().err
+    assert ours(*radio, "--to", "N0CALL-16") == cli.EXIT_USAGE
+    assert "--to N0CALL-16: not a call sign" in capsys.readouterr().err
     assert ours(*radio, "--to", "N0CALL-2", "--tx-delay", "250") == 0
     assert ours("bearer", "change", "moscow", "kiss", "--kiss", "radio:8001", "--rate", "37") == 0
     tcp = ("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100")
@@ -285,6 +287,85 @@ def test_a_radio_is_written_down_with_both_call_signs(
         "rate_bytes_s": 37,
     }
     assert wanted.items() <= shown.items()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (("add", "moscow", "--tcp", "foo"), "--tcp foo: not host:port."),
+        (("add", "moscow", "--relay", "relay"), "--relay relay: not an address of a relay."),
+        (("add", "moscow", "--tcp", "a:1", "--name", "T P"), "--name T P: not a name of a bearer."),
+        (("change", "moscow", "tcp", "--tcp", "foo"), "--tcp foo: not host:port."),
+    ],
+)
+def test_a_wrong_option_is_named_and_not_the_file_it_would_stand_in(
+    ours: Party, said: tuple[str, ...], told: str, capsys: Captured
+) -> None:
+    (ours.directory / "post.toml").write_text("# a person's own\n")
+    assert ours("bearer", *said) == cli.EXIT_USAGE
+    assert told in capsys.readouterr().err
+    assert (ours.directory / "post.toml").read_text() == "# a person's own\n"
+
+
+@pytest.mark.parametrize("language", i18n.LANGUAGES)
+def test_bearers_are_listed_with_their_whole_names_and_addresses(
+    ours: Party, language: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    (ours.directory / "post.toml").write_text("")
+    names = [f"embassy-in-the-old-town-{at}" for at in range(8)]
+    where = [f"post-{at}.department.ministry.example:7411" for at in range(8)]
+    text = "".join(
+        f'[[bearer]]\nline = "new paris"\nkind = "tcp"\nname = "{name}"\naddress = "{at}"\n'
+        for name, at in zip(names, where, strict=True)
+    )
+    (ours.directory / "post.toml").write_text(text)
+    key = ("--dir", ours.directory, "--key-file", ours.key)
+    assert openline("--lang", language, *key, "bearer", "list") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row for row in rows if not row.startswith(" ")] == [
+        f"new paris  {name}  {at}" for name, at in zip(names, where, strict=True)
+    ]
+    assert max(map(len, rows)) <= 80
+
+
+def test_what_takes_a_value_says_so_in_every_language() -> None:
+    untold = []
+
+    def look(command: click.Command, path: str) -> None:
+        if isinstance(command, click.Group):
+            for name in command.list_commands(click.Context(command)):
+                look(command.commands[name], f"{path} {name}")
+        for param in command.params:
+            key = f"metavar.{param.metavar or param.name}"
+            flag = isinstance(param, click.Option) and param.is_flag
+            if not flag and not i18n.catalogue("fr").has(key):
+                untold.append(f"{path} {key}")
+
+    look(cli.openline, "openline")
+    look(relay, "openline-relay")
+    assert untold == []
+
+
+def test_french_headings_have_their_space_before_the_colon(capsys: Captured) -> None:
+    assert openline("--lang", "fr", "bearer", "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Options :" in shown
+    assert "Commandes :" in shown
+    assert "--folder RÉPERTOIRE" in help_of("fr", capsys, "bearer", "add")
+    assert "--folder КАТАЛОГ" in help_of("ru", capsys, "bearer", "add")
+
+
+def help_of(language: str, capsys: Captured, *command: str) -> str:
+    """The help of a command."""
+    capsys.readouterr()
+    assert openline("--lang", language, *command, "--help") == 0
+    return capsys.readouterr().out
+
+
+def test_a_desk_for_no_post_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    assert openline("--dir", tmp_path / "nothere", "desk") == cli.EXIT_LOCAL
+    assert "There is no post in" in capsys.readouterr().err
 
 
 def test_the_last_bearer_of_a_line_goes_only_when_its_name_is_typed(

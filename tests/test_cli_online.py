@@ -376,7 +376,8 @@ def test_forms_of_address_are_set_shown_and_taken_back(capsys: Captured) -> None
     assert "Nobody has said" in said(capsys, "address", "other", "--set", "")
 
 
-def test_an_alarm_is_cleared_by_a_person(capsys: Captured) -> None:
+def test_an_alarm_is_cleared_by_a_person(pair: LinePair, capsys: Captured) -> None:
+    pair.posts["a"]._lanes[1].seal.raise_alarm()
     assert "cleared" in said(capsys, "clear-alarm", "other")
 
 

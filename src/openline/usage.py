@@ -57,9 +57,14 @@ def _path(ctx: click.Context) -> str:
 
 
 def metavar(words: Catalogue, param: click.Parameter) -> str:
-    """What a parameter is called where its value stands."""
-    key = f"metavar.{param.name}"
+    """What a parameter is called where its value stands: by its metavar, else by its name."""
+    key = f"metavar.{param.metavar or param.name}"
     return words.text(key) if words.has(key) else (param.name or "").upper()
+
+
+def _title(words: Catalogue, key: str) -> str:
+    """A heading as it stands before the colon that click puts there."""
+    return words.text("click.title", title=words.text(key))
 
 
 def _help(words: Catalogue, path: str, param: click.Parameter) -> str:
@@ -111,7 +116,7 @@ class Command(click.Command):
                 options.append((names + takes, wording))
         for title, entries in (("click.arguments", arguments), ("click.options", options)):
             if entries:
-                with formatter.section(words.text(title)):
+                with formatter.section(_title(words, title)):
                     formatter.write_dl(entries)
 
 
@@ -138,7 +143,7 @@ class Group(Command, click.Group):
     ) -> None:
         """Some commands under a title."""
         words, path = catalogue(ctx), _path(ctx)
-        with formatter.section(words.text(title)):
+        with formatter.section(_title(words, title)):
             formatter.write_dl(
                 [(name, words.text(f"{path}.{name}").partition("\n")[0]) for name in names]
             )
