@@ -11,6 +11,7 @@ lives in verbs.py.
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 import struct
 import tomllib
@@ -55,6 +56,12 @@ def request(said: dict[str, Any]) -> bytes:
     return line + b"\n"
 
 
+def not_running(directory: Path) -> LocalError:
+    """That no post runs in this directory, with how to start it."""
+    program = shlex.join(["openline", "--dir", str(directory)])
+    return LocalError("post.not_running", directory=str(directory), program=program)
+
+
 def serving(directory: Path) -> int | None:
     """The process that serves the post in a directory, by its number; None if there is none, or the
     system does not tell.
@@ -83,7 +90,7 @@ class Client:
             self._socket.connect(str(socket_of(directory)))
         except (FileNotFoundError, ConnectionRefusedError):
             self._socket.close()
-            raise LocalError("post.not_running", directory=str(directory)) from None
+            raise not_running(directory) from None
         except PermissionError:
             self._socket.close()
             raise LocalError("post.not_yours", directory=str(directory)) from None

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from .client import ANSWER_S, request, socket_of
+from .client import ANSWER_S, not_running, request, socket_of
 from .errors import LocalError
 
 LINE_BYTES_MAX = 64 << 20
@@ -48,7 +48,7 @@ class Link:
         try:
             reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
         except (FileNotFoundError, ConnectionRefusedError):
-            raise LocalError("post.not_running", directory=str(self._directory)) from None
+            raise not_running(self._directory) from None
         except PermissionError:
             raise LocalError("post.not_yours", directory=str(self._directory)) from None
         except OSError as error:

@@ -210,7 +210,8 @@ def restore(
     else:
         shell.note("restore.without_config")
     shell.say("restore.done", directory=str(shell.directory))
-    shell.say("restore.next")
+    shell.key_file = key_file or shell.key_file
+    shell.say("restore.next", program=shell.program())
     shell.say("restore.since", made=display.moment(found.made_s))
     if serve:
         from ..serve import main_serve

@@ -39,14 +39,15 @@ def init(
     """Make a new post."""
     from .opened import make
 
-    directory = directory or shell.directory
-    refuse_unless_empty(directory)
+    shell.directory = directory or shell.directory
+    refuse_unless_empty(shell.directory)
     secret = new_secret(shell, key_file, passphrase_prompt=passphrase_prompt, generate=generate)
-    make(directory, secret)
-    shell.say("init.done", directory=str(directory))
+    shell.key_file = key_file or shell.key_file
+    make(shell.directory, secret)
+    shell.say("init.done", directory=str(shell.directory))
     if generate:
-        shell.say("init.key_file", path=str(key_file or shell.key_file))
-    shell.say("init.next")
+        shell.say("init.key_file", path=str(shell.key_file))
+    shell.say("init.next", program=shell.program())
 
 
 def refuse_unless_empty(directory: Path) -> None:
