@@ -214,7 +214,8 @@ def _show_changes(shell: Shell, changes: dict[str, Any]) -> None:
     for each in changes["fields"]:
         name = shell.text(f"draft.field.{each['field']}")
         before, after = (_value(each[side]) for side in ("before", "after"))
-        shell.show(Text(f"  {name}: {before} → {after}"))
+        said = shell.text("pair.said", name=name, said=f"{before} → {after}")
+        shell.show(Text(f"  {said}"))
     for sign, line in changes["lines"]:
         mark = " " if sign == "=" else sign
         shell.show(Text(f"  {mark} {display.safe(line)}", styles[sign]))

@@ -85,6 +85,8 @@ def _ended(directory: Path) -> bool:
                 os.kill(process, sign)
         if _until(lambda: not opening.in_use(directory)):
             return True
+        if process is None:
+            break
     return False
 
 
