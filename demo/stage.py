@@ -100,7 +100,7 @@ class Post:
     async def call(self, verb: str, token: str = "", /, **args: object) -> Any:
         """Ask the running post, as who is signed in if a token says so; raises LocalError."""
         if self._link is None:
-            raise LocalError("post.not_running", directory=self.name)
+            raise LocalError("post.not_running", directory=self.name, program="openline")
         return await self._link.call(verb, token, **args)
 
     async def line(self) -> dict[str, Any]:

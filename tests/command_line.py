@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,3 +48,8 @@ def said(capsys: Captured, *arguments: object) -> str:
 def asked(capsys: Captured, *arguments: object) -> Any:
     """The JSON that a command prints."""
     return json.loads(said(capsys, *arguments, "--json"))
+
+
+def type_in(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Give standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))

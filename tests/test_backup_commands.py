@@ -108,6 +108,16 @@ def test_nothing_is_restored_over_a_post_and_no_passphrase_asked(
     assert "Passphrase" not in said
 
 
+def test_options_that_do_not_go_together_are_told_before_a_passphrase_is_asked(
+    person: Person, tmp_path: Path, capsys: Captured
+) -> None:
+    kit = tmp_path / "kit.olb"
+    assert person("backup", kit, typing=TWICE) == 0
+    capsys.readouterr()
+    assert cli.run(["--dir", str(tmp_path / "other"), "restore", "--generate", str(kit)]) == 2
+    assert "assphrase" not in capsys.readouterr().err
+
+
 def test_a_wrong_passphrase_makes_nothing(person: Person, tmp_path: Path, capsys: Captured) -> None:
     assert person("backup", tmp_path / "kit", typing=TWICE) == 0
     assert person("restore", tmp_path / "kit", typing="wrong\n", post="again") == cli.EXIT_LOCAL

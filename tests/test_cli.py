@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import zxingcpp
 from PIL import Image
@@ -17,10 +17,11 @@ from PIL import Image
 from openline import cli, i18n, spoken
 from openline.commands import COMMANDS, SECTIONS
 from openline.commands.bearers import bearer
-from openline.commands.opened import actor
 from openline.enrolment import words
+from openline.relay.app import relay
 from openline.sealing.keys import CARD_BYTES, MAGIC
 from openline.store import opening
+from openline.store.lock import Lock
 
 Captured = pytest.CaptureFixture[str]
 
@@ -229,84 +230,57 @@ def test_the_wrong_key_opens_nothing(ours: Party, theirs: Party, capsys: Capture
     assert "key file, not with a passphrase" in capsys.readouterr().err
 
 
-def test_bearers_are_written_down_and_taken_away(
-    ours: Party, theirs: Party, tape: Path, capsys: Captured
+def test_what_to_type_next_has_the_options_in_use(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
-    assert ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100") == 0
-    assert ours("bearer", "add", "moscow", "--relay", "https://relay.example") == 0
-    capsys.readouterr()
-    assert ours("bearer", "list", "moscow", "--json") == 0
-    listed = json.loads(capsys.readouterr().out)
-    assert [(each["name"], each["kind"]) for each in listed] == [("tcp", "tcp"), ("relay", "relay")]
-    assert ours("bearer", "change", "moscow", "tcp", "--cost", "3", "--rate", "150") == 0
-    assert ours("bearer", "pause", "moscow", "tcp") == 0
-    capsys.readouterr()
-    assert ours("bearer", "list", "--json") == 0
-    shown = json.loads(capsys.readouterr().out)[0]
-    assert (shown["cost"], shown["rate_bytes_s"], shown["paused_by"]) == (3, 150, actor())
-    assert ours("bearer", "list") == 0
-    assert actor() in capsys.readouterr().out
-    assert ours("bearer", "resume", "moscow", "tcp") == 0
-    assert ours("bearer", "change", "moscow", "tcp") == cli.EXIT_USAGE
-    assert ours("bearer", "test", "moscow", "tcp") == cli.EXIT_NO_POST
-    assert ours("bearer", "remove", "moscow", "tcp") == 0
-    capsys.readouterr()
-    assert ours("bearer", "list") == 0
-    assert "192.0.2.1" not in capsys.readouterr().out
-    assert ours("bearer", "add", "nowhere", "--tcp", "192.0.2.1:7100") == cli.EXIT_LOCAL
-    assert ours("bearer", "add", "moscow") == cli.EXIT_USAGE
+    place, key = tmp_path / "our post", tmp_path / "post.key"
+    assert openline("--dir", place, "init", "--key-file", key, "--generate") == 0
+    assert f"openline --dir '{place}' --key-file {key} card --out" in capsys.readouterr().out
+    assert openline("--dir", place, "--key-file", key, "inbox") == cli.EXIT_NO_POST
+    assert f"Start it: openline --dir '{place}' --key-file {key} serve" in capsys.readouterr().err
+    monkeypatch.setenv("OPENLINE_DIR", str(place))
+    monkeypatch.setenv("OPENLINE_KEY_FILE", str(key))
+    assert openline("inbox") == cli.EXIT_NO_POST
+    assert "Start it: openline serve" in capsys.readouterr().err
 
 
-def test_a_radio_is_written_down_with_both_call_signs(
-    ours: Party, theirs: Party, tape: Path, capsys: Captured
-) -> None:
-    ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
-    radio = ("bearer", "add", "moscow", "--kiss", "localhost:8001", "--callsign", "n0call-1")
-    assert ours(*radio) == cli.EXIT_LOCAL
-    assert "config.missing" in capsys.readouterr().err
-    assert ours(*radio, "--to", "N0CALL-16") == cli.EXIT_LOCAL
-    assert "config.callsign" in capsys.readouterr().err
-    assert ours(*radio, "--to", "N0CALL-2", "--tx-delay", "250") == 0
-    assert ours("bearer", "change", "moscow", "kiss", "--kiss", "radio:8001", "--rate", "37") == 0
-    tcp = ("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100")
-    assert ours(*tcp, "--tx-delay", "250") == cli.EXIT_USAGE
-    capsys.readouterr()
-    assert ours("bearer", "list", "--json") == 0
-    [shown] = json.loads(capsys.readouterr().out)
-    wanted = {
-        "kind": "kiss",
-        "name": "kiss",
-        "address": "radio:8001",
-        "callsign": "N0CALL-1",
-        "to": "N0CALL-2",
-        "tx_delay_ms": 250,
-        "rate_bytes_s": 37,
-    }
-    assert wanted.items() <= shown.items()
+def test_what_takes_a_value_says_so_in_every_language() -> None:
+    untold = []
+
+    def look(command: click.Command, path: str) -> None:
+        if isinstance(command, click.Group):
+            for name in command.list_commands(click.Context(command)):
+                look(command.commands[name], f"{path} {name}")
+        for param in command.params:
+            key = f"metavar.{param.metavar or param.name}"
+            flag = isinstance(param, click.Option) and param.is_flag
+            if not flag and not i18n.catalogue("fr").has(key):
+                untold.append(f"{path} {key}")
+
+    look(cli.openline, "openline")
+    look(relay, "openline-relay")
+    assert untold == []
 
 
-def test_the_last_bearer_of_a_line_goes_only_when_its_name_is_typed(
-    ours: Party, theirs: Party, tape: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
-    for name in ("cable", "embassy"):
-        assert ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100", "--name", name) == 0
-    monkeypatch.setattr(sys, "stdin", io.StringIO("moscow\n"))
-    assert ours("bearer", "remove", "moscow", "cable") == 0
+def test_french_headings_have_their_space_before_the_colon(capsys: Captured) -> None:
+    assert openline("--lang", "fr", "bearer", "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Options :" in shown
+    assert "Commandes :" in shown
+    assert "--folder RÉPERTOIRE" in help_of("fr", capsys, "bearer", "add")
+    assert "--folder КАТАЛОГ" in help_of("ru", capsys, "bearer", "add")
+
+
+def help_of(language: str, capsys: Captured, *command: str) -> str:
+    """The help of a command."""
     capsys.readouterr()
-    assert ours("bearer", "remove", "moscow", "embassy") == cli.EXIT_LOCAL
-    asked = capsys.readouterr().err
-    assert "embassy is the last bearer of moscow" in asked
-    assert "the bearer stays" in asked
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    assert ours("bearer", "remove", "moscow", "embassy") == cli.EXIT_USAGE
-    monkeypatch.setattr(sys, "stdin", io.StringIO("embassy\n"))
-    assert ours("bearer", "remove", "moscow", "embassy") == 0
-    assert ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100") == 0
-    capsys.readouterr()
-    assert ours("bearer", "remove", "moscow", "tcp", "--yes") == 0
-    assert capsys.readouterr().err == ""
+    assert openline("--lang", language, *command, "--help") == 0
+    return capsys.readouterr().out
+
+
+def test_a_desk_for_no_post_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    assert openline("--dir", tmp_path / "nothere", "desk") == cli.EXIT_LOCAL
+    assert "There is no post in" in capsys.readouterr().err
 
 
 def test_zeroise_says_what_it_cannot_erase_and_wants_the_word(
@@ -321,6 +295,42 @@ def test_zeroise_says_what_it_cannot_erase_and_wants_the_word(
     assert ours("zeroise") == 0
     assert not ours.directory.exists()
     assert not ours.key.exists()
+
+
+def test_zeroise_takes_what_the_configuration_names_here_and_names_what_stays(
+    ours: Party, capsys: Captured, tmp_path: Path
+) -> None:
+    inside = ("relay.tokens", "mail.password", "relay.pem", "post.toml", "relay.tokens.new")
+    for name in inside:
+        (ours.directory / name).write_text("secret")
+    elsewhere, stranger = tmp_path / "elsewhere.password", ours.directory / "notes"
+    elsewhere.write_text("secret")
+    stranger.write_text("a person's own")
+    entries = [f'tokens = "{inside[0]}"\nca_file = "relay.pem"', f'password_file = "{inside[1]}"']
+    entries += [f'password_file = "{elsewhere}"']
+    text = "".join(f"[[bearer]]\n{entry}\n" for entry in entries)
+    (ours.directory / "post.toml").write_text(text)
+    held = [(ours.directory / name).open("rb") for name in inside]
+    assert ours("zeroise", "--yes") == 0
+    told = capsys.readouterr().out
+    assert [path.name for path in ours.directory.iterdir()] == ["notes"]
+    assert str(stranger) in told
+    assert str(elsewhere) in told
+    assert elsewhere.read_text() == "secret"
+    for file in held:
+        with file:
+            assert not any(file.read())
+
+
+def test_zeroise_goes_on_while_somebody_has_the_post_open_and_says_so(
+    ours: Party, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openline.commands.ending.STOP_POLLS", 2)
+    lock = Lock(ours.directory)
+    assert ours("zeroise", "--yes") == 0
+    assert "end it" in capsys.readouterr().err
+    assert not ours.directory.exists()
+    lock.release()
 
 
 # -- help, errors, exit codes -------------------------------------------------------------------
@@ -344,7 +354,7 @@ def test_every_command_stands_in_one_section() -> None:
 def test_without_a_daemon_reading_says_how_to_start_it(tmp_path: Path, capsys: Captured) -> None:
     for command in (("inbox",), ("status",), ("send", "moscow", "text"), ("transcript", "moscow")):
         assert openline("--dir", tmp_path, *command) == cli.EXIT_NO_POST
-        assert "openline serve" in capsys.readouterr().err
+        assert f"openline --dir {tmp_path} serve" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import errno
 import json
+import os
 import re
-import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from openline.delivery.choice import Why
 from openline.delivery.explain import BearerStatus, bearer_view
 from openline.store.base import ABANDONED, THEIRS, Batch, Row
 from tests.answering import Answering
-from tests.command_line import Captured, answered, openline, said
+from tests.command_line import Captured, answered, openline, said, type_in
 from tests.pair import LinePair, reworded
 
 
@@ -40,11 +40,6 @@ def running(pair: LinePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Post "a" answers to commands."""
     with answered(pair, tmp_path, monkeypatch, columns=80) as answering:
         yield answering
-
-
-def type_in(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    """Give standard input."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
 
 
 # -- writing ------------------------------------------------------------------------------------
@@ -79,28 +74,6 @@ def test_every_precedence_can_be_said_in_full_or_by_its_first_letter(
             number = number["serial"]["number"]
             view = json.loads(said(capsys, "show", "other", f"ours:{number}", "--json"))
             assert view["precedence"] == precedence
-
-
-def test_a_text_comes_from_a_file_or_from_standard_input(
-    pair: LinePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "text"
-    path.write_bytes("première\r\nligne e\u0301\r\n".encode())
-    assert openline("send", "other", "--file", path) == 0
-    for arguments in (("send", "other"), ("send", "other", "--file", "-")):
-        type_in(monkeypatch, "Ответ\n".encode())
-        assert openline(*arguments) == 0
-    assert pair.texts("b") == ["première\nligne é", "Ответ", "Ответ"]
-
-
-@pytest.mark.parametrize("data", [b"", b" \n", b"\xff\xfe\x00"])
-def test_no_text_and_no_utf8_are_refused(
-    data: bytes, pair: LinePair, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    type_in(monkeypatch, data)
-    assert openline("send", "other") == cli.EXIT_LOCAL
-    assert "nothing was released" in capsys.readouterr().err
-    assert pair.texts("b") == []
 
 
 def test_an_error_of_the_daemon_is_worded_here(capsys: Captured) -> None:
@@ -322,7 +295,8 @@ def test_forms_of_address_are_set_shown_and_taken_back(capsys: Captured) -> None
     assert "Nobody has said" in said(capsys, "address", "other", "--set", "")
 
 
-def test_an_alarm_is_cleared_by_a_person(capsys: Captured) -> None:
+def test_an_alarm_is_cleared_by_a_person(pair: LinePair, capsys: Captured) -> None:
+    pair.posts["a"]._lanes[1].seal.raise_alarm()
     assert "cleared" in said(capsys, "clear-alarm", "other")
 
 
@@ -436,3 +410,25 @@ def test_a_doubtful_and_an_unknown_record_are_marked(pair: LinePair, capsys: Cap
     paper = said(capsys, "transcript", "other")
     assert "1 record kept off the chain" in paper
     assert "later" in paper
+
+
+def test_an_export_is_there_whole_or_not_at_all(
+    pair: LinePair, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converse(pair)
+    place = tmp_path / "stick" / "record.jsonl"
+    place.parent.mkdir()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    export = ("transcript", "other", "--export", "jsonl", "--out", place)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert openline(*export) == cli.EXIT_LOCAL
+    assert f"{place}: No space left on device." in capsys.readouterr().err
+    assert list(place.parent.iterdir()) == []
+    assert openline(*export) == 0
+    assert json.loads(place.read_text().splitlines()[-1])["type"] == "end"
+    assert openline(*export) == cli.EXIT_LOCAL
+    assert "exists already and is not overwritten" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import pytest
 from openline import carrying, clock, verbs
 from openline.bearers.base import Outgoing
 from openline.config import CHANGES, Config
-from openline.control import LINE_BYTES_MAX, OUTSTANDING_MAX, ControlSocket, Running
+from openline.control import OUTSTANDING_MAX, ControlSocket, Running
 from openline.core import receipts
 from openline.core.events import Now
 from openline.core.precedence import Precedence
@@ -152,16 +152,6 @@ def test_a_mistake_in_one_request_leaves_the_others_alone(tmp_path: Path) -> Non
         assert codes[:4] == ["control.malformed"] * 4
         assert answers[4] == {"id": 2, "ok": {"lines": 1}}
         assert codes[5:] == ["line.unknown", "control.argument", "control.verb"]
-
-    play(tmp_path, scene)
-
-
-def test_a_request_beyond_the_limit_ends_the_connection(tmp_path: Path) -> None:
-    async def scene(desk: Desk) -> None:
-        client = await desk.client()
-        client.writer.write(b"x" * (LINE_BYTES_MAX + 100_000))
-        assert (await client.hear())["error"]["code"] == "control.too_long"
-        assert await client.reader.read() == b""
 
     play(tmp_path, scene)
 

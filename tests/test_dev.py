@@ -116,6 +116,14 @@ def test_demo_makes_what_production_needs_from_the_mirror_of_pip(copy: Copy) -> 
     assert copy.log() == ["pip install", EXPORT, "uv venv", SYNC, "python -m demo --keep"]
 
 
+def test_installing_makes_what_production_needs_and_says_where_the_command_is(copy: Copy) -> None:
+    ended = copy.run("install")
+    assert ended.stdout == f"{copy.root}/.venv/bin/openline\n"
+    log = (copy.root / "log").read_text()
+    assert "uv sync" in log
+    assert "--group" not in log
+
+
 def test_what_is_made_is_not_made_again(copy: Copy) -> None:
     copy.run("demo")
     copy.run("sim", "--seeds", "9")

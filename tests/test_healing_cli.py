@@ -122,5 +122,24 @@ def test_waiting_shows_how_far_it_is(pair: LinePair, capsys: Captured) -> None:
     assert "100%" in said
 
 
+def test_where_nothing_is_lost_nothing_is_asked_unless_that_is_meant(
+    pair: LinePair, capsys: Captured
+) -> None:
+    before = len([*pair.stores["a"].audit()])
+    code, said = openline(capsys, "heal", "ask", "other")
+    assert code == cli.EXIT_LOCAL
+    assert "Nothing is lost here on other" in said
+    assert len([*pair.stores["a"].audit()]) == before
+    assert openline(capsys, "heal", "ask", "other", "--yes")[0] == 0
+
+
+def test_an_alarm_that_does_not_stand_is_not_cleared(pair: LinePair, capsys: Captured) -> None:
+    before = len([*pair.stores["a"].audit()])
+    code, said = openline(capsys, "clear-alarm", "other")
+    assert code == 0
+    assert "No alarm stands on other" in said
+    assert len([*pair.stores["a"].audit()]) == before
+
+
 def test_nothing_asked_is_said_plainly(capsys: Captured) -> None:
     assert "Neither side" in openline(capsys, "heal", "status", "other")[1]

@@ -240,3 +240,21 @@ def test_commands_print_no_words_of_their_own() -> None:
                         if re.search(r"[^\W\d_]{2}", text):
                             own.append(f"{path.name}:{node.lineno}: {text}")
     assert own == []
+
+
+def test_a_label_is_quoted_where_a_command_line_is_shown() -> None:
+    for words in CATALOGUES:
+        assert "openline clear-alarm 'new paris'" in words.text("voice.then", line="new paris")
+        assert "openline clear-alarm moscow" in words.text("voice.then", line="moscow")
+        # A value that was left out shows as such, and never fails.
+        assert "'{line}'" in words.text("voice.then")
+        for key in KEYS:
+            for form in words.forms(key):
+                assert not re.search(r"openline (?:[a-z-]+ )+\{(?:line|name)\}", form), key
+
+
+def test_precedences_have_their_names_in_every_sentence() -> None:
+    words = i18n.catalogue("ru")
+    for key in ("why.flash", "why.flash_waits", "why.routine", "why.routine_waits"):
+        level = "FLASH" if "flash" in key else "ROUTINE"
+        assert words.text(key).startswith(words.text(f"precedence.{level}"))

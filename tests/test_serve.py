@@ -55,16 +55,22 @@ class Process:
         assert self._process.stdout is not None
         self.ready = json.loads(self._process.stdout.readline())
 
-    def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
-        """End it; its exit code."""
+    def end(self, sign: signal.Signals | None = signal.SIGTERM) -> int:
+        """End it, or with None see it end; its exit code."""
         process, self._process = self._process, None
         if process is None:
             return 0
-        process.send_signal(sign)
+        if sign is not None:
+            process.send_signal(sign)
         code = process.wait(PATIENCE_S)
         if process.stdout is not None:
             process.stdout.close()
         return code
+
+    def send(self, sign: signal.Signals) -> None:
+        """Give it a signal and wait for nothing."""
+        assert self._process is not None
+        self._process.send_signal(sign)
 
     def call(self, verb: str, /, **args: object) -> Any:
         """Ask its control socket."""

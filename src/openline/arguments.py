@@ -15,6 +15,9 @@ from .errors import LocalError
 Args = Mapping[str, Any]
 """Arguments of a verb, as read from JSON."""
 
+REQUEST_BYTES_MAX = 1 << 20
+"""Longest request: pairing with a tape of 10,000 pages, in hex, has some 640,000 bytes."""
+
 
 def get(args: Args, name: str, kind: type, default: Any = ...) -> Any:
     """The argument of that name if it is of that kind; `default`, if there is one, for none."""

@@ -11,12 +11,15 @@ lives in verbs.py.
 from __future__ import annotations
 
 import json
+import shlex
 import socket
+import struct
 import tomllib
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .arguments import REQUEST_BYTES_MAX
 from .errors import LocalError
 
 SOCKET = "control.sock"
@@ -26,6 +29,8 @@ ANSWER_S = 30.0
 """How long an answer may take: a commit on a slow disk, not a peer."""
 
 _LINE_BYTES_MAX = 64 << 20
+
+_PEER = struct.Struct("3i")
 
 
 def socket_of(directory: Path) -> Path:
@@ -43,6 +48,34 @@ def _named(directory: Path) -> str:
     return said if isinstance(said, str) else SOCKET
 
 
+def request(said: dict[str, Any]) -> bytes:
+    """A request as it is sent. Raises LocalError("control.too_long")."""
+    line = json.dumps(said).encode()
+    if len(line) > REQUEST_BYTES_MAX:
+        raise LocalError("control.too_long", bytes_max=REQUEST_BYTES_MAX)
+    return line + b"\n"
+
+
+def not_running(directory: Path) -> LocalError:
+    """That no post runs in this directory, with how to start it."""
+    program = shlex.join(["openline", "--dir", str(directory)])
+    return LocalError("post.not_running", directory=str(directory), program=program)
+
+
+def serving(directory: Path) -> int | None:
+    """The process that serves the post in a directory, by its number; None if there is none, or the
+    system does not tell.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        try:
+            asking.connect(str(socket_of(directory)))
+            told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        except (OSError, AttributeError):
+            return None
+    # 0: a process of another namespace, which nobody here can name.
+    return _PEER.unpack(told)[0] or None
+
+
 class Client:
     """A connection to the daemon of one post, under a sign-in if a token is given, with a proof
     that what is asked was confirmed if there is one. Raises LocalError("post.not_running") if
@@ -57,7 +90,7 @@ class Client:
             self._socket.connect(str(socket_of(directory)))
         except (FileNotFoundError, ConnectionRefusedError):
             self._socket.close()
-            raise LocalError("post.not_running", directory=str(directory)) from None
+            raise not_running(directory) from None
         except PermissionError:
             self._socket.close()
             raise LocalError("post.not_yours", directory=str(directory)) from None
@@ -70,9 +103,9 @@ class Client:
     def call(self, verb: str, **args: object) -> Any:
         """Ask a verb and wait for its answer; raises LocalError with the daemon's code."""
         self._asked += 1
-        request = {"id": self._asked, "verb": verb, "args": args, **self._signed_in}
+        asked = request({"id": self._asked, "verb": verb, "args": args, **self._signed_in})
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            self._socket.sendall(asked)
             line = self._lines.readline(_LINE_BYTES_MAX)
         except TimeoutError:
             raise LocalError("post.slow", seconds=int(ANSWER_S)) from None

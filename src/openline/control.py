@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from . import carrying, config, verbs, views
-from .arguments import Args
+from .arguments import REQUEST_BYTES_MAX, Args
 from .clock import Now
 from .core import receipts
 from .core.events import Serial
@@ -55,9 +55,6 @@ from .switchboard import Switchboard
 
 SOCKET_FILE = "control.sock"
 """Where a client looks for the socket in the post's directory."""
-
-LINE_BYTES_MAX = 256 * 1024
-"""Longest request."""
 
 CHUNK_BYTES = 64 * 1024
 
@@ -161,8 +158,8 @@ class _Conversation:
         try:
             while chunk := await reader.read(CHUNK_BYTES):
                 *lines, rest = (rest + chunk).split(b"\n")
-                if max(map(len, [rest, *lines])) > LINE_BYTES_MAX:
-                    self._fail(None, LocalError("control.too_long", bytes_max=LINE_BYTES_MAX))
+                if max(map(len, [rest, *lines])) > REQUEST_BYTES_MAX:
+                    self._fail(None, LocalError("control.too_long", bytes_max=REQUEST_BYTES_MAX))
                     break
                 for line in lines:
                     await self._settled(OUTSTANDING_MAX - 1)

@@ -8,8 +8,12 @@ failure means to people, do not live here: everything raises OSError.
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 NEW = ".new"
 """What ends the name of a file that is not yet whole."""
@@ -37,15 +41,29 @@ def put(path: Path, content: bytes, mode: int = 0o600) -> None:
         raise
 
 
-def put_new(path: Path, content: bytes) -> None:
-    """Have a new file with this content under the name, durable, for its owner alone; what stands
+def put_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Have a new file with this content under the name, durable, with these rights; what stands
     there is left as it is. Also raises FileExistsError."""
+    with writing_new(path, mode) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing_new(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A file to write in the block, which then has the name as with `put_new`; if the block fails,
+    nothing is left. Also raises FileExistsError, at once if something stands there already."""
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     # No longer than the name it will have, and of this process: what a killed one left stands in
     # nobody's way.
     new = path.with_name(f".{os.getpid()}{NEW}")
     new.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        create(new, content)
+        with os.fdopen(os.open(new, flags, mode), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.link(new, path)
         except FileExistsError:

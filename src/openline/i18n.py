@@ -6,7 +6,8 @@ like French and Russian, so no party's language is the source of the others'. Er
 as they stand; `<code>.next` says what to do, and `<code>.desk` what to do on a page where that
 differs from what a command would. Catalogues are ordinary gettext .po files read at run
 time (about 2 ms; Babel's reader gives the same and costs 90 ms to import, so it is the oracle of
-the tests), plural rules are a table here, placeholders are named: {count}. A wording that is
+the tests), plural rules are a table here, placeholders are named: {count}; {line:shell} is
+quoted as a command line needs it. A wording that is
 missing shows its key: an interface never fails for want of words.
 
 PSEUDO is no language: English in letters that are written from right to left, made here, so that
@@ -19,6 +20,7 @@ catalogue.
 from __future__ import annotations
 
 import ast
+import shlex
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -82,9 +84,20 @@ class Catalogue:
         return form.format_map(_Values({**values, "count": count}))
 
 
+class _Said(str):
+    """A text in a wording; {line:shell} has it as one word of a command line."""
+
+    def __format__(self, form: str) -> str:
+        return shlex.quote(self) if form == "shell" else format(str(self), form)
+
+
 class _Values(dict[str, object]):
+    def __getitem__(self, key: str) -> object:
+        value = super().__getitem__(key)
+        return _Said(value) if isinstance(value, str) else value
+
     def __missing__(self, key: str) -> str:
-        return "{" + key + "}"
+        return _Said("{" + key + "}")
 
 
 def read_po(text: str) -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from .client import ANSWER_S, socket_of
+from .client import ANSWER_S, not_running, request, socket_of
 from .errors import LocalError
 
 LINE_BYTES_MAX = 64 << 20
@@ -48,7 +48,7 @@ class Link:
         try:
             reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
         except (FileNotFoundError, ConnectionRefusedError):
-            raise LocalError("post.not_running", directory=str(self._directory)) from None
+            raise not_running(self._directory) from None
         except PermissionError:
             raise LocalError("post.not_yours", directory=str(self._directory)) from None
         except OSError as error:
@@ -70,7 +70,8 @@ class Link:
 
     async def call(self, verb: str, token: str = "", proof: str = "", /, **args: object) -> Any:
         """Ask a verb, as who is signed in under `token` if one is given, with the `proof` that it
-        was confirmed. Raises LocalError: the post's own, or post.slow, post.went_away.
+        was confirmed. Raises LocalError: the post's own, or control.too_long, post.slow,
+        post.went_away.
         """
         if self._writer is None or not self.is_open:
             raise self._why
@@ -79,9 +80,9 @@ class Link:
         if verb == "watch":
             self._watch = number
         signed_in = {"as": token, "proof": proof} if token else {}
-        request = {"id": number, "verb": verb, "args": args, **signed_in}
+        asked = request({"id": number, "verb": verb, "args": args, **signed_in})
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._writer.write(json.dumps(request).encode() + b"\n")
+        self._writer.write(asked)
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await answer

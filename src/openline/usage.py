@@ -14,6 +14,7 @@ running. What commands there are does not live here.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -56,9 +57,14 @@ def _path(ctx: click.Context) -> str:
 
 
 def metavar(words: Catalogue, param: click.Parameter) -> str:
-    """What a parameter is called where its value stands."""
-    key = f"metavar.{param.name}"
+    """What a parameter is called where its value stands: by its metavar, else by its name."""
+    key = f"metavar.{param.metavar or param.name}"
     return words.text(key) if words.has(key) else (param.name or "").upper()
+
+
+def _title(words: Catalogue, key: str) -> str:
+    """A heading as it stands before the colon that click puts there."""
+    return words.text("click.title", title=words.text(key))
 
 
 def _help(words: Catalogue, path: str, param: click.Parameter) -> str:
@@ -110,7 +116,7 @@ class Command(click.Command):
                 options.append((names + takes, wording))
         for title, entries in (("click.arguments", arguments), ("click.options", options)):
             if entries:
-                with formatter.section(words.text(title)):
+                with formatter.section(_title(words, title)):
                     formatter.write_dl(entries)
 
 
@@ -137,7 +143,7 @@ class Group(Command, click.Group):
     ) -> None:
         """Some commands under a title."""
         words, path = catalogue(ctx), _path(ctx)
-        with formatter.section(words.text(title)):
+        with formatter.section(_title(words, title)):
             formatter.write_dl(
                 [(name, words.text(f"{path}.{name}").partition("\n")[0]) for name in names]
             )
@@ -225,6 +231,9 @@ def failed(words: Catalogue, error: Exception, program: str = "openline") -> int
         return EXIT_USAGE
     if isinstance(error, click.UsageError):
         click.echo(_usage(words, error), err=True)
+        if isinstance(error, click.NoSuchOption) and not re.match(r"--\w", error.option_name):
+            # More likely a text than an option mistyped.
+            click.echo(words.text("usage.dash"), err=True)
         path = error.ctx.command_path if error.ctx else program
         click.echo(words.text("usage.next", command=path), err=True)
         return EXIT_USAGE

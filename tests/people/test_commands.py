@@ -252,3 +252,42 @@ def test_passkeys_are_listed_and_taken_away_by_their_owner_or_an_administrator(
     near.act_as(signed_in=True)
     assert "1 sign-in ended" in near("people", "passkey", "remove", which)
     assert "signed out" in near("status", code=1)
+
+
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_in_an_emergency_no_role_stands_between_the_files_and_who_owns_them(
+    near: Terminal, pair: tuple[Process, Process], *, signed_in: bool
+) -> None:
+    near.process.start()
+    near("people", "add", "desk-one", "-r", "duty", "--unix-user", OWN)
+    near("people", "add", "keeper", "-r", "administrator", "--unix-user", int(OWN) + 1)
+    if signed_in:
+        near.sign_in_file.write_text("0" * 64)
+    near.act_as(signed_in=signed_in)
+    key = near.process.directory.with_suffix(".key")
+    near("zeroise", "--yes")
+    assert not near.process.directory.exists()
+    assert not key.exists()
+    assert near.process.end(None) == 0
+
+
+def test_a_post_that_does_not_listen_is_killed_before_it_is_erased(
+    near: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openline.commands.ending.STOP_POLL_S", 0.001)
+    near.process.start()
+    near.process.send(signal.SIGSTOP)
+    near("zeroise", "--yes")
+    assert not near.process.directory.exists()
+    assert near.process.end(None) == -signal.SIGKILL
+
+
+def test_a_post_is_stopped_by_a_command_and_by_whoever_may(near: Terminal) -> None:
+    near("stop", code=4)
+    near.process.start()
+    assert "stopped" in near("stop")
+    assert near.process.end(None) == 0
+    near.process.start()
+    near("people", "add", "desk-one", "-r", "duty", "--unix-user", OWN)
+    near("people", "add", "keeper", "-r", "administrator", "--unix-user", int(OWN) + 1)
+    assert "no right" in near("stop", code=1)

@@ -246,6 +246,13 @@ def test_tokens_go_to_a_new_private_file(relay: RelayProcess, tmp_path: Path) ->
     assert out.read_text().split() == lines
 
 
+def test_tokens_for_a_relay_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    command = [*ENGLISH, "token", "--data", str(tmp_path / "nowhere")]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert f"There is no directory {tmp_path / 'nowhere'}." in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

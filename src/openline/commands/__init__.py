@@ -11,6 +11,7 @@ from __future__ import annotations
 COMMANDS = {
     "init": "post",
     "serve": "post",
+    "stop": "ending",
     "card": "cards",
     "tape": "tapes",
     "pair": "cards",
@@ -34,12 +35,12 @@ COMMANDS = {
     "audit": "acts",
     "backup": "backup",
     "restore": "backup",
-    "zeroise": "post",
+    "zeroise": "ending",
 }
 """Command → module of this package; the function has the command's name (with _ for -)."""
 
 SECTIONS = {
-    "section.begin": ("init", "card", "tape", "pair", "bearer", "people", "serve"),
+    "section.begin": ("init", "card", "tape", "pair", "bearer", "people", "serve", "stop"),
     "section.write": ("send", "draft", "receipt", "carry", "address"),
     "section.read": ("inbox", "show", "attachment", "transcript"),
     "section.watch": ("desk", "status", "lines", "clear-alarm", "heal", "audit"),

@@ -53,11 +53,12 @@ def attachment() -> None:
 
 def laid_in(shell: Shell, paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Lay files in at the post, as `send` and `draft_save` name them. Raises LocalError."""
-    read = [(checked_name(path.name), _content(path)) for path in paths]
+    # Read first: that . and / are no files says more than that they are no names.
+    read = [(_content(path), checked_name(path.name)) for path in paths]
     if len(read) > FILES_MAX:
         raise LocalError("attachment.too_many", most=FILES_MAX)
     found = []
-    for name, content in read:
+    for content, name in read:
         laid = shell.call("file_begin", name=name, bytes=len(content))
         for at in range(0, len(content), PORTION_BYTES):
             data = b64encode(content[at : at + PORTION_BYTES]).decode()

@@ -20,7 +20,7 @@ from .. import clock, display, spoken
 from ..config import CONFIG_FILE
 from ..errors import LocalError
 from .cards import create
-from .post import new_passphrase, new_secret, refuse_unless_empty
+from .post import checked_key_file, new_passphrase, new_secret, refuse_unless_empty
 from .shell import Shell, pass_shell
 from .wording import command
 
@@ -199,8 +199,10 @@ def restore(
     from .opened import restored
 
     refuse_unless_empty(shell.directory)
+    chosen = {"passphrase_prompt": passphrase_prompt, "generate": generate}
+    checked_key_file(shell, key_file, **chosen)
     found = _opened(shell, files)
-    secret = new_secret(shell, key_file, passphrase_prompt=passphrase_prompt, generate=generate)
+    secret = new_secret(shell, key_file, **chosen)
     restored(shell.directory, secret, found)
     _tell(shell, found)
     if found.config:
@@ -208,7 +210,8 @@ def restore(
     else:
         shell.note("restore.without_config")
     shell.say("restore.done", directory=str(shell.directory))
-    shell.say("restore.next")
+    shell.key_file = key_file or shell.key_file
+    shell.say("restore.next", program=shell.program())
     shell.say("restore.since", made=display.moment(found.made_s))
     if serve:
         from ..serve import main_serve

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from .. import display
+from .. import display, entries
 from ..errors import LocalError
 from .kinds import CountType
 from .shell import Shell, pass_shell
 from .why import standing
 from .wording import Group, as_json
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 _WHERE = (
     click.option("--tcp", "address"),
     click.option("--relay", "url"),
-    click.option("--folder", "path", type=click.Path(path_type=Path)),
+    click.option("--folder", "path", metavar="folder", type=click.Path(path_type=Path)),
     click.option("--serial", "device", type=click.Path(path_type=Path)),
     click.option("--baud", type=CountType(50, 4_000_000)),
     click.option("--kiss", "controller"),
@@ -59,8 +62,10 @@ _PLACES = {
 }
 """What says where each kind of bearer goes."""
 
-_ENTRY_NAMES = {"controller": "address", "recipient": "to"}
-"""Options whose names in post.toml two kinds have in common."""
+_ENTRY_NAMES = {"controller": "address", "recipient": "to", "label": "name"}
+"""Options that have another name in post.toml, which some have in common."""
+
+_INDENT = "    "
 
 _MAIL_NEEDS = ("sender", "smtp", "imap", "password_file")
 
@@ -102,7 +107,9 @@ def add(shell: Shell, /, line: str, label: str | None, **said: Any) -> None:
         raise LocalError("usage.relay_only")
     if kind == "mail" and any(said[name] is None for name in _MAIL_NEEDS):
         raise LocalError("usage.mail_needs")
-    shell.call("bearer_add", offline=True, line=line, kind=kind, name=label, **_told(said))
+    said["label"] = label
+    _check(shell, kind, said, whole=True)
+    shell.call("bearer_add", offline=True, line=line, kind=kind, **_told(said))
     shell.say("bearer.added", line=line)
 
 
@@ -115,19 +122,52 @@ def change(shell: Shell, /, line: str, name: str, **said: Any) -> None:
     """Change what a bearer is told, in its place."""
     if all(value is None for value in said.values()):
         raise LocalError("usage.nothing_to_change")
-    shell.call("bearer_change", offline=True, line=line, name=name, **_told(said))
+    told = _told(dict(said))
+    named = {key for key, value in told.items() if value is not None}
+    for kind, model in _models().items():
+        if named <= model.model_fields.keys():
+            _check(shell, kind, said, whole=False)
+            break
+    shell.call("bearer_change", offline=True, line=line, name=name, **told)
     shell.say("bearer.changed", line=line, name=name)
 
 
 def _told(said: dict[str, Any]) -> dict[str, Any]:
     """The options under the names of post.toml, with paths that hold wherever the post runs."""
     for option, name in _ENTRY_NAMES.items():
-        if (value := said.pop(option)) is not None:
+        if (value := said.pop(option, None)) is not None:
             said[name] = value
     return {
         key: str(value.absolute()) if isinstance(value, Path) else value
         for key, value in said.items()
     }
+
+
+def _models() -> dict[str, type[BaseModel]]:
+    """What post.toml may say of each kind of bearer."""
+    models = get_args(entries.BearerEntry)
+    return {get_args(model.model_fields["kind"].annotation)[0]: model for model in models}
+
+
+def _check(shell: Shell, kind: str, said: dict[str, Any], *, whole: bool) -> None:
+    """Name the option that cannot be so, or if this is all of an entry the one that is missing;
+    what else is wrong, the post says. Raises LocalError: usage.option_fault, usage.missing.
+    """
+    from pydantic import ValidationError
+
+    options = {param.name: param.opts[0] for param in click.get_current_context().command.params}
+    given = {_ENTRY_NAMES.get(name, name): name for name in said if said[name] is not None}
+    try:
+        _models()[kind].model_validate({"kind": kind, **{at: said[given[at]] for at in given}})
+    except ValidationError as error:
+        for fault in (each for each in error.errors() if each["loc"]):
+            at = str(fault["loc"][0])
+            if at in given:
+                code = str(fault.get("ctx", {}).get("error", "config.value"))
+                told = {"said": str(said[given[at]]), "why": shell.text(code)}
+                raise LocalError("usage.option_fault", option=options[given[at]], **told) from None
+            if whole and at in _ONLY.get(kind, ()):
+                raise LocalError("usage.missing", name=options[at]) from None
 
 
 @bearer.command("list")
@@ -144,27 +184,17 @@ def list_(shell: Shell, line: str | None, as_json: bool) -> None:
     elif not found:
         shell.say("bearer.none")
     else:
-        headings = ("head.line", "head.bearer", "head.address", "head.state", "head.figures")
-        rows = (
-            (
-                *(display.safe(each[key]) for key in ("line", "name")),
-                _place(each),
-                *_seen(shell, each),
-            )
-            for each in found
-        )
-        shell.table(headings, rows)
+        for each in found:
+            # What people type or dial is never cut: it stands alone, and a terminal may fold it.
+            shell.line("  ".join(filter(None, (each["line"], each["name"], _place(each)))))
+            seen = "; ".join((standing(shell, each), *_figures(shell, each)))
+            for row in display.wrap(seen, shell.console.width - len(_INDENT)):
+                shell.line(_INDENT + row)
 
 
 def _place(each: dict[str, Any]) -> str:
     """Where a bearer goes: an address, a relay, or nowhere for those who call us."""
     return display.safe(str(next((each[key] for key in _PLACES.values() if each.get(key)), "")))
-
-
-def _seen(shell: Shell, each: dict[str, Any]) -> Iterator[str]:
-    """How a bearer stands, and its figures."""
-    yield standing(shell, each)
-    yield ", ".join(_figures(shell, each))
 
 
 def _figures(shell: Shell, each: dict[str, Any]) -> Iterator[str]:

@@ -7,7 +7,11 @@ concerns the tape is in tapes.py.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -26,12 +30,26 @@ _FILE_BYTES_MAX = 1 << 20
 
 
 def create(path: Path, data: bytes, mode: int) -> None:
-    """Write a new file, durable, with exactly these rights; raises LocalError("local.exists")."""
+    """Write a new file, durable, with exactly these rights, or nothing. Raises LocalError:
+    local.exists, local.io.
+    """
+    with creating(path, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def creating(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """A new file to write in the block, there whole after it or not at all. Raises as `create`."""
     try:
-        files.create(path, data, mode)
-        path.chmod(mode)
+        with files.writing_new(path, mode) as file:
+            os.fchmod(file.fileno(), mode)
+            yield file
     except FileExistsError:
         raise LocalError("local.exists", path=str(path)) from None
+    except OSError as error:
+        # A write that fails does not say of which file.
+        reason = error.strerror or type(error).__name__
+        raise LocalError("local.io", path=str(path), reason=reason) from error
 
 
 def read(path: Path) -> bytes:

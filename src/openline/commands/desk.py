@@ -38,6 +38,9 @@ def desk(shell: Shell, listen: str, origin: str | None) -> None:
     if origin is not None and not origin.startswith(("http://", "https://")):
         raise LocalError("desk.origin_option", origin=origin)
 
+    if not shell.directory.is_dir():
+        # It may hold nothing but the socket of a post that is elsewhere, and not even that now.
+        raise LocalError("post.absent", directory=str(shell.directory))
     first = _first_link(shell)
 
     def ready(address: str) -> None:

@@ -214,7 +214,8 @@ def _show_changes(shell: Shell, changes: dict[str, Any]) -> None:
     for each in changes["fields"]:
         name = shell.text(f"draft.field.{each['field']}")
         before, after = (_value(each[side]) for side in ("before", "after"))
-        shell.show(Text(f"  {name}: {before} → {after}"))
+        said = shell.text("pair.said", name=name, said=f"{before} → {after}")
+        shell.show(Text(f"  {said}"))
     for sign, line in changes["lines"]:
         mark = " " if sign == "=" else sign
         shell.show(Text(f"  {mark} {display.safe(line)}", styles[sign]))
@@ -318,6 +319,8 @@ def release(shell: Shell, draft_id: str, hash_: str | None, yes: bool, as_json: 
     if yes and hash_ is None:
         raise LocalError("usage.hash")
     view = shell.call("draft_show", draft=draft_id)
+    if view["state"] == "draft":
+        raise LocalError("draft.not_handed", draft=draft_id)
     if not yes and view["serial"] is None:
         _page(shell, view)
         values = {"precedence": shell.text(f"precedence.{view['precedence']}")}

@@ -27,9 +27,13 @@ def heal() -> None:
 
 @heal.command("ask")
 @click.argument("line")
+@click.option("--yes", is_flag=True)
 @pass_shell
-def ask(shell: Shell, line: str) -> None:
-    """Ask the other side for what is lost here."""
+def ask(shell: Shell, line: str, yes: bool) -> None:
+    """Ask the other side for what is lost here; with --yes for what it alone may know of."""
+    found = [view for view in shell.call("lines") if view["label"] == line]
+    if found and not yes and not any(view["lost"] for view in found):
+        raise LocalError("heal.nothing_lost", line=line)
     shell.call("heal_ask", line=line)
     asked = shell.call("heal_status", line=line)["ours"]
     shell.say_count("heal.asked", asked["wanted"], line=line)

@@ -134,11 +134,13 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if view.get("peer_version") is not None:
         yield "field.version", str(view["peer_version"])
     for bearer in view["bearers"]:
-        rtt = "" if bearer["rtt_ms"] is None else f", {bearer['rtt_ms']} ms"
-        yield "field.bearer", f"{bearer['name']}: {standing(shell, bearer)}{rtt}"
+        said = standing(shell, bearer)
+        if bearer["rtt_ms"] is not None:
+            said += ", " + shell.text("span.milliseconds", count=bearer["rtt_ms"])
+        yield "field.bearer", shell.text("pair.said", name=bearer["name"], said=said)
     for refused in view["refused"]:
         why = shell.text(f"refused.{refused['refusal']}")
-        yield "field.refused", f"{refused['serial']}: {why}"
+        yield "field.refused", shell.text("pair.said", name=refused["serial"], said=why)
     if view["forks"]:
         yield "field.forks", shell.words.count("lines.forks", view["forks"])
     for code, count in view["faults"].items():
@@ -182,6 +184,10 @@ def comparison(shell: Shell, found: dict[str, Any]) -> str:
 @pass_shell
 def clear_alarm(shell: Shell, line: str) -> None:
     """A person has verified the line by voice."""
+    found = [view for view in shell.call("lines") if view["label"] == line]
+    if found and not any(view["alarm"] for view in found):
+        shell.say("clear_alarm.none", line=line)
+        return
     shell.call("clear_alarm", line=line)
     shell.say("clear_alarm.done", line=line)
 

@@ -23,28 +23,38 @@ from .kinds import PRECEDENCE, SERIAL, SerialSaid
 from .shell import Shell, pass_shell
 from .wording import as_json, command
 
+_READ_BYTES_MAX = 4 * BODY_BYTES_MAX
+"""Of what is to be a text: composed letters and line ends without returns make it shorter."""
+
 
 def text_given(shell: Shell, said: str | None, path: Path | None) -> str:
-    """The text to send from the argument, a file or standard input, in NFC, without the last line
-    end.
+    """The text to send from the argument, a file or standard input (-), in NFC, without the last
+    line end. Raises LocalError.
     """
+    if said == "-" and path is None:
+        said, path = None, Path("-")
     if said is not None and path is not None:
         raise LocalError("usage.text_twice")
     if said is None:
         if path is None and sys.stdin.isatty():
             shell.note("send.type_text")
         if path is None or str(path) == "-":
-            raw = sys.stdin.buffer.read(4 * BODY_BYTES_MAX)
+            raw = sys.stdin.buffer.read(_READ_BYTES_MAX)
         else:
             with path.open("rb") as file:
-                raw = file.read(4 * BODY_BYTES_MAX)
+                raw = file.read(_READ_BYTES_MAX)
+        if len(raw) == _READ_BYTES_MAX:
+            raise LocalError("message.over", bytes_max=BODY_BYTES_MAX)
         try:
             said = raw.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
         except UnicodeDecodeError as error:
             raise LocalError("message.not_utf8", at=error.start) from None
     if not said.strip():
         raise LocalError("message.empty")
-    return unicodedata.normalize("NFC", said)
+    said = unicodedata.normalize("NFC", said)
+    if len(said.encode("utf-8", "surrogateescape")) > BODY_BYTES_MAX:
+        raise LocalError("message.over", bytes_max=BODY_BYTES_MAX)
+    return said
 
 
 @command("send")

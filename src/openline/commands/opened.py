@@ -16,6 +16,7 @@ from typing import Any
 from .. import clock, config, verbs, views
 from ..arguments import Args
 from ..backup import Backup
+from ..client import not_running
 from ..delivery.explain import BearerStatus, bearer_view
 from ..errors import LocalError
 from ..inputs import Initialise, Input, Operate
@@ -71,7 +72,7 @@ class OpenedPost:
             return bearers(config.load(self._directory))
         if verb in config.CHANGES:
             return self._bearer_changed(caller.actor, verb, args)
-        raise LocalError("post.not_running", directory=str(self._directory))
+        raise not_running(self._directory)
 
     def _bearer_changed(self, actor: str, verb: str, args: Args) -> Any:
         """Change post.toml; what is done stands in the audit log before it is."""

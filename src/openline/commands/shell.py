@@ -12,6 +12,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -182,6 +183,8 @@ class Shell:
         try:
             return self._call(verb, given, offline)
         except LocalError as error:
+            if error.code == "post.not_running":
+                error.details["program"] = self.program()
             if error.code != "people.proof_needed":
                 raise
         name = self._call("caller", {}, offline)["name"]
@@ -211,6 +214,14 @@ class Shell:
 
             self._opened = OpenedPost(self.directory, self.secret(), self.token())
         return self._opened.call(verb, given, proof)
+
+    def program(self) -> str:
+        """`openline` with the options in use, as it is to be typed again."""
+        usual = os.environ.get("OPENLINE_DIR", str(Path.home() / ".openline"))
+        words = ["openline"] + ["--dir", str(self.directory)] * (str(self.directory) != usual)
+        if self.key_file and str(self.key_file) != os.environ.get("OPENLINE_KEY_FILE"):
+            words += ["--key-file", str(self.key_file)]
+        return shlex.join(words)
 
     def token(self) -> str:
         """The token of the sign-in to act under; "" to act as the Unix user."""

@@ -12,14 +12,12 @@ from pathlib import Path
 import click
 
 from ..clock import entropy
+from ..enrolment import PAGES_MAX, PAGES_MIN, new_tape
 from ..errors import LocalError
 from .cards import create, read
 from .kinds import PAGES, CountType
 from .shell import Shell, pass_shell
 from .wording import Group, as_json
-
-PAGES_MAX = 3000
-"""Longest tape: weekly rekeys for 57 years, and it still fits one request to a running post."""
 
 
 @click.group("tape", cls=Group)
@@ -29,12 +27,10 @@ def tape() -> None:
 
 @tape.command("new")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--pages", type=CountType(2, PAGES_MAX), default=64)
+@click.option("--pages", type=CountType(PAGES_MIN, PAGES_MAX), default=64)
 @pass_shell
 def new(shell: Shell, out: Path, pages: int) -> None:
     """A fresh key tape, to be carried by hand."""
-    from ..enrolment import new_tape
-
     create(out, new_tape(pages, entropy), 0o600)
     shell.say_count("tape.written", pages, path=str(out))
 

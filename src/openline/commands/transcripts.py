@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import click
 
@@ -23,6 +23,7 @@ from ..clock import now
 from ..core.events import Serial
 from ..errors import LocalError
 from ..verification import Anchors, RecordCheck
+from .cards import creating
 from .lines import comparison
 from .reading import kind, mark_line, special
 from .shell import Shell, pass_shell
@@ -30,6 +31,9 @@ from .wording import as_json, command
 
 PAPER_CELLS = 80
 """Width of the readable export."""
+
+Write = Callable[[str], int]
+"""What takes a piece of an export."""
 
 ANSWER_POLLS = 50
 ANSWER_POLL_S = 0.2
@@ -59,16 +63,25 @@ def transcript(
     if verify:
         _verify(shell, records, as_json=as_json)
         return
-    opened = out.open("x", encoding="utf-8") if out else nullcontext(sys.stdout)
-    with opened as file:
+    with _written(out) as write:
         for place in records:
             start = anchors(shell.call("anchors", **place._asdict()))
             if form == "jsonl" or as_json:
-                _write_jsonl(shell, place, start, file)
+                _write_jsonl(shell, place, start, write)
             else:
-                _write_text(shell, place, start, file, everything=everything)
+                _write_text(shell, place, start, write, everything=everything)
     if out:
         shell.say("transcript.written", path=str(out))
+
+
+@contextmanager
+def _written(out: Path | None) -> Iterator[Write]:
+    """What writes text to a new file, there whole or not at all, or to standard output."""
+    if out is None:
+        yield sys.stdout.write
+        return
+    with creating(out, 0o600) as file:
+        yield lambda text: file.write(text.encode())
 
 
 class Place(NamedTuple):
@@ -174,7 +187,7 @@ def _digest_rows(check: RecordCheck) -> list[str]:
 # -- for machines -------------------------------------------------------------------------------
 
 
-def _write_jsonl(shell: Shell, place: Place, start: Anchors | None, file: TextIO) -> None:
+def _write_jsonl(shell: Shell, place: Place, start: Anchors | None, write: Write) -> None:
     """A first line with the anchors, one line per record or gap, a last line with the digest."""
     check = RecordCheck(start)
     first: dict[str, Any] = {"type": "openline transcript 1", "label": place.line}
@@ -183,33 +196,33 @@ def _write_jsonl(shell: Shell, place: Place, start: Anchors | None, file: TextIO
         first["line_id"] = start.line_id.hex()
         first["first_party"] = "ours" if start.first else "theirs"
         first["genesis"] = {"ours": ours, "theirs": theirs}
-    file.write(json.dumps(first) + "\n")
+    write(json.dumps(first) + "\n")
     for entry in _records(shell, place, check):
-        file.write(json.dumps(entry) + "\n")
-    file.write(json.dumps({"type": "end", **_summary(check)}) + "\n")
+        write(json.dumps(entry) + "\n")
+    write(json.dumps({"type": "end", **_summary(check)}) + "\n")
 
 
 # -- for paper ----------------------------------------------------------------------------------
 
 
 def _write_text(
-    shell: Shell, place: Place, start: Anchors | None, file: TextIO, *, everything: bool
+    shell: Shell, place: Place, start: Anchors | None, write: Write, *, everything: bool
 ) -> None:
     check = RecordCheck(start)
-    file.write(shell.text("paper.title", line=place.line, at=dtg.group(now().wall_s)) + "\n")
+    write(shell.text("paper.title", line=place.line, at=dtg.group(now().wall_s)) + "\n")
     for entry in _records(shell, place, check):
         rows = _entry_rows(shell, entry, everything=everything)
-        file.writelines(row.rstrip() + "\n" for row in rows)
+        write("".join(row.rstrip() + "\n" for row in rows))
     aside = shell.call("off_chain", **place._asdict())
     if aside:
-        file.write("=" * PAPER_CELLS + "\n" + shell.words.count("paper.aside", len(aside)) + "\n")
+        write("=" * PAPER_CELLS + "\n" + shell.words.count("paper.aside", len(aside)) + "\n")
         for entry in aside:
-            file.writelines(row.rstrip() + "\n" for row in _message_rows(shell, entry))
-    file.write("=" * PAPER_CELLS + "\n")
+            write("".join(row.rstrip() + "\n" for row in _message_rows(shell, entry)))
+    write("=" * PAPER_CELLS + "\n")
     if digest := _digest_rows(check):
         ours, theirs = (str(chain.serial) for chain in check.chains)
-        file.write(shell.text("paper.digest", ours=ours, theirs=theirs) + "\n")
-        file.writelines(row + "\n" for row in digest)
+        write(shell.text("paper.digest", ours=ours, theirs=theirs) + "\n")
+        write("".join(row + "\n" for row in digest))
 
 
 def _entry_rows(shell: Shell, entry: dict[str, Any], *, everything: bool) -> Iterator[str]:

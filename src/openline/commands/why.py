@@ -65,15 +65,17 @@ def explain(shell: Shell, view: dict[str, Any], retries: Mapping[str, int | None
 
 
 def _bearer(shell: Shell, each: dict[str, Any], retry_ms: int | None) -> Iterator[str]:
-    name = display.safe(each["name"])
+    name = each["name"]
     if not each["up"]:
         since = "" if each["age_s"] is None else span(shell, 1000 * each["age_s"])
-        yield f"{name}: " + shell.text("why.since", what=standing(shell, each), span=since)
+        said = shell.text("why.since", what=standing(shell, each), span=since)
+        yield shell.text("pair.said", name=name, said=said)
         if retry_ms is not None:
             yield shell.text("why.retry", span=span(shell, retry_ms))
         return
     why = shell.text(f"why.{each['why']}")
-    yield f"{name}: " + shell.text("why.expected", why=why, span=span(shell, each["expected_ms"]))
+    said = shell.text("why.expected", why=why, span=span(shell, each["expected_ms"]))
+    yield shell.text("pair.said", name=name, said=said)
     if each["code"]:
         yield _deaf(shell, each["code"])
     declared = each["declared"]

@@ -223,7 +223,7 @@ def serve_command(
 
 
 @relay.command("token")
-@click.option("--data", "directory", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--data", "directory", required=True, type=click.Path(path_type=Path))
 @click.option("--count", default=1, type=click.IntRange(1, 100_000))
 @click.option("--datagrams-max", "datagrams_max", default=4096, type=_COUNT)
 @click.option("--mib-max", "mib_max", default=8, type=_COUNT)
@@ -234,6 +234,8 @@ def token_command(
     """Issue admission tokens, one per line. Each opens one mailbox, once; the relay keeps only
     their hashes.
     """
+    if not directory.is_dir():
+        raise LocalError("relay.absent", directory=str(directory))
     tokens = [clock.entropy(32) for _ in range(count)]
     text = "".join(token.hex() + "\n" for token in tokens)
     # The file first: tokens nobody holds would be admitted for ever.

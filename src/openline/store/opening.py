@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from openline.errors import StoreError
@@ -206,27 +207,44 @@ def _document(directory: Path) -> bytes:
 # Erasing
 
 
-def zeroise(directory: Path, *, key_file: Path | None = None, force: bool = False) -> None:
-    """Erase the post: overwrite and remove key.json and `key_file` first, then all other files and
-    the directory.
+def in_use(directory: Path) -> bool:
+    """Whether a process has the post open. Raises StoreError."""
+    with told_as_ours():
+        try:
+            Lock(directory).release()
+        except StoreError:
+            return True
+        return False
+
+
+def zeroise(
+    directory: Path,
+    *,
+    key_file: Path | None = None,
+    also: Iterable[Path] = (),
+    force: bool = False,
+) -> None:
+    """Erase the post: overwrite and remove key.json and `key_file` first, then the record and the
+    files of `also`, then the directory if nothing else is in it.
 
     Without `force` a post in use is refused (store.busy); with it, a process that has the post open
     keeps the key in its memory until it ends. Absent files are passed over, so that it can be
-    called again after an interruption.
+    called again after an interruption. A file that cannot be erased is passed over until all
+    others are, then raised as StoreError. What else is in the directory stays.
 
     What this cannot erase: copies that a solid-state disk or a journalling or copying file system
     has put elsewhere (overwriting goes to a new place there), backups and snapshots, the passphrase
     in people's heads, keys in the memory of a running process, in swap or a core dump, and what the
     other side holds. Without the key the database is noise: whether the key is gone decides.
     """
+    # Where a link leads is what has to go.
+    key_files = () if key_file is None else (key_file.resolve(), key_file)
+    first = (directory / KEY_DOCUMENT, *key_files)
+    own = (DATABASE, _LOG, checkpoint.CHECKPOINT_FILE, BALLAST_FILE)
     with told_as_ours():
         lock = None if force else Lock(directory)
         try:
-            for path in (directory / KEY_DOCUMENT, key_file):
-                if path is not None:
-                    _overwrite(path)
-            for name in (DATABASE, _LOG, checkpoint.CHECKPOINT_FILE, BALLAST_FILE):
-                _overwrite(directory / name)
+            _overwrite_all([*first, *(directory / name for name in own), *also])
             (directory / LOCK_FILE).unlink(missing_ok=True)
             if not any(directory.iterdir()):
                 directory.rmdir()
@@ -236,18 +254,35 @@ def zeroise(directory: Path, *, key_file: Path | None = None, force: bool = Fals
                 lock.release()
 
 
+def _overwrite_all(paths: Iterable[Path]) -> None:
+    """Overwrite and remove each, whatever becomes of the others; raises the first OSError."""
+    failed: list[OSError] = []
+    for path in paths:
+        try:
+            _overwrite(path)
+        except OSError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+
+
 def _overwrite(path: Path) -> None:
-    """Zeros over a file, synced, then unlinked."""
-    if not path.exists():
-        return
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    """Zeros over a file, synced, then unlinked; a link or a socket, which hold nothing, only
+    unlinked.
+    """
     try:
-        left, zeros = os.fstat(fd).st_size, bytes(1 << 20)
-        while left > 0:
-            left -= os.write(fd, zeros[:left])
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(mode):
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            left, zeros = os.fstat(fd).st_size, bytes(1 << 20)
+            while left > 0:
+                left -= os.write(fd, zeros[:left])
+            os.fsync(fd)
+        finally:
+            os.close(fd)
     path.unlink()
     files.sync(path.absolute().parent)
 
