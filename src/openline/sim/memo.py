@@ -22,6 +22,8 @@ from .. import lane, post
 from ..sealing import keys, noise, roots, runs, seal
 
 _MACS_MAX = 60_000
+_GARBAGE = 200_000
+"""Objects made and not let go between two looks for those that hold only each other."""
 
 
 @contextmanager
@@ -50,9 +52,12 @@ def remembered() -> Iterator[None]:
         stack.enter_context(patch.object(post, "Identity", decode))
         if not gc.get_freeze_count():
             gc.freeze()
-        gc.disable()
+        # Seldom, for it takes time; but a world of thousands of messages whose disk is full makes
+        # its lines anew with every act, and would need all memory there is.
+        usual = gc.get_threshold()
+        gc.set_threshold(_GARBAGE, 10, 2)
         try:
             yield
         finally:
-            gc.enable()
+            gc.set_threshold(*usual)
             gc.collect()

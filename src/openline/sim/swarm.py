@@ -9,6 +9,7 @@ production code is not touched.
 from __future__ import annotations
 
 import multiprocessing
+import resource
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,6 +31,9 @@ from .plan import Plan, draw
 from .sabotage import SABOTAGES
 from .trial import stand
 from .world import World
+
+MEMORY_BYTES_MAX = 8 << 30
+"""What one process that runs worlds may take."""
 
 
 @dataclass
@@ -132,11 +136,16 @@ def run_sabotaged(name: str, seed: int) -> Outcome:
         return run(seed)
 
 
+def _bounded() -> None:
+    """A world that eats memory fails; killed by the kernel it would be waited for for ever."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+
+
 def run_many(seeds: Sequence[int], jobs: int, sabotage: str = "") -> Iterator[Outcome]:
     """Run seeds on `jobs` processes, under a sabotage if one is named; outcomes as they come."""
     act = partial(run_sabotaged, sabotage) if sabotage else run
     if jobs <= 1:
         yield from map(act, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, _bounded) as pool:
         yield from pool.imap_unordered(act, seeds, chunksize=1 if sabotage else 8)

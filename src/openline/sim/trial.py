@@ -10,6 +10,7 @@ travels with a courier then arrives, and all of it must hold once more. Last, th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from .bags import PAUSE_MS, TRAVEL_MS, Bags
 from .carriers import Stored
 from .checker import ALL
 from .narrow import Narrow
+from .network import Wire
 from .people import People
 from .plan import DAY_MS, MINUTE_MS, kind_of
 from .station import LINE
@@ -71,8 +73,7 @@ def patience_of(world: World) -> Patience:
     kinds = {kind_of(name) for name in world.wires}
     if not kinds <= {"narrow", "stick", "folder"}:
         # A backlog of thousands has to cross, by the fastest wire that brings answers.
-        two_way = [wire for wire in world.wires.values() if wire.profile.two_way]
-        bytes_per_ms = max(wire.weather.bytes_per_ms for wire in two_way)
+        bytes_per_ms = max(_bytes_per_ms(wire) for wire in world.wires.values())
         waiting = max(_waiting_bytes(world, name) for name in NAMES)
         return Patience(SETTLE_MS_MAX + int(_WIRE_SHARE * waiting / bytes_per_ms))
     if "folder" in kinds:
@@ -86,6 +87,15 @@ def patience_of(world: World) -> Patience:
     settle_ms = _WIRE_SHARE * (waiting + _OPENINGS_BYTES) * 1_000 // rate
     flash_ms = _WIRE_SHARE * (_FLASH_BYTES_MAX + _OPENINGS_BYTES) * 1_000 // rate
     return Patience(SETTLE_MS_MAX + settle_ms, FLASH_MS_MAX + flash_ms, ask_ms=60_000)
+
+
+def _bytes_per_ms(wire: Wire) -> float:
+    """How fast a wire carries what is answered over it; 0 for a bag, which is not waited for."""
+    said = wire.profile
+    if said.human_ms or not said.two_way:
+        return 0
+    declared = (said.rate_bytes_s or math.inf) / 1_000
+    return min(declared, wire.weather.bytes_per_ms)
 
 
 def _waiting_bytes(world: World, name: str) -> int:
