@@ -110,6 +110,15 @@ def test_a_flash_goes_out_while_nothing_can_be_fetched_and_status_says_why(
             each.close()
 
 
+def tear(provider: Provider, random: Random, most_s: float) -> None:
+    """Kill some or all of the provider within so many seconds, and have it back soon."""
+    pause = threading.Event()
+    pause.wait(random.uniform(0, most_s))
+    random.choice((provider.kill, provider.kill_smtp, provider.kill_imap))()
+    pause.wait(random.uniform(0, 1))
+    provider.start()
+
+
 def test_a_message_and_its_receipts_go_by_mail_alone(
     parties: tuple[Party, Party], provider: Provider, capsys: Captured
 ) -> None:
@@ -138,17 +147,13 @@ def test_a_megabyte_arrives_whole_and_once_however_often_mail_is_torn_away(
     """The bar: 20 tears in the long run; in the sample 3, and as many texts."""
     ours, theirs = parties
     tears = 20 if long_run else 3
-    random, pause = Random(20 + tears), threading.Event()
+    random = Random(20 + tears)
     texts = [f"{count:02d} " + random.randbytes(TEXT_BYTES // 2).hex() for count in range(tears)]
     assert ours("send", LINE, "first") == 0
     until(lambda: came(capsys, theirs, "first") == 1)
     for text in texts:
         assert ours("send", LINE, text) == 0
-        pause.wait(random.uniform(0, 4))
-        tear = random.choice((provider.kill, provider.kill_smtp, provider.kill_imap))
-        tear()
-        pause.wait(random.uniform(0, 1))
-        provider.start()
+        tear(provider, random, 4)
 
     def taken() -> list[str]:
         found = asked(capsys, theirs, "inbox", "--all")
@@ -168,16 +173,12 @@ def test_a_file_of_a_megabyte_arrives_whole_however_often_mail_is_torn_away(
     parties: tuple[Party, Party], provider: Provider, capsys: Captured, tmp_path: Path
 ) -> None:
     ours, theirs = parties
-    random, pause = Random(7), threading.Event()
+    random = Random(7)
     sent, saved = tmp_path / "sent.bin", tmp_path / "saved.bin"
     sent.write_bytes(random.randbytes(FILE_BYTES))
     assert ours("send", LINE, "The map.", "--attach", sent) == 0
     for _ in range(20):
-        pause.wait(random.uniform(0, 3))
-        tear = random.choice((provider.kill, provider.kill_smtp, provider.kill_imap))
-        tear()
-        pause.wait(random.uniform(0, 1))
-        provider.start()
+        tear(provider, random, 3)
 
     def there() -> list[int]:
         found = asked(capsys, theirs, "inbox")

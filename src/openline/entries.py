@@ -11,7 +11,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -46,27 +46,29 @@ def address(value: object) -> Address:
     return Address(said[1] or said[2], int(said[3]))
 
 
-def _url(value: object) -> str:
+def _http(value: object) -> tuple[str, SplitResult] | None:
+    """The address of an HTTP server, and its parts; None if it is none."""
     try:
         parts = urlsplit(value if isinstance(value, str) else "")
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        good = False
-    if not good or not isinstance(value, str) or parts.query or parts.fragment or parts.username:
+        return None
+    return (value, parts) if good and isinstance(value, str) else None
+
+
+def _url(value: object) -> str:
+    said = _http(value)
+    if said is None or said[1].query or said[1].fragment or said[1].username:
         raise ValueError("config.url")
-    return value
+    return said[0]
 
 
 def _proxy(value: object) -> str:
     """An HTTP proxy, with name and password in it or not: http(s)://[user:password@]host[:port]."""
-    try:
-        parts = urlsplit(value if isinstance(value, str) else "")
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not isinstance(value, str) or parts.path not in ("", "/") or parts.query:
+    said = _http(value)
+    if said is None or said[1].path not in ("", "/") or said[1].query:
         raise ValueError("config.proxy")
-    return value
+    return said[0]
 
 
 def _callsign(value: object) -> str:

@@ -15,7 +15,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -39,9 +39,10 @@ class PromptProtocol(H11Protocol):
 
     _last_seen: RequestResponseCycle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to watch."""
-        super().connection_made(transport)
+        # What asyncio gives whoever reads and writes a stream.
+        super().connection_made(cast(asyncio.Transport, transport))
         self.loop.call_later(HEAD_S, self._watch)
 
     @property

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 from openline.bearers import folder
 from openline.bearers.framing import LineKey
@@ -22,9 +23,9 @@ LINES = 40
 class Hung(folder.FolderBearer):
     """One that never sees what lies in its folder."""
 
-    def _list(self) -> folder._Found:
-        threading.Event().wait()
-        raise NotImplementedError
+    def _list(self) -> NoReturn:
+        while True:
+            threading.Event().wait()
 
 
 async def main(place: Path) -> None:

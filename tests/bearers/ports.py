@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from openline.bearers.base import Outgoing
+from openline.errors import StoreError
 
 PATIENCE_S = 60.0
 """Seconds a test waits for what must happen, before it fails."""
@@ -35,13 +36,18 @@ class RecordingPort:
         self.waiting = 0
         self.waiting_max = 0
         self.taken = 0
+        self.refusals = 0
+        """How many calls of `received` a full disk refuses from now on."""
         self._queue: list[Outgoing] = []
         self._open = asyncio.Event()
         self._open.set()
         self._changed = asyncio.Event()
 
     async def received(self, datagrams: Sequence[bytes]) -> None:
-        """Record a batch; returns at once, or after `let_go` when held."""
+        """Record a batch; returns at once, or after `let_go` when held. StoreError if refused."""
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreError("store.full")
         self.offered += datagrams
         self.batches.append(len(datagrams))
         self.waiting += 1
@@ -89,6 +95,10 @@ class RecordingPort:
     def is_up(self) -> bool:
         """Whether the bearer last said up."""
         return bool(self.states) and self.states[-1] == "up"
+
+    async def until_up(self, times: int = 1) -> None:
+        """Wait until the bearer is up and has said so that often."""
+        await self.until(lambda: self.is_up and self.states.count("up") >= times)
 
     def send(self, *datagrams: bytes, recovery: bool = False, rank: int = 0) -> None:
         """Queue datagrams for the bearer to take."""

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from openline.bearers import parcel
 from openline.bearers.base import Bearer
 from openline.bearers.folder import UNTAKEN_MAX, FolderBearer
 from openline.bearers.framing import LineKey
-from openline.errors import StoreError
 
 from .contract import CustodyContract, End
 from .test_parcel import sealed
@@ -169,15 +168,7 @@ def test_what_our_own_disk_does_not_take_stays_and_is_read_again(tmp_path: Path)
 
     async def whole() -> None:
         end = End(bearer(tmp_path, FAR))
-        received, refused = end.port.received, list[int]()
-
-        async def full(datagrams: Sequence[bytes]) -> None:
-            if len(refused) < 3:
-                refused.append(len(datagrams))
-                raise StoreError("store.full")
-            await received(datagrams)
-
-        end.port.received = full  # type: ignore[method-assign]
+        end.port.refusals = 3
         end.start()
         await end.port.until(lambda: end.port.arrived == [b"a datagram"])
         assert set(end.port.states) == {"up"}
@@ -191,17 +182,17 @@ def test_a_medium_that_is_full_is_tried_ever_more_rarely(
 ) -> None:
     is_full, write = True, folder_module.put
 
-    def put_if_room(*arguments: object) -> None:
+    def put_if_room(directory: Path, name: str, content: bytes) -> None:
         if is_full:
             raise OSError(errno.ENOSPC, "full")
-        write(*arguments)  # type: ignore[arg-type]
+        write(directory, name, content)
 
     async def scene(near: End) -> None:
         nonlocal is_full
         loop, began_s = asyncio.get_running_loop(), asyncio.get_running_loop().time()
         for count in range(1, 7):
             near.port.send(b"again, as the post does")
-            await near.port.until(lambda count=count: near.port.states.count("up") == count + 1)  # type: ignore[misc]
+            await near.port.until_up(count + 1)
         assert loop.time() - began_s > 50 * LOOK_S
         is_full = False
         near.port.send(b"now")

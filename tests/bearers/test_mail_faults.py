@@ -56,7 +56,7 @@ def play(near: End, far: End, scene: Scene, *, up: bool = True) -> None:
             far.start()
             near.start()
             for end in (near, far) if up else ():
-                await end.port.until(lambda end=end: end.port.is_up)  # type: ignore[misc]
+                await end.port.until_up()
             await scene(near, far)
         finally:
             await near.stop()
@@ -134,7 +134,7 @@ def test_a_renewed_authority_is_noticed_while_the_bearer_runs() -> None:
         make_certificates(made.place)
         await asyncio.to_thread(made.start)
         for end in (near, far):
-            await end.port.until(lambda end=end: end.port.is_up)  # type: ignore[misc]
+            await end.port.until_up()
         await crosses(near, far, b"under the new one")
         assert near.running
 
@@ -428,7 +428,7 @@ def test_two_lines_share_a_mailbox(provider: Provider) -> None:
             end.start()
         try:
             for end in others:
-                await end.port.until(lambda end=end: end.port.is_up)  # type: ignore[misc]
+                await end.port.until_up()
             for count in range(3):
                 await crosses(near, far, b"one %d" % count)
                 await crosses(others[0], others[1], b"two %d" % count)

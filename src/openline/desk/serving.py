@@ -28,7 +28,7 @@ class CrowdedProtocol(PromptProtocol):
     _since_s = 0.0
     _known = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a place, that of a stranger if there is no other."""
         super().connection_made(transport)
         self._since_s = self.loop.time()

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -25,6 +25,9 @@ from starlette.requests import ClientDisconnect, Request
 from ..attached import PORTION_BYTES, checked_name
 from ..core.limits import FILE_BYTES_MAX, FILES_MAX
 from ..errors import LocalError
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 FORMS_MAX = 3
 """Forms with files that are read at a time."""
@@ -71,7 +74,7 @@ class _Reading:
         self._is_file = False
         self._data = bytearray()
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> MultipartCallbacks:
         """What the parser calls."""
         return {
             "on_part_begin": self._begin,
@@ -161,7 +164,7 @@ class Uploading:
         kind, options = parse_options_header(request.headers.get("content-type", ""))
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise LocalError("desk.form")
-        parser = MultipartParser(options[b"boundary"], reading.callbacks())  # type: ignore[arg-type]
+        parser = MultipartParser(options[b"boundary"], reading.callbacks())
         async with AsyncExitStack() as place:
             has_place = False
             async for piece in pieces(request, self._patience_s):
