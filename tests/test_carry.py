@@ -116,6 +116,25 @@ def test_a_line_lives_by_stick_alone_and_both_records_agree(
     assert (stick / "holiday.jpg").exists()
 
 
+def test_the_first_bag_of_all_is_read_whole_though_it_fills_many_parcels(
+    tmp_path_factory: pytest.TempPathFactory, stick: Path, capsys: Captured
+) -> None:
+    ours, theirs = (Party(place) for place in make_pair(tmp_path_factory.mktemp("strangers")))
+    plan = stick.parent / "plan.bin"
+    plan.write_bytes(os.urandom(600_000))
+    try:
+        assert ours("send", LINE, "With a plan.", "--attach", plan) == 0
+        carried(stick, ours, theirs)
+        assert len(parcels(stick)) > 8
+        [text] = [each for each in asked(capsys, theirs, "inbox") if each.get("text")]
+        place = stick.parent / "saved"
+        until(lambda: theirs("attachment", "save", LINE, text["number"], place) == 0)
+        assert place.read_bytes() == plan.read_bytes()
+    finally:
+        for party in (ours, theirs):
+            party.process.stop()
+
+
 def test_it_is_held_only_when_the_stick_has_come_back(
     parties: tuple[Party, Party], stick: Path, capsys: Captured
 ) -> None:

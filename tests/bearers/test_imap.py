@@ -277,6 +277,26 @@ def test_a_connection_that_is_cut_again_and_again_is_made_ever_more_rarely(
     assert 2 <= sum(each.startswith(b"LOGIN") for each in heard) <= 6
 
 
+def test_a_mail_that_could_not_be_had_is_offered_until_it_was_looked_at(provider: Provider) -> None:
+    provider.put("near", b"Subject: x\r\n\r\n")
+    inbox = opened(provider)
+    where, password = Where("127.0.0.1", provider.imap_port, None), provider.password_file
+
+    def again() -> list[int]:
+        inbox.open(where, password.read_text().strip())
+        return [seen.uid for seen in inbox.look() if seen.structure]
+
+    [uid] = [seen.uid for seen in inbox.look()]
+    inbox._untold.add(uid)
+    inbox.passed(uid)
+    assert again() == [uid]
+    # The connection is lost before it is read.
+    assert again() == [uid]
+    inbox.passed(uid)
+    assert again() == []
+    inbox.close()
+
+
 def test_a_folder_is_searched_once_for_all_that_is_in_it(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

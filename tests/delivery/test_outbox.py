@@ -295,6 +295,21 @@ def test_a_chunk_that_was_lost_goes_over_the_best_bearer_and_no_other() -> None:
     assert taken(outbox, "tcp") == [1]
 
 
+def test_chunks_that_the_best_bearer_has_no_share_for_wait_for_it() -> None:
+    outbox = Outbox()
+    bring_up(outbox, "tcp", 10)
+    outbox.bearer_up("mail", mail.PROFILE, 0)
+    for number in range(1, 31):
+        outbox.add(Serial(7, number), raw_record(7, number, kind=receipts.CHUNK, body=bytes(3840)))
+    first = taken(outbox, "tcp")
+    assert 0 < len(first) < 30
+    assert taken(outbox, "mail") == []
+    outbox.hearing = "tcp"
+    outbox.acknowledge(Ack(7, first[-1]), 30, 5)
+    assert taken(outbox, "mail", 5) == []
+    assert taken(outbox, "tcp", 5)[0] == first[-1] + 1
+
+
 def test_a_chunk_on_a_bearer_does_not_stand_in_the_way_of_a_text() -> None:
     outbox = Outbox()
     for name, latency_ms, rate in (("serial", 200, 240), ("radio", 4_000, 120)):

@@ -186,7 +186,9 @@ class Inbox:
         self.taken: set[int] = set()
         """UIDs of mails that were taken in and are still to be deleted."""
         self._dark: set[int] = set()
-        """UIDs of mails that the server could not describe or give."""
+        """UIDs of mails that the server could not describe or give when they were last passed."""
+        self._untold: set[int] = set()
+        """UIDs of those that it does not describe or give over this connection."""
         self._found: list[int] = []
         """UIDs that are to be looked at next, in order."""
         self._last = 0
@@ -213,6 +215,7 @@ class Inbox:
                 self.taken.clear()
                 self._dark.clear()
                 self._marked.clear()
+        self._untold.clear()
         self._found = sorted(self.taken | self._dark)
 
     def _connected(self, connection: socket.socket) -> None:
@@ -247,7 +250,7 @@ class Inbox:
 
     def look(self) -> list[Seen]:
         """The next mails that were not yet `passed`, SLICE at most, in the order they came, after
-        those that are `taken`; without structure those that are too long.
+        those that are `taken` or could not be had; without structure those that are too long.
         """
         with _told():
             if not self._found:
@@ -267,6 +270,7 @@ class Inbox:
     def passed(self, uid: int) -> None:
         """This mail and those before it need not be looked at again, over this connection."""
         self._last = max(self._last, uid)
+        (self._dark.add if uid in self._untold else self._dark.discard)(uid)
 
     def _asked(
         self, uids: list[int], what: str, said: re.Pattern[bytes] | None
@@ -282,14 +286,11 @@ class Inbox:
             kind, answer = "OK", client.response("FETCH")[1]
         if _refused(kind, answer):
             if len(uids) == 1:
-                self._dark.update(uids)
+                self._untold.update(uids)
                 return found
             half = len(uids) // 2
             return self._asked(uids[:half], what, said) | self._asked(uids[half:], what, said)
-        said_of = _need((kind, answer))
-        if said is None:
-            self._dark.difference_update(uids)
-        for each in _joined(said_of):
+        for each in _joined(_need((kind, answer))):
             bare = _QUOTED.sub(b"", each)
             uid, value = _UID.search(bare), said.search(bare) if said else None
             if uid is not None and int(uid[1]) in uids and (value or not said):
@@ -301,7 +302,7 @@ class Inbox:
         with _told():
             told = self._client().uid("FETCH", str(uid), f"(BODY.PEEK[]<0.{bytes_max}>)")
             if _refused(*told):
-                self._dark.add(uid)
+                self._untold.add(uid)
                 return b""
             said = _need(told)
         return b"".join(each[1] for each in said if isinstance(each, tuple))

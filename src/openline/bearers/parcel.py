@@ -117,6 +117,10 @@ def loads(datagrams: Sequence[bytes], bytes_max: int = PLAIN_BYTES_MAX) -> Itera
 def packed(
     line: LineKey, datagrams: Sequence[bytes], entropy: Callable[[int], bytes]
 ) -> Iterator[tuple[str, bytes]]:
-    """Name and content of as many parcels of ours as the datagrams need."""
-    for load in loads(datagrams):
-        yield pack(line, load, entropy(SALT_BYTES))
+    """Name and content of as many parcels of ours as the datagrams need. By name they are in the
+    order of the datagrams: what opens a run is in the first, and without it the rest says nothing.
+    """
+    portions = [*loads(datagrams)]
+    salts = sorted(entropy(SALT_BYTES) for _ in portions)
+    for load, salt in zip(portions, salts, strict=True):
+        yield pack(line, load, salt)

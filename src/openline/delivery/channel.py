@@ -246,7 +246,7 @@ class Channel:
             self.loss_permille(now_ms),
             self.up.rate_bytes_s if self.up else None,
             self._before(rank),
-            self.fits(size, bulk=rank <= BULK),
+            self.fits(size),
             self.stuck,
         )
 
