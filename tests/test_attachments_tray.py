@@ -47,7 +47,9 @@ def test_names_and_lengths_are_bounded() -> None:
     for name in ("", ".", "..", "a/", "x" * 256, "a\x1b[31m", "a\u202eb", "a\0b", "\ud800"):
         with pytest.raises(LocalError, match=r"attachment.name"):
             laid(pair, name, 1)
-    for size in (0, -1, limits.FILE_BYTES_MAX + 1):
+    with pytest.raises(LocalError, match=r"attachment.empty"):
+        laid(pair, "x", 0)
+    for size in (-1, limits.FILE_BYTES_MAX + 1):
         with pytest.raises(LocalError, match=r"attachment.size"):
             laid(pair, "x", size)
 

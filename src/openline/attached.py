@@ -79,8 +79,10 @@ def checked_name(name: str) -> str:
     return name
 
 
-def checked_size(size: int) -> int:
-    """A length a file may have. Raises LocalError."""
+def checked_size(name: str, size: int) -> int:
+    """A length the file of this name may have. Raises LocalError."""
+    if size == 0:
+        raise LocalError("attachment.empty", name=name)
     if not 0 < size <= limits.FILE_BYTES_MAX:
         raise LocalError("attachment.size", bytes_max=limits.FILE_BYTES_MAX)
     return size

@@ -1,7 +1,8 @@
 """Every error Openline raises, by whose fault it is.
 
 Theory of operation: an error carries a stable `code` ("store.locked") and safe details (numbers,
-paths, positions, labels, who of ours was there before; never text or keys, and never logged).
+paths, positions, labels, who of ours was there before; never text or keys, and logged only of what
+`unforeseen` makes).
 Wording lives in the interface catalogues under the code, so that an error is read in the duty
 officer's language and a test or a script can match the code. Nothing here formats for people.
 """

@@ -41,10 +41,10 @@ def put(path: Path, content: bytes, mode: int = 0o600) -> None:
         raise
 
 
-def put_new(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Have a new file with this content under the name, durable, with these rights; what stands
+def put_new(path: Path, content: bytes) -> None:
+    """Have a new file with this content under the name, durable, for its owner alone; what stands
     there is left as it is. Also raises FileExistsError."""
-    with writing_new(path, mode) as file:
+    with writing_new(path) as file:
         file.write(content)
 
 
@@ -54,8 +54,8 @@ def writing_new(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
     nothing is left. Also raises FileExistsError, at once if something stands there already."""
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    # No longer than the name it will have, and of this process: what a killed one left stands in
-    # nobody's way.
+    # Short, so that it fits wherever a name does, and of this process: what a killed one left
+    # stands in nobody's way.
     new = path.with_name(f".{os.getpid()}{NEW}")
     new.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

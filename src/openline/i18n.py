@@ -97,7 +97,7 @@ class _Values(dict[str, object]):
         return _Said(value) if isinstance(value, str) else value
 
     def __missing__(self, key: str) -> str:
-        return _Said("{" + key + "}")
+        return "{" + key + "}"
 
 
 def read_po(text: str) -> dict[str, list[str]]:

@@ -7,8 +7,9 @@ deliberate, for meanwhile inputs gather in sockets and the next batch is the big
 and nothing can be sent that is not on disk. After each step the timer is set to the post's next
 deadline and every bearer that waits is woken to take what there is now. Events go to the log and to
 whoever watches. A bearer that fails by a mistake of ours is started again and told as down, for one
-bearer must not take the line with it; a mistake inside the post ends the process, whose record is
-whole. Protocol, disk and wording must not live here.
+bearer must not take the line with it; one inside a step costs the input that shows it (Post.step);
+only one while lanes are made anew from the store ends the process, whose record is whole. Protocol,
+disk and wording must not live here.
 """
 
 from __future__ import annotations

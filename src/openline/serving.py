@@ -45,21 +45,16 @@ class PromptProtocol(H11Protocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self.loop.call_later(HEAD_S, self._watch)
 
-    @property
-    def idle(self) -> bool:
-        """Whether no request is under way."""
-        # None until the first request, whatever uvicorn's annotation says.
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is None or cycle.response_complete
-
     def _watch(self) -> None:
         # Closed and upgraded connections have left `connections`; a busy one's cycle is unfinished.
         if self not in self.connections:
             return
-        if self.idle and self.cycle is self._last_seen:
+        # None until the first request, whatever uvicorn's annotation says.
+        cycle: RequestResponseCycle | None = self.cycle
+        if (cycle is None or cycle.response_complete) and cycle is self._last_seen:
             self.transport.abort()
             return
-        self._last_seen = self.cycle
+        self._last_seen = cycle
         self.loop.call_later(self.timeout_keep_alive, self._watch)
 
 

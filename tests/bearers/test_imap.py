@@ -11,7 +11,8 @@ import pytest
 
 from bench.posts import until
 from openline.bearers import imap, letter
-from openline.bearers.account import Pause, Where
+from openline.bearers.account import Where
+from openline.bearers.base import Pause
 
 from .between import Rule, between
 from .contract import End

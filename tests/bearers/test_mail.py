@@ -7,8 +7,8 @@ import os
 
 from bench.posts import until
 from openline import clock
-from openline.bearers.account import Account, Pace, Pause
-from openline.bearers.base import Bearer
+from openline.bearers.account import Account, Pace
+from openline.bearers.base import Bearer, Pause
 from openline.bearers.framing import LineKey
 from openline.bearers.mail import MailBearer
 

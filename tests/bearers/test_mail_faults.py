@@ -11,8 +11,8 @@ import pytest
 
 from bench.posts import until
 from openline.bearers import letter, smtp
-from openline.bearers.account import Addressed, Pause
-from openline.bearers.base import URGENT
+from openline.bearers.account import Addressed
+from openline.bearers.base import URGENT, Pause
 from openline.bearers.framing import LineKey
 
 from .contract import End

@@ -117,7 +117,8 @@ class Tray:
     # -- laying in ----------------------------------------------------------------------------
 
     def _begin_file(self, given: BeginFile, now: Now) -> Laid:
-        name, size = checked_name(given.name), checked_size(given.size)
+        name = checked_name(given.name)
+        size = checked_size(name, given.size)
         unfinished = sum(not file.digest and file.erased is None for file in self._of.values())
         if unfinished >= UNFINISHED_MAX or not self._room(size, now):
             raise LocalError("attachment.no_room", bytes_max=TRAY_BYTES_MAX)

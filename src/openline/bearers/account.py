@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 from openline.errors import BearerError
 
+from .base import Pause
+
 PASSWORD_BYTES_MAX = 1024
 
 Security = Literal["tls", "starttls", "none"]
@@ -25,17 +27,6 @@ class Addressed(NamedTuple):
 
     sender: str
     recipient: str
-
-
-class Pause(NamedTuple):
-    """Seconds of the first wait; each doubles the one before, up to the most."""
-
-    first_s: float
-    most_s: float
-
-    def after(self, failures: int) -> float:
-        """How long to wait after so many failures in a row, 1 at least."""
-        return min(self.first_s * (1 << min(failures - 1, 20)), self.most_s)
 
 
 class Pace(NamedTuple):

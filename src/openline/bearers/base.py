@@ -75,6 +75,17 @@ class Outgoing(NamedTuple):
         return self.rank >= URGENT
 
 
+class Pause(NamedTuple):
+    """Seconds of the first wait; each doubles the one before, up to the most."""
+
+    first_s: float
+    most_s: float
+
+    def after(self, failures: int) -> float:
+        """How long to wait after so many failures in a row, 1 at least."""
+        return min(self.first_s * (1 << min(failures - 1, 20)), self.most_s)
+
+
 class Port(Protocol):
     """The post as one bearer of one line sees it."""
 

@@ -25,7 +25,7 @@ from openline.errors import BearerError, StoreError
 
 from . import parcel
 from .apart import apart
-from .base import BearerProfile, Outgoing, Port
+from .base import BearerProfile, Outgoing, Pause, Port
 from .framing import LineKey
 from .reach import Door
 
@@ -138,8 +138,8 @@ class FolderBearer:
                 await apart(self._write, items)
                 self._failures, self._resting_until_s = 0, 0.0
             except OSError:
-                pause_s = min(self._look_s * (1 << min(self._failures, 20)), PAUSE_S_MAX)
                 self._failures += 1
+                pause_s = Pause(self._look_s, PAUSE_S_MAX).after(self._failures)
                 self._resting_until_s = loop.time() + pause_s
                 door.down("bearer.folder")
 

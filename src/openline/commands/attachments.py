@@ -77,9 +77,7 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         reason = error.strerror or ""
         raise LocalError("attachment.unreadable", path=str(path), reason=reason) from None
-    if not content:
-        raise LocalError("attachment.empty", name=path.name)
-    checked_size(len(content))
+    checked_size(path.name, len(content))
     return content
 
 

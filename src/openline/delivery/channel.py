@@ -71,7 +71,7 @@ class Channel:
     up: BearerProfile | None = None
     """What it declares while it can carry; None while it cannot."""
     code: str = ""
-    """Why it cannot."""
+    """Why it cannot; while it is up, why nothing is heard over it."""
     actor: str = ""
     """Who paused it."""
     since_ms: int = 0

@@ -116,7 +116,8 @@ class Dispatch:
                 self._ack_due.update(name for name, each in channels.items() if each.up)
 
     def bearer_up(self, up: BearerUp, now: Now) -> None:
-        """A bearer can carry: what was lost with its last connection is due again."""
+        """A bearer can carry, what was lost with its last connection is due again; or it is heard
+        over again or no more."""
         self._cuts.pop(up.bearer, None)
         self.outbox.bearer_up(up.bearer, up.profile, now.mono_ms, up.deaf)
         if self.line.reception.branch:

@@ -68,8 +68,8 @@ class Outbox:
         self._sent: set[int] = set()
         """Numbers of the entries that are SENT."""
         self._unspread: dict[tuple[int, str], dict[int, None]] = {}
-        """Of those that go over every bearer (FLASH, and what was lost once) those that are not on
-        the bearer, in order."""
+        """Of those that go over every bearer (FLASH, and what was lost once), and for a bag of all
+        that are under way, those that are not on the bearer, in order."""
 
     def add(self, serial: Serial, data: bytes) -> None:
         """Take a released record."""
@@ -317,7 +317,8 @@ class Outbox:
             self.channels[bearer].drop(entry.flights[bearer])
 
     def _lose(self, entry: Entry, *, repeated: bool = True) -> None:
-        """A flight of the entry is lost: it is due again there, and on every other bearer."""
+        """A flight of the entry has ended in vain: it is due again, everywhere if it is `repeated`
+        and no chunk."""
         entry.repeated = entry.repeated or repeated
         if entry.bearers():
             self._note_spread(entry)

@@ -7,24 +7,16 @@ address of nothing.
 
 from __future__ import annotations
 
-from starlette.convertors import Convertor
+from starlette.convertors import IntegerConvertor
 
 from .. import display
 from ..errors import LocalError, OpenlineError
 
 
-class NumberConvertor(Convertor[int]):
+class NumberConvertor(IntegerConvertor):
     """ "{line:number}" in a route. Starlette's own takes as many digits as there are, and fails."""
 
     regex = "[0-9]{1,9}"
-
-    def convert(self, value: str) -> int:
-        """The number."""
-        return int(value)
-
-    def to_string(self, value: int) -> str:
-        """As it stands in an address."""
-        return str(value)
 
 
 def place_of(said: str) -> tuple[int, int]:

@@ -183,8 +183,6 @@ class Uploading:
 
     async def _lay_in(self, token: str, name: str, data: bytes) -> File:
         name = checked_name(name)
-        if not data:
-            raise LocalError("attachment.empty", name=name)
         laid = await self._call("file_begin", token, name=name, bytes=len(data))
         for at in range(0, len(data), PORTION_BYTES):
             portion = b64encode(data[at : at + PORTION_BYTES]).decode()
