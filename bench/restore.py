@@ -175,12 +175,13 @@ class World:
         """Let time pass, at most so long; no longer than until a text is read."""
         end_ms = self.now.mono_ms + ms
         while until is None or until.read_ms is None:
-            due = [post.deadline() for post in self.posts.values()]
+            due = [each for post in self.posts.values() if (each := post.deadline()) is not None]
             due_ms = max(min([end_ms, *due, *[each[0] for each in self._wire[:1]]]), 0)
             self._at(max(due_ms, self.now.mono_ms))
             self._arrive()
             for name, post in self.posts.items():
-                if post.deadline() <= self.now.mono_ms:
+                at_ms = post.deadline()
+                if at_ms is not None and at_ms <= self.now.mono_ms:
                     self.do(name, Tick())
                 self._send(name)
             if self.now.mono_ms >= end_ms:

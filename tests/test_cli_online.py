@@ -19,6 +19,7 @@ from openline.core import receipts
 from openline.core.precedence import Precedence
 from openline.delivery.choice import Why
 from openline.delivery.explain import BearerStatus, bearer_view
+from openline.inputs import ClearAlarm
 from openline.store.base import ABANDONED, THEIRS, Batch, Row
 from tests.answering import Answering
 from tests.command_line import Captured, answered, openline, said, type_in
@@ -298,6 +299,15 @@ def test_forms_of_address_are_set_shown_and_taken_back(capsys: Captured) -> None
 def test_an_alarm_is_cleared_by_a_person(pair: LinePair, capsys: Captured) -> None:
     pair.posts["a"]._lanes[1].seal.raise_alarm()
     assert "cleared" in said(capsys, "clear-alarm", "other")
+
+
+def test_what_two_persons_clear_at_once_is_logged_once(pair: LinePair, capsys: Captured) -> None:
+    pair.posts["a"]._lanes[1].seal.raise_alarm()
+    for _ in range(2):
+        pair.do("a", ClearAlarm(1, "duty"))
+    acts = [entry["act"] for entry in json.loads(said(capsys, "audit", "--json"))]
+    assert acts.count("clear_alarm") == 1
+    assert "no alarm" in said(capsys, "clear-alarm", "other").casefold()
 
 
 SLOW = {

@@ -63,7 +63,6 @@ from .unopened import Unopened
 _ENDED = {"revoked": "line.revoked", "retired": "line.retired"}
 _ENDS = {"revoked": "revoked", "succeeded": "retired"}
 """State of a line in the store that says that it has ended → how people are told."""
-_HOUSEKEEPING_MS = 3_600_000
 _RETRY_MS = 1_000
 _PASSED_ON = (handover.SUCCEEDS, handover.STATE, journey.STATE)
 _KEPT = ("label", "card", "line", "anchors", "tapes", *_PASSED_ON)
@@ -81,7 +80,6 @@ class Post:
         self._lanes: dict[int, Lane] = {}
         self._events: list[PostEvent] = []
         self._batch = Batch()
-        self._housekeeping_ms = now.mono_ms + _HOUSEKEEPING_MS
         self._retry_ms = now.mono_ms
         """Not before this does a timer bring the next step: a full disk needs no hurry."""
         self._ended: dict[int, LineStatus] = {}
@@ -183,8 +181,6 @@ class Post:
                 lane.journey.write(self._batch)
             self.store.commit(self._batch)
             self.unopened.follow(self._batch)
-        if now.mono_ms >= self._housekeeping_ms:
-            self._housekeeping_ms = now.mono_ms + _HOUSEKEEPING_MS
         self._events += [PostEvent("draft", n, {"kind": act}) for n, act in self.drafts.done]
         for lane in self._lanes.values():
             lane.ledger.settle()
@@ -314,8 +310,10 @@ class Post:
         self._audit(now, given.actor, "compare", line=given.line)
 
     def _clear_alarm(self, given: ClearAlarm, now: Now) -> None:
-        self._lane(given.line).seal.clear_alarm()
-        self._audit(now, given.actor, "clear_alarm", line=given.line)
+        seal = self._lane(given.line).seal
+        if seal.state.alarm:
+            seal.clear_alarm()
+            self._audit(now, given.actor, "clear_alarm", line=given.line)
 
     def _heal_ask(self, given: HealAsk, now: Now) -> object:
         serial = self._lane(given.line).healing.taker.ask(given.actor, now)
@@ -432,11 +430,11 @@ class Post:
         self._events += lane.events()
         return taken
 
-    def deadline(self) -> int:
-        """Monotonic milliseconds at which to call `step([Tick()])` next."""
+    def deadline(self) -> int | None:
+        """Monotonic milliseconds at which to call `step([Tick()])` next; None if nothing waits."""
         waits = [self.tray.deadline(), *(lane.deadline() for lane in self._lanes.values())]
-        due = min((at for at in waits if at is not None), default=self._housekeeping_ms)
-        return max(due, self._retry_ms)
+        due = min((at for at in waits if at is not None), default=None)
+        return None if due is None else max(due, self._retry_ms)
 
     def channel(self, line: int) -> Channel:
         """Key and direction for connection-oriented bearers. Raises LocalError."""

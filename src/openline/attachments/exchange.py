@@ -1,8 +1,7 @@
 """The files of one line, both ways: what its lane asks of them, and what people see of them.
 
 Theory of operation: `take` gets every FILE and CHUNK of theirs, `work` goes on a little in each
-step, and what changed is state of the line. After a failed commit that files had a part in, they
-rest for a minute, so that a full disk refuses files before it refuses what is said.
+step at the pace of pace.py, and what changed is state of the line.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from ..core.events import Now, Serial
 from ..core.line import Line
 from ..core.transcript import OURS, THEIRS
 from ..ledger import LineLedger
+from ..pace import Pace
 from ..store.base import Store
 from .sending import Contents, Say, Sender
 from .taking import Taker
 
-_REST_MS = 60_000
 _STATES = ("files/send", "files/take")
 
 
@@ -38,11 +37,7 @@ class Attachments:
         send, take = (saved.get(name) for name in _STATES)
         self.sender = Sender(line, ledger, say, room, send)
         self.taker = Taker(line, ledger, *kept, take)
-        self._due_ms: int | None = None
-        """When to go on; None: when something happens."""
-        self._worked_ms: int | None = None
-        """When this step changed something here."""
-        self._rest_until_ms = 0
+        self._pace = Pace()
 
     def supply(self, contents: Contents) -> None:
         """Where the content of our files waits."""
@@ -59,13 +54,10 @@ class Attachments:
 
     def work(self, now: Now) -> None:
         """Go on a little."""
-        self._due_ms = self._worked_ms = None
-        if now.mono_ms < self._rest_until_ms:
-            self._due_ms = self._rest_until_ms if self.sender.queue else None
-            return
-        more = self.taker.work()
-        if self.sender.work(now) or more:
-            self._due_ms = now.mono_ms
+        if self._pace.begin(now):
+            more = self.taker.work()
+            if self.sender.work(now) or more:
+                self._pace.more(now)
 
     def conclude(self) -> None:
         """The line ends with this step: say of each file what became of it."""
@@ -81,18 +73,16 @@ class Attachments:
         if self.taker.dirty:
             changed[_STATES[1]] = self.taker.save()
         if changed:
-            self._worked_ms = now.mono_ms
+            self._pace.changed(now)
         return changed
 
     def resume(self, before: Attachments) -> None:
         """Take over after a failed commit."""
-        self._rest_until_ms = before._rest_until_ms
-        if before._worked_ms is not None:
-            self._rest_until_ms = before._worked_ms + _REST_MS
+        self._pace.resume(before._pace)
 
     def deadline(self) -> int | None:
         """When to go on, monotonic milliseconds; None if nothing waits."""
-        return self._due_ms
+        return self._pace.due_ms
 
     def contents(self) -> list[str]:
         """The ids of the files of ours that are not all in the record."""

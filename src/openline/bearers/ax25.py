@@ -13,6 +13,8 @@ The layouts are those of AX.25 2.2 (Tucson Amateur Packet Radio, 1998) and of "T
 
 from __future__ import annotations
 
+from .delimited import Delimited
+
 FEND, FESC, TFEND, TFESC = b"\xc0", b"\xdb", b"\xdc", b"\xdd"
 
 _ESCAPED = {TFEND: FEND, TFESC: FESC}
@@ -78,32 +80,11 @@ def framed(content: bytes, command: int = DATA) -> bytes:
     return FEND + plain.replace(FESC, FESC + TFESC).replace(FEND, FESC + TFEND) + FEND
 
 
-class Unframing:
-    """What comes from the controller, in frames."""
+class Unframing(Delimited):
+    """What comes from the controller: the frames heard on port 0."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
-        self._lost = False
-        """Whether what is coming is longer than any frame, up to the next FEND."""
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The frames heard on port 0 that this chunk completes; what is none is left out."""
-        found: list[bytes] = []
-        *ended, rest = chunk.split(FEND)
-        for piece in ended:
-            self._take(piece)
-            if not self._lost and (frame := _unescaped(bytes(self._rest))) is not None:
-                found.append(frame)
-            self._rest.clear()
-            self._lost = False
-        self._take(rest)
-        return found
-
-    def _take(self, piece: bytes) -> None:
-        self._rest += piece
-        if len(self._rest) > 2 * (1 + _FRAME_BYTES_MAX):
-            self._lost = True
-            self._rest.clear()
+        super().__init__(FEND, 2 * (1 + _FRAME_BYTES_MAX), _unescaped)
 
 
 def _unescaped(escaped: bytes) -> bytes | None:

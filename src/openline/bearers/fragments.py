@@ -15,6 +15,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator
 
+from .delimited import Delimited
 from .framing import FRAME_BYTES_MAX, LineKey
 
 TAG_BYTES = 4
@@ -92,13 +93,12 @@ class Joiner:
         return None
 
 
-class Stuffing:
+class Stuffing(Delimited):
     """Fragments on a wire of bytes: stuffed so that no byte is zero, and ended by a zero."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
-        self._lost = False
-        """Whether what is coming is longer than any fragment, up to the next zero."""
+        longest = FRAGMENT_BYTES_MAX + FRAGMENT_BYTES_MAX // _RUN_BYTES + 1
+        super().__init__(b"\0", longest, _unstuffed)
 
     @staticmethod
     def encode(fragment: bytes) -> bytes:
@@ -110,25 +110,6 @@ class Stuffing:
                 out += b"\xff" + run[at : at + _RUN_BYTES]
             out += bytes([left + 1]) + run[_RUN_BYTES * full :]
         return bytes(out) + b"\0"
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The fragments that this chunk of the wire completes; what is none is left out."""
-        found: list[bytes] = []
-        *ended, rest = chunk.split(b"\0")
-        for piece in ended:
-            self._take(piece)
-            if not self._lost and (fragment := _unstuffed(bytes(self._rest))) is not None:
-                found.append(fragment)
-            self._rest.clear()
-            self._lost = False
-        self._take(rest)
-        return found
-
-    def _take(self, piece: bytes) -> None:
-        self._rest += piece
-        if len(self._rest) > FRAGMENT_BYTES_MAX + FRAGMENT_BYTES_MAX // _RUN_BYTES + 1:
-            self._lost = True
-            self._rest.clear()
 
 
 def _unstuffed(stuffed: bytes) -> bytes | None:

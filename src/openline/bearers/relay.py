@@ -54,11 +54,12 @@ PROFILE = BearerProfile(
     name="relay",
     latency_ms=200,
     mtu_bytes=4096,
-    retry_ms_min=300,
+    retry_ms_min=1500,
     retry_ms_max=60_000,
     cost=20,
 )
-"""A relay somewhere on the internet; dearer than a direct connection."""
+"""A relay somewhere on the internet; dearer than a direct connection. Nothing is repeated before a
+wire that swallowed it would be noticed."""
 
 BACKOFF_S_MIN = 0.25
 BACKOFF_S_MAX = 5.0

@@ -1,8 +1,7 @@
 """The healing of one line, both ways: what its lane asks of it, and what people see of it.
 
 Theory of operation: `take` gets every HEAL and COPY of theirs, `work` goes on a little in each
-step, and what changed is state of the line. After a failed commit that healing had a part in, it
-rests for a minute, so that a full disk refuses history before it refuses what is urgent.
+step at the pace of pace.py, and what changed is state of the line.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from ..core.gaps import Range
 from ..core.line import Line
 from ..errors import RemoteError
 from ..ledger import LineLedger
+from ..pace import Pace
 from ..quota import Quota
 from .giving import Giver, Say
 from .taking import Taker
-
-_REST_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,7 @@ class Healing:
         self._line = line
         self.giver = Giver(line, ledger, say, waiting, doubted, saved.get("heal/give"))
         self.taker = Taker(line, ledger, quota, say, doubted, saved.get("heal/take"))
-        self._due_ms: int | None = None
-        """When to go on; None: when something happens."""
-        self._worked_ms: int | None = None
-        """When this step changed something here."""
-        self._rest_until_ms = 0
+        self._pace = Pace()
 
     def take(self, record: Record, now: Now) -> None:
         """A HEAL or COPY of theirs that is new."""
@@ -88,13 +82,11 @@ class Healing:
 
     def work(self, now: Now) -> list[Record]:
         """Go on a little; receipts and parts of files of theirs that have joined the chain."""
-        self._due_ms = self._worked_ms = None
-        if now.mono_ms < self._rest_until_ms:
-            self._due_ms = self._rest_until_ms
+        if not self._pace.begin(now):
             return []
         joined, more = self.taker.work()
         if self.giver.work(now) or more:
-            self._due_ms = now.mono_ms
+            self._pace.more(now)
         return joined
 
     def changes(self, now: Now) -> dict[str, bytes]:
@@ -103,18 +95,16 @@ class Healing:
         for name, side in (("heal/give", self.giver), ("heal/take", self.taker)):
             if side.dirty:
                 changed[name] = side.save()
-                self._worked_ms = now.mono_ms
+                self._pace.changed(now)
         return changed
 
     def resume(self, before: Healing) -> None:
         """Take over after a failed commit."""
-        self._rest_until_ms = before._rest_until_ms
-        if before._worked_ms is not None:
-            self._rest_until_ms = before._worked_ms + _REST_MS
+        self._pace.resume(before._pace)
 
     def deadline(self) -> int | None:
         """When to go on, monotonic milliseconds; None if nothing waits."""
-        return self._due_ms
+        return self._pace.due_ms
 
     def status(self) -> HealingStatus | None:
         """What people see; None if neither side ever asked."""
