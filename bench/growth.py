@@ -76,7 +76,7 @@ def lengthen(places: Places, length: int, progress: Progress) -> None:
 def line_of_store(store: SqlStore, number: int = NUMBER) -> Line:
     """A line as its post left it, without the beginning of a new process."""
     identity = Identity.decode(store.state(0)["identity"])
-    return Lane(store, number, identity, clock.entropy, clock.now()).line
+    return Lane(store, number, store.state(number), identity, clock.entropy, clock.now()).line
 
 
 class Talk:

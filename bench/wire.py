@@ -215,7 +215,7 @@ def _sealing(wire: Wire, texts: int) -> float:
     for _ in range(texts):
         opened = far.open(near.seal(near.choose(now), inner, now), now)
         if opened is not None and opened.confirm is not None:
-            near.confirm(opened.confirm, now)
+            near.confirm(opened.confirm)
     took_s = process_time() - began_s
     for seal in (near, far):
         seal.changes(now)

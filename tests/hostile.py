@@ -11,12 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from openline.core.envelope import Frame, FrameType, decode_frames, encode_frames
-from openline.core.events import Now, Serial
+from openline.core.events import Now, Reference, Serial
+from openline.core.line import Line
 from openline.core.precedence import Precedence
 from openline.errors import SealError
 from openline.inputs import Tick
 from openline.lane import Lane
 from openline.sealing.seal import PLAIN, Seal
+from openline.store.base import Batch
 from tests.pair import LinePair
 from tests.vectors.scribe import raw_record
 
@@ -39,6 +41,18 @@ def settled(*, tape: bool = True, attacker_first: bool | None = None) -> LinePai
 def lane(pair: LinePair, name: str = VICTIM) -> Lane:
     """The lane of a post."""
     return pair.posts[name]._lanes[1]
+
+
+def say(pair: LinePair, kind: int, body: bytes, *refers: Reference) -> Serial:
+    """b releases a record that no honest post would."""
+    there, batch, now = lane(pair, "b"), Batch(), pair.now
+    there.begin(batch, now)
+    record = Line.service(kind, body, now, refers)
+    serial = there.line.release(record._replace(precedence=Precedence.ROUTINE), now)
+    there.finish(batch, now)
+    pair.stores["b"].commit(batch)
+    there.ledger.settle()
+    return serial
 
 
 class Mutant:

@@ -68,6 +68,7 @@ class Hand:
     def __init__(self, pair: LinePair, name: str) -> None:
         self._pair = pair
         self._name = name
+        self.bag = asyncio.Lock()
 
     async def give(self, given: Input) -> object:
         """One step."""

@@ -100,6 +100,18 @@ def test_a_restored_store_is_the_post_again_and_alarmed_until_people_have_checke
     assert [each.entry.act for each in store.audit()] == ["restore"]
 
 
+def test_a_card_that_was_rotated_away_is_our_own_after_a_restore_too() -> None:
+    pair = LinePair()
+    card = pair.posts["a"].card() or b""
+    pair.do("a", Rotate("test"))
+    store = MemoryStore()
+    store.commit(backup.unseal(backed_up(pair), PASSPHRASE).batch("test", pair.now))
+    post = Post(store, random.Random(1).randbytes, pair.now)
+    refused = post.step([Pair("self", "test", card, None, words(card))], pair.now)[0]
+    assert isinstance(refused, LocalError)
+    assert refused.code == "enrolment.own_card"
+
+
 def test_a_revoked_line_stays_revoked() -> None:
     pair = LinePair()
     pair.do("a", Revoke(1, "test"))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from bench.posts import LINE, Process, key_of, make_pair, until
 from openline import cli
+from openline.client import Client
 from openline.config import CONFIG_FILE
 from tests.command_line import Captured
 
@@ -255,3 +257,17 @@ def test_a_folder_that_both_reach_carries_the_line_by_itself(
     until(lambda: not any(shared.iterdir()))
     for party in parties:
         assert party("bearer", "remove", LINE, "folder", "--yes") == 0
+
+
+def test_two_bags_filled_at_once_each_hold_all(parties: tuple[Party, Party]) -> None:
+    near, _ = parties
+    assert near("send", LINE, "in every bag") == 0
+
+    def filled(_: int) -> list[dict[str, str]]:
+        with Client(near.directory) as asking:
+            found: list[dict[str, str]] = asking.call("carry_out")
+            return found
+
+    with ThreadPoolExecutor(8) as threads:
+        bags = list(threads.map(filled, range(8)))
+    assert {len(bag) for bag in bags} == {len(bags[0])} != {0}

@@ -13,7 +13,7 @@ from openline.core.envelope import decode_record
 from openline.core.events import Serial
 from openline.core.precedence import Precedence
 from openline.enrolment import words
-from openline.errors import LocalError
+from openline.errors import LocalError, StoreError
 from openline.handover import Settlement
 from openline.inputs import Pair, Receive, Release, Revoke, Rotate
 from openline.store.base import OURS, THEIRS
@@ -122,6 +122,32 @@ def test_a_card_of_our_own_is_refused_also_when_it_was_rotated_away() -> None:
     result = parties.a.step(Pair("self", "test", card, parties.new_tape(), ()))
     assert isinstance(result, LocalError)
     assert result.code == "enrolment.own_card"
+
+
+def test_a_pairing_that_the_disk_refused_never_was() -> None:
+    parties = Parties()
+    peer = Parties(seed=2).b.post.card() or b""
+    given = Pair("again", "test", peer, None, words(peer))
+    parties.a.store.full = True
+    assert isinstance(parties.a.step(given), StoreError)
+    parties.a.store.full = False
+    assert parties.a.post.lines() == [1]
+    first, second = parties.a.post.step([given, given], parties.now)
+    assert first == 2
+    assert isinstance(second, LocalError)
+    assert second.code == "enrolment.label_taken"
+    other = Pair("other name", "test", peer, None, words(peer))
+    assert isinstance(parties.a.step(other), LocalError)
+
+
+def test_one_card_in_one_step_makes_one_line() -> None:
+    parties = Parties()
+    peer = Parties(seed=2).b.post.card() or b""
+    inputs = [Pair(label, "test", peer, None, words(peer)) for label in ("one", "two")]
+    first, second = parties.a.post.step(inputs, parties.now)
+    assert first == 2
+    assert isinstance(second, LocalError)
+    assert second.code == "enrolment.paired_already"
 
 
 def test_a_line_is_replaced_once_at_a_time() -> None:

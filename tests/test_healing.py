@@ -317,6 +317,22 @@ def thief_of(pair: LinePair, name: str) -> Post:
     return pair.posts[name]
 
 
+def test_who_is_asked_sees_which_of_its_texts_were_lost_until_they_are_given(
+    pair: LinePair,
+) -> None:
+    talk(pair, 2)
+    lose_all(pair, "a")
+    unread = pair.say("b", "said since")
+    pair.settle(1)
+    ask(pair, "a")
+    states = {text: view["state"] for text, view in seen(pair, "b", OURS).items()}
+    assert states == {"b says 0": "lost", "b says 1": "lost", "said since": "held"}
+    assert unread.number > status(pair, "b").missed[-1][1]
+    give(pair, "b")
+    pair.settle()
+    assert {view["state"] for view in seen(pair, "b", OURS).values()} == {"held"}
+
+
 @pytest.mark.parametrize("asks", [True, False], ids=["asks", "is silent"])
 def test_a_thief_with_a_stolen_kit_gets_no_history_and_both_sides_are_alarmed(
     pair: LinePair, asks: bool

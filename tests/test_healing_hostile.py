@@ -18,9 +18,9 @@ from openline.errors import LocalError, RemoteError
 from openline.healing.bodies import GIVERS, READERS, Copy, decode_ranges, encode_ranges, parts
 from openline.inputs import HealAsk, HealGive
 from openline.sim.chance import noise, stream
-from openline.store.base import CHAINED, OURS, THEIRS, Batch
+from openline.store.base import CHAINED, OURS, THEIRS
 from tests.healing import ask, clear, give, healing, lose_all, seen, status, talk, whole
-from tests.hostile import lane
+from tests.hostile import lane, say
 from tests.pair import LinePair, reworded
 
 
@@ -44,18 +44,6 @@ def asked() -> LinePair:
     lose_all(pair, "b")
     clear(pair)
     return pair
-
-
-def say(pair: LinePair, kind: int, body: bytes, *refers: Reference) -> Serial:
-    """b releases a record that no honest post would."""
-    there, batch, now = lane(pair, "b"), Batch(), pair.now
-    there.begin(batch, now)
-    record = Line.service(kind, body, now, refers)
-    serial = there.line.release(record._replace(precedence=Precedence.ROUTINE), now)
-    there.finish(batch, now)
-    pair.stores["b"].commit(batch)
-    there.ledger.settle()
-    return serial
 
 
 def copy(pair: LinePair, whose: int, data: bytes, *, to: Serial | None = None) -> None:
@@ -238,6 +226,16 @@ def test_a_flood_of_copies_costs_a_step_little_and_its_author_quota(asking: Line
     asking.say("b", "urgent", Precedence.FLASH)
     asking.settle(1)
     assert "urgent" in seen(asking, "a", THEIRS)
+
+
+def test_first_parts_without_a_second_are_each_read_once(asking: LinePair) -> None:
+    question = lane(asking).healing.taker.question
+    for step in range(600):
+        part = Copy(GIVERS, b"%d" % step, continued=True)
+        say(asking, receipts.COPY, part.encode(), Reference(False, question.asked))
+    asking.settle(2)
+    taker = lane(asking).healing.taker
+    assert taker.question.cursor.number == lane(asking).line.reception.contiguous - 1
 
 
 # -- giving -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from openline import views
 from openline.core import limits, receipts
 from openline.core.envelope import Ack, Frame, FrameType, Refusal, varint
-from openline.core.events import Serial
+from openline.core.events import Reference, Serial
 from openline.core.inbound import Begin
 from openline.core.precedence import Precedence
 from openline.core.transcript import Segment
@@ -18,7 +18,18 @@ from openline.inputs import Release
 from openline.sealing.roots import OFFER_BYTES
 from openline.sealing.seal import Seal
 from openline.sim.chance import noise, stream
-from tests.hostile import Mutant, disk_bytes, faults, kinds, lane, rows, settled, still_carries
+from openline.store.base import OURS
+from tests.hostile import (
+    Mutant,
+    disk_bytes,
+    faults,
+    kinds,
+    lane,
+    rows,
+    say,
+    settled,
+    still_carries,
+)
 from tests.pair import LinePair
 from tests.vectors.scribe import raw_record
 
@@ -171,6 +182,55 @@ def test_fork_variants_and_forks(pair: LinePair, mutant: Mutant) -> None:
     assert seen["text"] == "one true text"
     assert len(seen["other_texts"]) == limits.FORK_VARIANTS_MAX
     still_carries(pair)
+
+
+def test_an_author_is_told_of_a_fork_and_sees_it_after_a_restart(pair: LinePair) -> None:
+    serial = pair.say("a", "one text to one reader")
+    pair.flow()
+    for _ in range(2):
+        say(pair, receipts.FORK, bytes(64), Reference(False, serial))
+    pair.flow()
+    pair.restart("a")
+    assert pair.posts["a"].status(1, pair.now).forks == 2
+    seen = views.message(pair.stores["a"], pair.posts["a"], 1, OURS, serial, pair.now)
+    assert (seen["forks"], seen["marks"], seen["state"]) == (2, [], "held")
+    say(pair, receipts.FORK, bytes(64), Reference(False, Serial(1, 99)))
+    pair.flow()
+    assert faults(pair)["receipt.unknown"] == 1
+
+
+def test_receipts_mark_texts_alone(pair: LinePair) -> None:
+    begin = Serial(lane(pair).line.branch[0].incarnation, 1)
+    text = pair.say("a", "a text")
+    pair.flow()
+    for references in ([begin], [begin, text], []):
+        refers = [Reference(False, serial) for serial in references]
+        say(pair, receipts.OPENED, b"", *refers)
+    pair.flow()
+    assert faults(pair)["receipt.reference"] == 3
+    for serial in (begin, text):
+        marks = pair.stores["a"].marks(1, OURS, serial.number, serial.incarnation)
+        assert not [mark for mark in marks if mark.kind in receipts.RECEIPTS]
+    still_carries(pair)
+
+
+def test_of_many_acks_in_a_datagram_the_last_counts(
+    pair: LinePair, mutant: Mutant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, delivery = lane(pair).line, lane(pair).outbox
+    texts = [pair.say("a", f"text {number}").number for number in range(3)]
+    taken: list[int] = []
+    acknowledge = delivery.acknowledge
+
+    def counted(ack: Ack, end: int, now_ms: int) -> list[int]:
+        taken.append(ack.contiguous)
+        return acknowledge(ack, end, now_ms)
+
+    monkeypatch.setattr(delivery, "acknowledge", counted)
+    acks = [Ack(line.branch[-1].incarnation, number, ()) for number in [*texts[::-1], texts[1]]]
+    mutant.send(*(Frame(FrameType.ACK, ack.encode()) for ack in acks))
+    assert taken == [texts[1]]
+    assert line.acked == texts[1]
 
 
 def test_forks_of_a_line(pair: LinePair, mutant: Mutant) -> None:

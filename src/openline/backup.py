@@ -75,6 +75,7 @@ _IDENTITY_BYTES = 160
 _MADE_S_MAX = 253_402_300_799
 """The last second of the year 9999."""
 _KIT_BYTES = 33
+_DIGEST_BYTES = 32
 
 
 class Wrapping(NamedTuple):
@@ -131,6 +132,8 @@ class Backup:
     """Line → its state by name, of KEPT."""
     config: str
     """post.toml; empty if there was none."""
+    former: bytes = b""
+    """Digests of the cards it had before (R2)."""
 
     @property
     def card(self) -> bytes:
@@ -145,6 +148,8 @@ class Backup:
     def batch(self, actor: str, now: Now) -> Batch:
         """All an empty store has to take to be this post again."""
         batch = Batch({(0, "identity"): self.identity})
+        if self.former:
+            batch.state[0, "former"] = self.former
         for line, state in self.lines.items():
             batch.state.update({(line, name): value for name, value in state.items()})
             if "kit" in state:
@@ -163,14 +168,14 @@ def _alarmed(peer: Card) -> bytes:
 
 def collect(store: Store, made_s: int = 0, config: str = "") -> Backup:
     """What is to be backed up of a post; raises LocalError for one without an identity."""
-    identity = store.state(0).get("identity")
-    if identity is None:
+    own = store.state(0)
+    if "identity" not in own:
         raise LocalError("post.not_initialised")
     lines = {}
     for line in store.lines():
         state = store.state(line)
         lines[line] = {name: state[name] for name in KEPT if name in state}
-    return Backup(made_s, identity, lines, config)
+    return Backup(made_s, own["identity"], lines, config, own.get("former", b""))
 
 
 def seal(backup: Backup, wrapping: bytes, key: bytes) -> bytes:
@@ -181,6 +186,7 @@ def seal(backup: Backup, wrapping: bytes, key: bytes) -> bytes:
         for line, state in backup.lines.items()
     }
     told = {"identity": backup.identity.hex(), "lines": lines, "config": backup.config}
+    told["former"] = backup.former.hex()
     plain = zlib.compress(json.dumps(told, separators=(",", ":")).encode(), 9)
     associated = MAGIC + bytes((VERSION,)) + wrapping
     sealed = wrapping + AESGCMSIV(key).encrypt(made.nonce, plain, associated)
@@ -238,15 +244,17 @@ def unseal(data: bytes, passphrase: str) -> Backup:
         told = json.loads(inflating.decompress(plain, _PLAIN_BYTES_MAX))
         lines = {int(line): _line(state) for line, state in told["lines"].items()}
         identity, config = bytes.fromhex(told["identity"]), told["config"]
+        former = bytes.fromhex(told.get("former", ""))
         if (
             len(identity) != _IDENTITY_BYTES
+            or len(former) % _DIGEST_BYTES
             or not isinstance(config, str)
             or min(lines, default=1) < 1
         ):
             raise ValueError("identity, lines or config")
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error, LocalError):
         raise LocalError("backup.damaged") from None
-    return Backup(wrapping.made_s, identity, lines, config)
+    return Backup(wrapping.made_s, identity, lines, config, former)
 
 
 def _line(told: dict[str, Any]) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ the affair of who holds the stick.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -41,6 +42,10 @@ NAMES_MAX = 1_000
 class Steps(Protocol):
     """What is needed of the runner of the post."""
 
+    @property
+    def bag(self) -> asyncio.Lock:
+        """Held while a bag is filled: two at a time would each have a part of what waits."""
+
     def give(self, given: Input) -> Awaitable[object]:
         """Have an input taken, with its commit; raises what it ended in."""
 
@@ -60,14 +65,15 @@ async def carry_out(post: Post, steps: Steps, actor: str, args: Args) -> Any:
     Raises LocalError, StoreError.
     """
     found: list[dict[str, str]] = []
-    for line in _lines(post, args):
-        await steps.give(Operate(actor, "carry_out", {"line": line}))
-        await steps.give(BearerUp(line, BY_HAND, PROFILE))
-        try:
-            datagrams = await _filled(steps, line)
-        finally:
-            await steps.give(BearerGone(line, BY_HAND))
-        found += _files(post, line, datagrams)
+    async with steps.bag:
+        for line in _lines(post, args):
+            await steps.give(Operate(actor, "carry_out", {"line": line}))
+            await steps.give(BearerUp(line, BY_HAND, PROFILE))
+            try:
+                datagrams = await _filled(steps, line)
+            finally:
+                await steps.give(BearerGone(line, BY_HAND))
+            found += _files(post, line, datagrams)
     return found
 
 

@@ -3,8 +3,9 @@
 Theory of operation: the file is read as a whole and every fault in it is told at once, each with
 where it is and a stable code. Everything has a default: a post without the file listens nowhere and
 carries nothing. `planned` changes the text, not a copy of it, so that a person's comments stay; the
-new text must mean exactly what was asked, or nothing is written. No secret stands in the file; what
-an entry may say is in entries.py, who may do what in people.py.
+new text must mean exactly what was asked, or nothing is written. Secrets stand in files of their
+own, but for what a `proxy` may hold; what an entry may say is in entries.py, who may do what in
+people.py.
 
     listen = "0.0.0.0:7100"          # where other posts may dial us
     control_group = "duty"           # a Unix group that may reach the control socket
@@ -73,6 +74,7 @@ from . import files
 from .core.precedence import Precedence
 from .entries import Address, BearerEntry, Strict, address
 from .errors import LocalError
+from .people import Rules
 from .signins import IDLE_S
 
 CONFIG_FILE = "post.toml"
@@ -113,6 +115,11 @@ class Config(Strict):
         tuple[Annotated[BearerEntry, Field(discriminator="kind")], ...],
         Field(max_length=BEARERS_MAX),
     ] = ()
+
+    @property
+    def rules(self) -> Rules:
+        """What of it concerns people."""
+        return Rules(60 * self.sign_in_idle_min, frozenset(self.release.two_persons))
 
 
 _CODES = {

@@ -8,7 +8,8 @@ commit a new lane is made from the store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 
 from . import journey
@@ -47,9 +48,15 @@ class Lane:
     """One paired line."""
 
     def __init__(
-        self, store: Store, number: int, identity: Identity, entropy: Entropy, now: Now
+        self,
+        store: Store,
+        number: int,
+        saved: Mapping[str, bytes],
+        identity: Identity,
+        entropy: Entropy,
+        now: Now,
     ) -> None:
-        saved = store.state(number)
+        """`saved` is the named state of the line, on disk or about to be."""
         self.store = store
         self.number = number
         self.label = saved["label"].decode()
@@ -92,6 +99,8 @@ class Lane:
         """When a run that was read and not confirmed was shown again, and how long to wait then."""
         self.comparer = Comparer(self.ledger, self.kit.line_id, first=self.kit.first)
         self.peer_version = int(saved.get("peer_version", b"0")) or None
+        self.disputed = int(saved.get("disputed", b"0"))
+        """How often we were told that the other side holds another text of ours (R24)."""
         self.former: tuple[int, ...] = ()
         """Lines before this one, whose records may be named here (§9)."""
         self.passing: list[Record] = []
@@ -127,8 +136,9 @@ class Lane:
         for record in self.healing.work(now):
             if record.kind in receipts.ATTACHED:
                 self.attachments.take(record)
-            else:
-                self._mark_again(record)
+                continue
+            with suppress(RemoteError):  # what it names may be lost here still
+                self._mark(record, OURS)
         self.attachments.work(now)
         for part in (self.healing, self.attachments):
             for name, value in part.changes(now).items():
@@ -231,7 +241,7 @@ class Lane:
             if len(frame.payload) != 4:
                 raise malformed("run")
             if frame.type == FrameType.RUN:
-                self.seal.confirm(frame.payload, now)
+                self.seal.confirm(frame.payload)
             elif now.mono_ms - self._obeyed_ms >= _REOPEN_MS and self.seal.reopen(
                 frame.payload, now
             ):
@@ -278,8 +288,11 @@ class Lane:
             self._tell_fork(taken, now)
         if place in _ASIDE:
             return
-        if record.kind in receipts.RECEIPTS:
-            self._mark(record, OURS, now)
+        if record.kind in receipts.RECEIPTS or record.kind == receipts.FORK:
+            try:
+                self._mark(record, OURS)
+            except RemoteError as error:
+                self.line.fault(error)
         elif record.kind in (receipts.BEGIN, receipts.CLOSE, receipts.SUCCEED):
             self.passing.append(record)
         elif record.kind in receipts.ATTACHED:
@@ -300,26 +313,26 @@ class Lane:
         reference = Reference(False, serial)
         self.line.release(Line.service(receipts.FORK, body, now, [reference]), now)
 
-    def _mark(self, record: Record, side: int, now: Now) -> None:
-        """Note what people did with the one record that a receipt names."""
+    def _mark(self, record: Record, side: int) -> None:
+        """Note what people did with the one text that a receipt names (R19), or that the other side
+        holds something else under the serial that a FORK names (R24). Raises RemoteError."""
         if len(record.references) != 1 or record.references[0].ours:
-            self.line.fault(RemoteError("receipt.reference"))
-            return
+            raise RemoteError("receipt.reference")
         serial = record.references[0].serial
         line, held = self._find(side, serial)
         if held is None:
-            self.line.fault(RemoteError("receipt.unknown", number=serial.number))
-            return
+            raise RemoteError("receipt.unknown", number=serial.number)
+        disputes = record.kind == receipts.FORK
+        if not (disputes or decode_record(held).kind == receipts.TEXT):
+            raise RemoteError("receipt.reference")
         self.ledger.mark(side, serial, record.kind, record.serial, record.due_s, line)
+        if disputes:
+            self.disputed += 1
+            self.ledger.batch.state[self.number, "disputed"] = str(self.disputed).encode()
+            self.line.tell("fork", number=serial.number)
+            return
         name = KIND_NAMES[record.kind]
-        values: dict[str, object] = {"number": serial.number, "kind": name, "side": side}
-        self.line.events.append(("receipt", values))
-
-    def _mark_again(self, receipt: Record) -> None:
-        """A receipt of theirs that was lost here is back: note it, if what it names is held."""
-        for ours, serial in receipt.references:
-            if not ours and self.ledger.get(OURS, serial) is not None:
-                self.ledger.mark(OURS, serial, receipt.kind, receipt.serial, receipt.due_s)
+        self.line.tell("receipt", number=serial.number, kind=name, side=side)
 
     def _find(self, side: int, serial: Serial) -> tuple[int, bytes | None]:
         """The line a serial stands on, this one or one before it, and its bytes if it is held."""
@@ -390,9 +403,7 @@ class Lane:
             _utf8(act.note),
         )
         serial = self._say(receipt, now)
-        self._mark(
-            receipt._replace(number=serial.number, incarnation=serial.incarnation), THEIRS, now
-        )
+        self._mark(receipt._replace(number=serial.number, incarnation=serial.incarnation), THEIRS)
         return serial
 
     def _said(self, line: int, act: Receive) -> bool:

@@ -2,7 +2,7 @@
 
 Theory of operation: a kit is made once only, so that no key, mailbox or serial of an ended line
 comes again; a card is trusted for one line at a time; a tape serves one line and never a second.
-What passes all checks becomes one batch that holds the whole line: it is on disk or it is not. A
+What passes all checks is the whole state of the line, for one commit: it is on disk or it is not. A
 line that takes the place of another has its name from it. How the one gives way to the other is
 handover's.
 """
@@ -10,16 +10,17 @@ handover's.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 from . import handover, tapes
-from .core.events import Now
 from .enrolment import check_words, tape_pages
 from .errors import LocalError
 from .inputs import Pair
 from .sealing.keys import Card, Identity, Kit
-from .store.base import Audit, Batch, Store
+
+States = Mapping[int, Mapping[str, bytes]]
+"""Line → its named state; 0: the post itself."""
 
 LABEL_CHARACTERS_MAX = 64
 
@@ -34,52 +35,48 @@ def check_label(label: str, taken: Collection[str]) -> str:
     return label
 
 
-def make(store: Store, identity: Identity, given: Pair, label: str, line: int, now: Now) -> Batch:
-    """All of a new line, to be committed as one; raises LocalError if it must not be (R2)."""
+def make(states: States, identity: Identity, given: Pair, label: str) -> dict[str, bytes]:
+    """The named state of a new line, to be committed as one; raises LocalError if it must not be
+    (R2)."""
     card = Card.decode(given.card)
-    if sha256(card.data).digest() in tapes.digests(store.state(0).get("former", b"")):
+    if sha256(card.data).digest() in tapes.digests(states[0].get("former", b"")):
         raise LocalError("enrolment.own_card")
     pages = tape_pages(given.tape) if given.tape is not None else []
     kit = Kit.make(identity, card, pages[0] if pages else b"")
     if given.tape is not None:
-        check_tape(store, given.tape)
-    _check_card(store, kit, given)
+        check_tape(states, given.tape)
+    _check_card(states, kit, given)
     check_words(card.data, given.said)
-    batch = Batch(
-        state={
-            (line, "label"): label.encode(),
-            (line, "identity"): identity.encode(),
-            (line, "card"): card.data,
-            (line, "kit"): bytes((kit.tape,)) + kit.secret,
-            (line, "anchors"): _anchors(kit),
-        }
-    )
+    state = {
+        "label": label.encode(),
+        "identity": identity.encode(),
+        "card": card.data,
+        "kit": bytes((kit.tape,)) + kit.secret,
+        "anchors": _anchors(kit),
+    }
     if given.replaces is not None:
-        batch.state[line, handover.SUCCEEDS] = str(given.replaces).encode()
+        state[handover.SUCCEEDS] = str(given.replaces).encode()
     for number, page in enumerate(pages[1:-1], 1):
-        batch.state[line, tapes.name(number)] = page
+        state[tapes.name(number)] = page
     if given.tape is not None:
-        batch.state[line, "reserve"] = pages[-1]
-        batch.state[line, "tapes"] = tapes.tape_id(given.tape)
-    details = json.dumps({"line": line, "tape": bool(pages), "replaces": given.replaces})
-    batch.audit.append(Audit(now.wall_s, given.actor, "pair", details))
-    return batch
+        state["reserve"] = pages[-1]
+        state["tapes"] = tapes.tape_id(given.tape)
+    return state
 
 
-def check_tape(store: Store, tape: bytes) -> None:
+def check_tape(states: States, tape: bytes) -> None:
     """Refuse a tape that serves, or served, a line of ours; raises LocalError."""
     known = tapes.tape_id(tape)
-    for line in store.lines():
-        if known in tapes.digests(store.state(line).get("tapes", b"")):
+    for line, state in states.items():
+        if known in tapes.digests(state.get("tapes", b"")):
             raise LocalError("enrolment.used_tape", line=line)
 
 
-def _check_card(store: Store, kit: Kit, given: Pair) -> None:
+def _check_card(states: States, kit: Kit, given: Pair) -> None:
     """Refuse a card that is in use, one revoked unless a new tape makes up for it, and a kit made
     before."""
-    for line in store.lines():
-        state = store.state(line)
-        if state["card"] != kit.peer.data:
+    for line, state in states.items():
+        if state.get("card") != kit.peer.data:
             continue
         if not ("revoked" in state or "succeeded" in state or line == given.replaces):
             raise LocalError("enrolment.paired_already", line=line)

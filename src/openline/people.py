@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from . import passkeys
 from .core.events import Now
+from .core.precedence import Precedence
 from .errors import LocalError
 from .inputs import (
     AddPasskey,
@@ -41,7 +42,18 @@ from .inputs import (
 from .passkeys import Answer, Purpose, Secrets
 from .person import LINK_S, Link, Person
 from .rights import CONFIRMED, EVERYTHING, KEEPER, ROLES, WAYS_IN, rights_of, subject
-from .signins import COST, SALT_BYTES, TOKEN_BYTES, Age, Lock, SignIns, Token, Tries, digest
+from .signins import (
+    COST,
+    IDLE_S,
+    SALT_BYTES,
+    TOKEN_BYTES,
+    Age,
+    Lock,
+    SignIns,
+    Token,
+    Tries,
+    digest,
+)
 from .store.base import Audit, Batch
 from .store.keys import Cost
 
@@ -89,11 +101,24 @@ class Caller(NamedTuple):
         return {"name": self.actor, "rights": sorted(self.rights), "how": self.how}
 
 
+class Rules(NamedTuple):
+    """What the operator decides of people (post.toml)."""
+
+    sign_in_idle_s: int = IDLE_S
+    """How long a sign-in may stay unused."""
+    two_persons: frozenset[Precedence] = frozenset()
+    """What nobody may release who wrote it."""
+
+
+RULES = Rules()
+"""Those of a post without a post.toml."""
+
+
 class People:
     """The people of one post and their sign-ins."""
 
-    def __init__(self, entropy: Callable[[int], bytes]) -> None:
-        self.sign_ins = SignIns(entropy)
+    def __init__(self, entropy: Callable[[int], bytes], sign_in_idle_s: int) -> None:
+        self.sign_ins = SignIns(entropy, sign_in_idle_s)
         self._entropy = entropy
         self._tries, self._passkey_tries = Tries(), Tries()
         self._at_door = Secrets(entropy, CHALLENGE_S, ASKED_MAX)

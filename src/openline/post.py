@@ -10,7 +10,7 @@ lane.py, what a record means in core, how it is sealed in sealing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -52,7 +52,7 @@ from .inputs import (
     TryBearer,
 )
 from .lane import Lane
-from .people import People
+from .people import RULES, People, Rules
 from .replies import Replies
 from .sealing.keys import Entropy, Identity
 from .standing import standing_of
@@ -72,7 +72,7 @@ _KEPT = ("label", "card", "line", "anchors", "tapes", *_PASSED_ON)
 class Post:
     """One party's node: its lines over one store."""
 
-    def __init__(self, store: Store, entropy: Entropy, now: Now) -> None:
+    def __init__(self, store: Store, entropy: Entropy, now: Now, rules: Rules = RULES) -> None:
         self.store = store
         self.entropy = entropy
         saved = store.state(0).get("identity")
@@ -85,15 +85,14 @@ class Post:
         self._ended: dict[int, LineStatus] = {}
         """Lines revoked or retired."""
         self._passages = handover.Passages()
-        self.two_persons: frozenset[Precedence] = frozenset()
-        """What nobody may release who wrote it."""
-        self.people = People(entropy)
+        self.two_persons = rules.two_persons
+        self.people = People(entropy, rules.sign_in_idle_s)
         self.people.load(store.state(0), now)
         self.replies = Replies(store, self.label, self.named)
         self.unopened = Unopened(store)
         self.tray = Tray(store, entropy, lambda: self._named_files(""), now)
         for number in store.lines():
-            self._load(number, now)
+            self._load(number, store.state(number), now)
         self._follow()
         self._load_people()
         self._begin(now)
@@ -104,15 +103,15 @@ class Post:
         except StoreError:
             self._reload(now)
 
-    def _load(self, number: int, now: Now) -> None:
-        state = self.store.state(number)
+    def _load(self, number: int, state: Mapping[str, bytes], now: Now) -> None:
         self._passages.load(number, state)
         ended = next((how for name, how in _ENDS.items() if name in state), None)
         if ended is not None:
             self._ended[number] = ended_line(number, state, ended)
         elif self.identity is not None:
-            self._lanes[number] = Lane(self.store, number, self.identity, self.entropy, now)
-            self._lanes[number].attachments.supply(self.tray)
+            lane = Lane(self.store, number, state, self.identity, self.entropy, now)
+            lane.attachments.supply(self.tray)
+            self._lanes[number] = lane
 
     def _load_people(self) -> None:
         self.authorship = Authorship(self.store.state(0).get(ACTORS))
@@ -196,7 +195,7 @@ class Post:
         self.identity = Identity.decode(state["identity"]) if "identity" in state else None
         self.people.load(state, now)
         for number in self.store.lines():
-            self._load(number, now)
+            self._load(number, self.store.state(number), now)
             if number in self._lanes and number in before:
                 self._lanes[number].resume(before[number])
         self._follow()
@@ -341,7 +340,7 @@ class Post:
             raise LocalError("post.not_initialised")
         for number in self._lanes:
             self._batch.state[number, "identity"] = self._lanes[number].kit.identity.encode()
-        former = self.store.state(0).get("former", b"")
+        former = self._states()[0].get("former", b"")
         self._batch.state[0, "former"] = former + sha256(self.identity.card).digest()
         self.identity = Identity.new(self.entropy)
         self._batch.state[0, "identity"] = self.identity.encode()
@@ -358,14 +357,22 @@ class Post:
         else:
             taken = {lane.label for lane in self._lanes.values()}
             label = pairing.check_label(given.line_label, taken)
-        line = max([0, *self.store.lines(), *self._lanes]) + 1
-        self.store.commit(pairing.make(self.store, self.identity, given, label, line, now))
-        self._load(line, now)
+        states = self._states()
+        state, line = pairing.make(states, self.identity, given, label), max(states) + 1
+        self._batch.state.update({(line, name): value for name, value in state.items()})
+        told = {"line": line, "tape": given.tape is not None, "replaces": given.replaces}
+        self._audit(now, given.actor, "pair", **told)
+        self._load(line, state, now)
         self._follow()
         lane = self._lanes[line]
         lane.begin(self._batch, now)
         lane.line.start(now)
         return line
+
+    def _states(self) -> dict[int, dict[str, bytes]]:
+        """Line → its named state, 0 for the post itself, as this step has left them so far."""
+        lines = {0, *self.store.lines(), *(line for line, _ in self._batch.state)}
+        return {line: self._batch.left(line, self.store.state(line)) for line in lines}
 
     def _revoke(self, given: Revoke, now: Now) -> None:
         lane = self._lane(given.line)
@@ -400,7 +407,7 @@ class Post:
 
     def _add_tape(self, given: AddTape, now: Now) -> Pages:
         seal, pages = self._lane(given.line).seal, tape_pages(given.tape)
-        pairing.check_tape(self.store, given.tape)
+        pairing.check_tape(self._states(), given.tape)
         added = tapes.take_tape(given, pages, seal, self.store, self._batch)
         self._audit(now, given.actor, "add_tape", line=given.line, pages=added.number)
         return added
@@ -469,10 +476,6 @@ class Post:
     def label(self, line: int) -> str:
         """The local name of a line. Raises LocalError."""
         return self._ended[line].label if line in self._ended else self._lane(line).label
-
-    def peer_card(self, line: int) -> bytes:
-        """The other side's card."""
-        return self.store.state(line)["card"]
 
     def status(self, line: int, now: Now) -> LineStatus:
         """A line as it stands. Raises LocalError."""

@@ -185,6 +185,8 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._group = asyncio.TaskGroup()
         self._own: list[asyncio.Task[None]] = []
+        self.bag = asyncio.Lock()
+        """Held while a bag is filled (carrying.py)."""
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()

@@ -42,10 +42,8 @@ async def serve(
     began_s = clock.precise_s()
     store = open_store(directory, secret)
     try:
-        post = Post(store, clock.entropy, clock.now())
-        post.people.sign_ins.idle_s = 60 * config.sign_in_idle_min
+        post = Post(store, clock.entropy, clock.now(), config.rules)
         post.people.prepare()
-        post.two_persons = frozenset(config.release.two_persons)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):

@@ -223,8 +223,8 @@ class SignedIn:
 class SignIns:
     """All sign-ins of a post, kept in the state of line 0 under "signin/HASH"."""
 
-    def __init__(self, entropy: Callable[[int], bytes]) -> None:
-        self.idle_s = IDLE_S
+    def __init__(self, entropy: Callable[[int], bytes], idle_s: int) -> None:
+        self.idle_s = idle_s
         """How long one may stay unused."""
         self._entropy = entropy
         self._all: dict[str, SignedIn] = {}

@@ -121,6 +121,8 @@ class LineStatus:
     """(side, serial of the FILE) → chunks held, of each file that is on its way."""
     beyond: list[Range] = field(default_factory=list)
     """What of ours the other machine holds beyond acked_number."""
+    missed: list[Range] = field(default_factory=list)
+    """What of ours the other machine held, says it has lost, and asks for."""
     own_serial: Serial | None = None
     """The newest of ours that the other machine holds with all before it."""
     peer_serial: Serial | None = None
@@ -140,11 +142,14 @@ class LineStatus:
 
 def ended_line(number: int, state: Mapping[str, bytes], how: str) -> LineStatus:
     """What is left to say of a line that was revoked or retired, from what is kept of it."""
-    own, acked = 0, 0
-    if how == "retired" and "line" in state:  # which a backup does not hold
+    status = LineStatus(number, state["label"].decode(), how, tape=False)
+    status = replace(status, journey=Journey(number, state.get(JOURNEY)))
+    if "line" not in state:  # which a backup does not hold
+        return status
+    line = json.loads(state["line"])
+    own, acked = line["own"][0], line["own"][3]
+    if how == "retired":
         # All of ours is held there, or was released again on the line after it.
-        own = acked = json.loads(state["line"])["own"][0]
-    label = state["label"].decode()
-    times = Journey(number, state.get(JOURNEY))
-    status = LineStatus(number, label, how, tape=False, own_number=own, acked_number=acked)
-    return replace(status, journey=times)
+        acked = own
+    peer = line["peer"][0][0]
+    return replace(status, own_number=own, acked_number=acked, peer_number=peer, peer_highest=peer)

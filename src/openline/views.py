@@ -104,6 +104,7 @@ class _Context:
     again: frozenset[int]
     files: shown_files.Progress | None
     beyond: RangeSet
+    missed: RangeSet
     authorship: Authorship
     journey: Journey | None
 
@@ -114,8 +115,9 @@ class _Context:
         acked = None if status.state == "revoked" else status.acked_number
         known = post.authorship, status.journey
         files = None if status.state in ENDED else status.files
-        motion = (status.underway, status.again, files, RangeSet(status.beyond))
-        return cls(line, post.label(line), acked, refused, *motion, *known)
+        motion = (status.underway, status.again, files)
+        there = RangeSet(status.beyond), RangeSet(status.missed)
+        return cls(line, post.label(line), acked, refused, *motion, *there, *known)
 
 
 def find_line(post: PostFace, label: str) -> int:
@@ -161,12 +163,17 @@ def _state(context: _Context, row: Row, marks: Sequence[View], *, restored: bool
             return step
     if restored:
         return "restored"
-    if row.side == THEIRS:
-        return "arrived"
+    return "arrived" if row.side == THEIRS else _reached(context, row)
+
+
+def _reached(context: _Context, row: Row) -> str:
+    """How far a record of ours has come between the machines."""
     if row.number in context.again:
         return "again"
     if context.acked is None:
         return "unknown"
+    if row.number in context.missed:
+        return "lost"
     if row.number <= context.acked or row.number in context.beyond:
         return "held"
     refusal = context.refused.get(Serial(row.incarnation, row.number))
@@ -252,6 +259,7 @@ def _viewed(store: Store, context: _Context, row: Row) -> View:
     if context.line and row.variant == 0:
         same = store.variants(row.line, row.side, row.number)
         forks = sum(other.incarnation == row.incarnation for other in same) - 1
+        forks += sum(mark.kind == receipts.FORK for mark in marks)
     files = shown_files.files_of(store, row, marks, context.files)
     return message_view(context, row, marks, forks, files)
 

@@ -19,9 +19,10 @@ from cryptography.x509.oid import NameOID
 
 from openline.bearers.base import Bearer, Mailbox
 from openline.bearers.mailbox import Box, Relay
-from openline.bearers.relay import MailboxSet, RelayBearer
+from openline.bearers.relay import RelayBearer
 from openline.errors import BearerError, LocalError
 from openline.relay.mailbox import Quota
+from openline.status import Mailboxes
 
 from ..relay.process import RelayProcess, mailbox
 from .contract import CustodyContract, End
@@ -44,13 +45,13 @@ class Purse:
             self.unspent.remove(token)
 
 
-def both_sides(numbers: tuple[int, int] = (1, 2)) -> tuple[MailboxSet, MailboxSet]:
+def both_sides(numbers: tuple[int, int] = (1, 2)) -> tuple[Mailboxes, Mailboxes]:
     """The mailboxes of two parties: recovery (epoch 0) and one epoch in each direction."""
     one, two = (mailbox(number) for number in numbers)
     recovery_one, recovery_two = mailbox(100), mailbox(200)
     return (
-        MailboxSet([one, recovery_one], two, recovery_two),
-        MailboxSet([two, recovery_two], one, recovery_one),
+        Mailboxes([one, recovery_one], two, recovery_two),
+        Mailboxes([two, recovery_two], one, recovery_one),
     )
 
 
@@ -189,7 +190,7 @@ class TestOverStreams(OverRelay):
 
         async def scene() -> None:
             purse = Purse([])
-            boxes = MailboxSet([mailbox(11)], mailbox(12), mailbox(13))
+            boxes = Mailboxes([mailbox(11)], mailbox(12), mailbox(13))
             end = End(RelayBearer(Relay(self.relay.url), lambda: boxes, purse))
             end.start()
             try:

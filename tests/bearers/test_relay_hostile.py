@@ -16,7 +16,8 @@ import pytest
 
 from openline.bearers.mailbox import Relay
 from openline.bearers.reach import reset_at_close
-from openline.bearers.relay import MailboxSet, RelayBearer
+from openline.bearers.relay import RelayBearer
+from openline.status import Mailboxes
 from openline.switchboard import FileTokens
 
 from ..relay.process import mailbox
@@ -122,7 +123,7 @@ def test_a_hostile_relay_hands_nothing_in_and_ends_nothing(stream: bytes, poll: 
     """The bearer keeps asking, not faster than its backoff."""
 
     async def scene(relay: Hostile, url: str) -> None:
-        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        boxes = Mailboxes([mailbox(1)], mailbox(2), mailbox(3))
         end = End(RelayBearer(Relay(url), lambda: boxes, NoTokens()))
         end.start()
         loop = asyncio.get_running_loop()
@@ -154,7 +155,7 @@ def test_an_ordinary_mistake_is_told_as_what_it_is(
     """A wrong path; one that knows its mailboxes by half; a tokens file that is a directory."""
 
     async def scene(_relay: Hostile, url: str) -> None:
-        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        boxes = Mailboxes([mailbox(1)], mailbox(2), mailbox(3))
         end = End(RelayBearer(Relay(url), lambda: boxes, FileTokens(tmp_path)))
         end.start()
         if rest == EMPTY_OK:
@@ -170,7 +171,7 @@ def test_an_ordinary_mistake_is_told_as_what_it_is(
 
 def test_what_our_own_disk_does_not_take_is_taken_again() -> None:
     async def scene(relay: Hostile, url: str) -> None:
-        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        boxes = Mailboxes([mailbox(1)], mailbox(2), mailbox(3))
         end = End(RelayBearer(Relay(url), lambda: boxes, NoTokens()))
         end.port.refusals = 2
         end.start()
@@ -185,7 +186,7 @@ def test_a_403_that_is_not_the_relays_costs_no_token() -> None:
     """As of a proxy that lets nobody through."""
 
     async def scene(relay: Hostile, url: str) -> None:
-        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        boxes = Mailboxes([mailbox(1)], mailbox(2), mailbox(3))
         purse = OneToken()
         end = End(RelayBearer(Relay(url), lambda: boxes, purse))
         end.start()
@@ -202,7 +203,7 @@ def test_a_bearer_stopped_while_it_pauses_leaves_no_connection() -> None:
     """It has deposited in one mailbox; in the other the relay has just answered nonsense."""
 
     async def scene(relay: Hostile, url: str) -> None:
-        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        boxes = Mailboxes([mailbox(1)], mailbox(2), mailbox(3))
         relay.answers["deposit"] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
         end = End(RelayBearer(Relay(url), lambda: boxes, NoTokens()))
         end.start()
@@ -224,7 +225,7 @@ def test_a_redirect_is_not_followed() -> None:
     """Neither by a stream nor by a request: the relay does not say where we connect to."""
 
     async def scene(relay: Hostile, url: str) -> None:
-        boxes = MailboxSet([mailbox(1)], mailbox(2), mailbox(3))
+        boxes = Mailboxes([mailbox(1)], mailbox(2), mailbox(3))
         trap = await asyncio.start_server(relay.trap, "127.0.0.1", 0)
         port = trap.sockets[0].getsockname()[1]
         location = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/\r\n" % port

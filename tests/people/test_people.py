@@ -21,7 +21,7 @@ from openline.passkeys import Passkey
 from openline.people import PEOPLE_MAX, Caller, People
 from openline.person import LINK_S, Person
 from openline.rights import EVERYTHING, KEEPER, ROLES, rights_of
-from openline.signins import Lock, Tries, stretched
+from openline.signins import IDLE_S, Lock, Tries, stretched
 from openline.store.base import Batch
 from openline.store.keys import Cost
 from tests.staff import CHEAP, ME, OWN, SALT, Staff, code, signed_in, wait_s
@@ -133,7 +133,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(
 
 
 def test_there_is_a_most_of_people(staff: Staff) -> None:
-    people = People(staff.pair.random.randbytes)
+    people = People(staff.pair.random.randbytes, IDLE_S)
     people.begin(Batch())
     add = people.takers[AddPerson]
     for number in range(PEOPLE_MAX):

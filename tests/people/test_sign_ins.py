@@ -9,6 +9,8 @@ from openline.inputs import (
     SignOutAll,
     Tick,
 )
+from openline.people import Rules
+from openline.post import Post
 from openline.signins import AGE_S, IDLE_S, PER_PERSON_MAX, Age
 from tests.staff import ME, OWN, Staff, signed_in
 
@@ -37,12 +39,16 @@ def test_who_only_watches_is_idle(desk: Staff) -> None:
 
 
 def test_the_operator_may_want_another_idleness(desk: Staff) -> None:
-    desk.post.people.sign_ins.idle_s = 300
-    token = desk.sign_in("desk-one", "correct horse battery")
-    desk.pair.wait(299)
-    assert signed_in(desk, token)
-    desk.pair.wait(300)
-    assert not signed_in(desk, token)
+    store = desk.pair.stores["a"]
+    for idle_s in (300, 12 * 3600):
+        rules = Rules(idle_s)
+        desk.pair.posts["a"] = Post(store, desk.pair.random.randbytes, desk.now, rules)
+        token = desk.sign_in("desk-one", "correct horse battery")
+        desk.pair.wait(idle_s - 1)
+        desk.pair.posts["a"] = Post(store, desk.pair.random.randbytes, desk.now, rules)
+        assert signed_in(desk, token)
+        desk.pair.wait(idle_s)
+        assert not signed_in(desk, token)
 
 
 def test_a_clock_put_back_makes_no_sign_in_younger(desk: Staff) -> None:

@@ -84,7 +84,7 @@ def talk(a: End, b: End, rounds: int = 4) -> None:
                 sender.seal.reopen(unreadable.run_id, sender.now)
                 continue
             if opened is not None and opened.confirm is not None:
-                sender.seal.confirm(opened.confirm, sender.now)
+                sender.seal.confirm(opened.confirm)
 
 
 def rekey(first: End, second: End) -> None:

@@ -114,10 +114,6 @@ class Sender:
         self.dirty = False
         return json.dumps([list(vars(each).values()) for each in self.queue]).encode()
 
-    def unreleased_bytes(self) -> int:
-        """What of all files is not in the chain yet."""
-        return sum(each.size - each.next * limits.CHUNK_BYTES for each in self._left())
-
     def _left(self) -> list[Sending]:
         return [each for each in self.queue if each.next < each.chunks]
 

@@ -28,7 +28,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -93,14 +93,6 @@ class Mailboxes(Protocol):
     @property
     def recovery(self) -> Mailbox:
         """The one that needs no agreement (epoch 0 of the other side)."""
-
-
-class MailboxSet(NamedTuple):
-    """A plain Mailboxes."""
-
-    take: Sequence[Mailbox]
-    deposit: Mailbox
-    recovery: Mailbox
 
 
 class RelayBearer:

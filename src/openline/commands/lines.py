@@ -64,7 +64,7 @@ def _explain(shell: Shell, lines: list[dict[str, Any]]) -> None:
     """Why each line's bearers are chosen or not, and when those that are down are tried again."""
     listed = shell.call("bearers")
     for line in lines:
-        if line["state"] != "revoked":
+        if line["state"] not in ("revoked", "retired"):
             own = (each for each in listed if each["line"] == line["label"])
             retries = {each["name"]: each.get("retry_ms") for each in own}
             shell.line()

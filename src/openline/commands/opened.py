@@ -47,9 +47,10 @@ class OpenedPost:
     def __init__(self, directory: Path, secret: Secret, token: str = "") -> None:
         self._directory = directory
         self._token = token
+        rules = config.load(directory).rules
         self._store: Store = open_store(directory, secret)
         try:
-            self._post = Post(self._store, clock.entropy, clock.now())
+            self._post = Post(self._store, clock.entropy, clock.now(), rules)
         except BaseException:
             self._store.close()
             raise

@@ -86,8 +86,8 @@ def summary(shell: Shell, view: dict[str, Any], cells_max: int) -> str:
     parts = []
     if standing := special(view):
         parts.append(f"[{shell.text(f'standing.{standing}')}]")
-    if view["forks"] > 0:
-        parts.append(f"[{shell.text('standing.forked')}]")
+    if other_texts := forked(view):
+        parts.append(f"[{shell.text(f'standing.{other_texts}')}]")
     if view["kind"] != "text":
         parts.append(f"[{kind(shell, view['kind'])}]")
     if view["attachments"]:
@@ -103,6 +103,13 @@ def special(view: dict[str, Any]) -> str | None:
     if view["restored"] and view["standing"] != "fork":
         return "restored" if view["standing"] == "chained" else "restored_aside"
     return None if view["standing"] == "chained" else str(view["standing"])
+
+
+def forked(view: dict[str, Any]) -> str | None:
+    """Whose other texts there are for the serial of a record, if there are any."""
+    if not view["forks"]:
+        return None
+    return "disputed" if view["side"] == "ours" else "forked"
 
 
 def kind(shell: Shell, name: str) -> str:
@@ -186,6 +193,6 @@ def _fields(shell: Shell, view: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "field.sent_over", f"{sent['at_group']}  {sent['bearer']}"
     if view["held"]:
         yield "field.held", f"{view['held_group']}  {view['held']}"
-    standing = special(view) or ("forked" if view["forks"] > 0 else None)
+    standing = special(view) or forked(view)
     if standing:
         yield "field.standing", shell.text(f"standing.{standing}")

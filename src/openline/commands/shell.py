@@ -50,6 +50,8 @@ STATE_SHAPES = {
     "declined": "✕",
     "refused": "✕",
     "unknown": "?",
+    "again": "↻",
+    "lost": "⊘",
 }
 """One shape for each state of a message."""
 

@@ -82,6 +82,7 @@ class Line:
         """Whether `save` would give something else than last time."""
         self.begun = False
         """Whether this process has an incarnation of its own."""
+        self._ack: Ack | None = None  # the last one of the datagram that is being heard (R25)
         self.impersonated = False
         """Whether the other side holds what we never said: a thief's, or our own and lost (R14)."""
         self._begun_ms = -_PATIENCE_MS
@@ -180,6 +181,7 @@ class Line:
         What breaks the protocol is counted in `faults` and shown; frames before it stand (R16).
         """
         taken: list[Taken] = []
+        self._ack = None
         try:
             for frame in decode_frames(inner):
                 try:
@@ -195,6 +197,9 @@ class Line:
                     self.fault(error)
         except RemoteError as error:
             self.fault(error)
+        if self._ack is not None:
+            # Once, whatever number of them there was: each costs a look at all that is on its way.
+            self._acknowledged(self._ack, now)
         return taken
 
     def _frame(self, frame: Frame, now: Now) -> Sequence[Taken]:
@@ -206,7 +211,7 @@ class Line:
             whole = self.delivery.piece(payload, now.mono_ms)
             return self._arrive(whole, now) if whole is not None else ()
         if kind == FrameType.ACK:
-            self._acknowledged(Ack.decode(payload), now)
+            self._ack = Ack.decode(payload)
         elif kind == FrameType.REFUSE:
             self._refused(payload)
         elif FrameType.RUN <= kind <= FrameType.HEADS:

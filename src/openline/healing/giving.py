@@ -111,6 +111,14 @@ class Giver:
         here = self._line.reception.branch.serial(serial.number)
         return bool(serial.number) and here == serial
 
+    def missed(self) -> list[Range]:
+        """Which numbers of ours they say are lost there and ask for, until all was given."""
+        request = self.request
+        if request.done or not self._stands():
+            return []
+        edge = request.edge
+        return [(first, min(last, edge)) for first, last in request.ranges if first <= edge]
+
     def agree(self, actor: str) -> None:
         """A releaser of ours lets the other side have what it asks. Raises LocalError."""
         if self._doubted():

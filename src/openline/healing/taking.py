@@ -173,17 +173,21 @@ class Taker:
         return False
 
     def _copies(self, after: int) -> Iterator[tuple[int, _Found | None]]:
-        """Their chain above `after`: numbers, and what the COPYs among them carry."""
+        """Their chain above `after`: up to which number, and what the COPY there carries. A first
+        part is read again with the record behind it, and given up if that is not its second."""
         contiguous = self._line.reception.contiguous
         first: _Found | None = None
         for serial, data in self._ledger.following(THEIRS, after):
             if serial.number > contiguous:
                 return
-            found, first = self._found(serial, data, first), None
-            if found is not None and found.copy.continued:
-                first = found
-            else:
+            before, first = first, None
+            found = self._found(serial, data, before)
+            if found is None or not found.copy.continued:
                 yield serial.number, found
+                continue
+            first = found
+            if before is not None:
+                yield serial.number - 1, None
 
     def _found(self, serial: Serial, data: bytes, first: _Found | None) -> _Found | None:
         """What a record of theirs carries for us, with the part before it."""

@@ -356,7 +356,7 @@ class Seal:
         run.carried_ms = now.mono_ms
         return header + salt + body
 
-    def confirm(self, run_id: bytes, now: Now) -> None:
+    def confirm(self, run_id: bytes) -> None:
         """The other side holds a run of ours (frame RUN): its openings need no repeating."""
         run = next((c for c in self.candidates if c.run_id == run_id), None)
         if run is None:

@@ -11,6 +11,7 @@ means.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -157,6 +158,7 @@ class _Hands:
     def __init__(self, stick: Stick, name: str) -> None:
         self._end = stick.ends[name]
         self._checker = stick.world.checker
+        self.bag = asyncio.Lock()
         self.taken: list[bytes] = []
         """What went into the bag."""
         self.arrived: list[bytes] = []

@@ -10,7 +10,7 @@ record, in portions. Deciding does not live here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -102,6 +102,12 @@ class Batch:
 
     urgent: bool = False
     """The batch must pass (acks, FLASH): it may use the disk reserve when the disk is full."""
+
+    def left(self, line: int, state: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The named state of a line as this batch leaves it."""
+        changed = {name: value for (each, name), value in self.state.items() if each == line}
+        named = {**state, **changed}.items()
+        return {name: value for name, value in named if value is not None}
 
     def __bool__(self) -> bool:
         changed = (self.state, self.rows, self.heads, self.marks, self.audit, self.contents)
