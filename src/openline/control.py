@@ -74,7 +74,6 @@ _LISTINGS = {"inbox": "", "pending": "messages", "search": "records"}
 """Readings that list messages, and under which key their answer does."""
 
 _PEER = struct.Struct("3i")
-_ENCODER = json.JSONEncoder(default=str)
 
 Answer = dict[str, Any]
 
@@ -216,9 +215,11 @@ class _Conversation:
         _need(caller, needed(verb, args), verb)
         running.post.people.confirm(caller, verb, args, proof, running.now())
         if verb in verbs.ACTS:
-            given = verbs.act(running.store, running.post, caller.actor, verb, args)
+            act = verbs.act(running.store, running.post, caller.actor, verb, args)
+            given = running.runner.give(act)
+            # Not before: what a full queue refuses has its answer, and no other comes.
             self._outstanding += 1
-            running.runner.give(given).add_done_callback(partial(self._acted, number, verb))
+            given.add_done_callback(partial(self._acted, number, verb))
         elif verb in verbs.READINGS:
             found = verbs.read(running.store, running.post, verb, args, running.now())
             marks = _marks(caller, verb, args, found)
@@ -327,11 +328,12 @@ class _Conversation:
         """The reading, once its receipts are on disk; one that cannot be written does not hide the
         text.
         """
-        given = [self._running.runner.give(mark) for mark in marks]
-        for mark in given:
-            with suppress(OpenlineError):
-                await mark
+        await asyncio.gather(*map(self._given, marks))
         return found
+
+    async def _given(self, mark: Receive) -> None:
+        with suppress(OpenlineError):
+            await self._running.runner.give(mark)
 
     async def _watch(self, number: int | str, watching: Watching, token: str) -> None:
         """Tell what happens for as long as who watches may know; watching is no work."""
