@@ -10,6 +10,8 @@ from openline import runner
 from openline.core import receipts
 from tests.test_control import Desk, play
 
+MANY = 200
+
 
 def test_an_act_that_a_full_queue_refuses_does_not_keep_the_conversation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -41,3 +43,28 @@ def test_a_full_queue_hides_no_text_whose_receipt_it_refuses(
         assert receipts.DELIVERED in [mark.kind for mark in marks]
 
     play(tmp_path, scene, roles=["duty"])
+
+
+def test_a_connection_watches_once_however_often_it_asks(tmp_path: Path) -> None:
+    async def scene(desk: Desk) -> None:
+        client = await desk.client()
+        for number in range(MANY):
+            client.ask(number, "watch")
+        assert [(await client.hear())["id"] for _ in range(MANY)] == list(range(MANY))
+        assert len(desk.runner._watchers) == 1
+        client.ask("s", "send", line="other", text="x", precedence="IMMEDIATE")
+        told = [await client.hear() for _ in range(2)]
+        assert [each["id"] for each in told if "event" in each] == [MANY - 1]
+
+    play(tmp_path, scene)
+
+
+def test_who_asks_to_watch_and_hangs_up_leaves_no_watcher(tmp_path: Path) -> None:
+    async def scene(desk: Desk) -> None:
+        client = await desk.client()
+        client.ask(1, "watch")
+        client.writer.write_eof()
+        await client.reader.read()
+        assert not desk.runner._watchers
+
+    play(tmp_path, scene)

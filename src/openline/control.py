@@ -11,8 +11,9 @@ by id:
     {"id": 7, "ok": {...}}    or    {"id": 7, "error": {"code": "line.unknown", "details": {...}}}
 
 `watch` answers {"id": 7, "ok": {}} and from then on {"id": 7, "event": {"name", "line", "label",
-"mono_ms", "values"}}, `mono_ms` being the machine's monotonic clock when it was on disk. What verbs
-of the record mean is in verbs.py; here are only those that need a running post:
+"mono_ms", "values"}}, `mono_ms` being the machine's monotonic clock when it was on disk. A
+connection watches once: another `watch` on it takes the events over. What verbs of the record mean
+is in verbs.py; here are only those that need a running post:
 
     caller -      (who asks, and what they may)
     ping -        bearer_add line kind (address | url [tokens] …) [cost] …
@@ -145,6 +146,9 @@ class _Conversation:
         self._room = asyncio.Event()
         self._unwritten: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watching: Watching | None = None
+        self._watch_as: tuple[int | str, str] = (0, "")
+        """By which request, and under which sign-in, events are told."""
         self._slow: dict[str, Callable[[Caller, Args], Awaitable[Any]]] = {
             "bearer_test": self._bearer_test,
             **{verb: partial(self._bearer_changed, verb) for verb in config.CHANGES},
@@ -173,6 +177,8 @@ class _Conversation:
             self._flush()
             for task in self._tasks:
                 task.cancel()
+            # Here, for a task that was cancelled before it began has closed nothing.
+            self._no_more_watching()
 
     async def _settled(self, left: int) -> None:
         """Wait until no more than `left` requests are without an answer."""
@@ -229,7 +235,10 @@ class _Conversation:
                 self._answer(number, found)
         elif verb == "watch":
             self._answer(number, {})
-            self._beside(self._watch(number, running.runner.watch(), token))
+            self._watch_as = number, token
+            if self._watching is None:
+                self._watching = running.runner.watch()
+                self._beside(self._watch(self._watching))
         elif verb in self._slow:
             self._background(number, self._slow[verb](caller, args))
         else:
@@ -335,12 +344,13 @@ class _Conversation:
         with suppress(OpenlineError):
             await self._running.runner.give(mark)
 
-    async def _watch(self, number: int | str, watching: Watching, token: str) -> None:
+    async def _watch(self, watching: Watching) -> None:
         """Tell what happens for as long as who watches may know; watching is no work."""
         post = self._running.post
         try:
             while True:
                 events = await watching.more()
+                number, token = self._watch_as
                 _need(self._caller(token, at_work=False), RIGHTS["watch"], "watch")
                 mono_ms = self._running.now().mono_ms
                 for name, line, values in events:
@@ -350,9 +360,13 @@ class _Conversation:
                 self._flush()
                 await self._writer.drain()
         except LocalError as error:
-            self._fail(number, error)
-        finally:
-            watching.close()
+            self._fail(self._watch_as[0], error)
+            self._no_more_watching()
+
+    def _no_more_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.close()
+            self._watching = None
 
     # -- answering ----------------------------------------------------------------------------
 
