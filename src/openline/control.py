@@ -60,7 +60,7 @@ SOCKET_FILE = "control.sock"
 CHUNK_BYTES = 64 * 1024
 
 CONVERSATIONS_MAX = 64
-"""Connections at a time; one more is closed at once."""
+"""Connections at a time; one more is closed at once. A desk takes two, whatever its boards."""
 
 OUTSTANDING_MAX = 512
 """Requests of one connection not yet answered; beyond it nothing more is read."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from openline.control import CONVERSATIONS_MAX
 from openline.desk.app import COOKIE
 from openline.desk.serving import CONNECTIONS_MAX
 
@@ -52,6 +53,21 @@ def test_a_crowd_of_strangers_does_not_disturb_who_is_signed_in(scene: Scene) ->
         assert any(serial in line for line in live.iter_lines())
         with scene.browser() as stranger:
             assert stranger.get("/sign-in").status_code == 200
+
+
+def test_more_boards_than_the_post_has_connections_shut_nobody_out(scene: Scene) -> None:
+    with scene.browser("duty") as browser, ExitStack() as boards:
+        opened = [
+            boards.enter_context(browser.stream("GET", "/live")).iter_lines()
+            for _ in range(CONVERSATIONS_MAX + 6)
+        ]
+        for each in opened:
+            assert any("clock" in line for line in each)
+        serial = scene.say("To every board.", precedence="FLASH")
+        for each in opened:
+            assert any(serial in line for line in each)
+        with scene.far.ask() as command:
+            assert command.call("ping") == {"lines": 1}
 
 
 @pytest.mark.parametrize("path", [f"/line/{LONG}", f"/line/{LONG}/write", f"/line/1/ours/{LONG}"])

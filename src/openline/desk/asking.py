@@ -3,19 +3,26 @@
 Theory of operation: the desk is a process of its own that holds no key and decides nothing. What a
 page asks, it asks over the control socket under the reader's own sign-in, so that the post checks
 each right in the one place where it checks it for everybody, and its audit log names the person.
-One link carries all questions; each board that is watched has another for its events. A post that
-is away is told as such to who asks, and asked again at the next question.
+A post has room for so many connections, so a desk takes two: one link carries all questions,
+another tells all boards which line an event was of. That one stands under the sign-in of one of
+those who watch; when it ends, every board is told that anything may have changed, and the first to
+look opens it anew under its own. It tells a board no more than a number: what became of that line
+each board asks for itself. A post that is away is told as such to who asks, and asked again at the
+next question.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..link import Event, Link
+from ..link import Link
+
+Hear = Callable[[int], None]
+"""Takes the number of a line that an event was of; 0 if it may be any."""
 
 
 class Asking:
@@ -25,6 +32,10 @@ class Asking:
         self._directory = directory
         self._link = Link(directory)
         self._opening = asyncio.Lock()
+        self._events = Link(directory)
+        self._beginning = asyncio.Lock()
+        self._telling: asyncio.Task[None] | None = None
+        self._boards: set[Hear] = set()
 
     async def call(self, verb: str, token: str = "", /, **args: object) -> Any:
         """Ask a verb as who is signed in under `token`. Raises LocalError: the post's own, or
@@ -39,15 +50,41 @@ class Asking:
                 self._link = await Link(self._directory).open()
         return await self._link.call(verb, token, proof, **args)
 
-    @asynccontextmanager
-    async def watching(self, token: str, hear: Callable[[Event], None]) -> AsyncIterator[Link]:
-        """A link over which `hear` is told what happens at the post, from now on and for as long as
-        who is signed in under `token` may know. Raises LocalError.
+    @contextmanager
+    def told(self, hear: Hear) -> Iterator[None]:
+        """While in this block, `hear` is called with each event for as long as anybody watches."""
+        self._boards.add(hear)
+        try:
+            yield
+        finally:
+            self._boards.discard(hear)
+
+    async def watch(self, token: str) -> None:
+        """See to it that events are told, as who is signed in under `token` if nobody else watches.
+        Raises LocalError.
         """
-        async with Link(self._directory, hear) as link:
-            await link.call("watch", token)
-            yield link
+        async with self._beginning:
+            if self._events.is_open:
+                return
+            events = Link(self._directory, lambda event: self._tell(event["line"]))
+            try:
+                await events.open()
+                await events.call("watch", token)
+            except BaseException:
+                await events.close()
+                raise
+            self._events = events
+            self._telling = asyncio.create_task(self._until_ended(events))
+
+    async def _until_ended(self, events: Link) -> None:
+        await events.ended()
+        self._tell(0)
+
+    def _tell(self, line: int) -> None:
+        for hear in self._boards:
+            hear(line)
 
     async def close(self) -> None:
         """Hang up."""
         await self._link.close()
+        await self._events.close()

@@ -2,8 +2,9 @@
 
 Theory of operation: an event of the post names its line; the lines that events have named are asked
 about anew, all else is as it was at the last beat, a few seconds ago. So an update costs the same
-however many lines there are. The watch begins before the first look, or something between the two
-would be seen a beat late.
+however many lines there are. The watch begins before each look, or something between the two would
+be seen a beat late. A board keeps only which lines have changed, so one whose reader is slow holds
+up no other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from .. import clock, display, dtg
-from ..link import Event
 from .asking import Asking
 from .board import Said, tiles
 
@@ -56,18 +56,19 @@ class Board:
         """The values whenever something happened, and at each beat. Raises LocalError when the
         post is away, or whoever watches is signed out.
         """
-        async with self._asking.watching(self._token, self._hear) as link:
-            found = await self.values()
-            while link.is_open:
+        changed = {0}
+        with self._asking.told(self._hear):
+            while True:
+                await self._asking.watch(self._token)
+                found = await self.values(() if 0 in changed else changed)
                 yield found
                 await self._pause(BEAT_S if found["complete"] else 0)
                 changed = self._changed.copy()
                 self._changed.clear()
                 self._news.clear()
-                found = await self.values(() if 0 in changed else changed)
 
-    def _hear(self, event: Event) -> None:
-        self._changed.add(event["line"])
+    def _hear(self, line: int) -> None:
+        self._changed.add(line)
         self._news.set()
 
     async def _pause(self, beat_s: float) -> None:
