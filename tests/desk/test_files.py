@@ -273,6 +273,18 @@ def test_a_form_that_stalls_gives_its_place_up_and_what_was_typed_back() -> None
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
+def test_a_file_without_a_name_is_bounded_as_a_field() -> None:
+    async def run() -> None:
+        uploading = Uploading(_nobody, FORM_BYTES_MAX)
+        nameless = UNUSED.replace('""\r\n\r\n', '""\r\n\r\n' + "x" * FORM_BYTES_MAX)
+        form = await uploading.form(Sender(TYPED, nameless).request, "")
+        assert form.fields == {"text": "At once."}
+        assert form.wrong is not None
+        assert form.wrong.code == "desk.form"
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [

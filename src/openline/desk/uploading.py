@@ -3,9 +3,10 @@
 Theory of operation: a browser does not say how long a file is before it has sent it, so each is
 gathered in memory up to the longest a file may be, and only so many forms with a file are read at a
 time: one that has none waits for nobody, and one whose next piece does not come in time gives its
-place up. Fields are bounded as in any other form, and stand before the files, so that what was
-typed is there whatever is wrong with a file. Nothing is written to a disk of the desk. What becomes
-of a file that no draft names is the post's affair: it erases it.
+place up. Fields are bounded as in any other form, and what is called a file and has no name is one
+of them. They stand before the files, so that what was typed is there whatever is wrong with a file.
+Nothing is written to a disk of the desk. What becomes of a file that no draft names is the post's
+affair: it erases it.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class _Reading:
 
     def _more(self, data: bytes, start: int, end: int) -> None:
         self._data += data[start:end]
-        if not self._is_file:
+        if not self._file:
             self._spend(end - start)
         elif len(self._data) > FILE_BYTES_MAX:
             raise LocalError("attachment.size", bytes_max=FILE_BYTES_MAX)
