@@ -74,16 +74,25 @@ def entry(address: str = "127.0.0.1:9", line: str = "other", name: str = "cable"
     return TcpEntry.model_validate({"line": line, "kind": "tcp", "name": name, "address": address})
 
 
-def test_a_line_that_ends_while_a_bearer_stops_leaves_nothing_half_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("turns", range(1, 6))
+def test_a_line_that_ends_while_a_bearer_stops_leaves_nothing_half_started(
+    tmp_path: Path, turns: int
+) -> None:
     async def scene(near: Board, far: Board) -> None:
         await near.apply(Config(bearer=(entry(),)))
         applying = asyncio.create_task(
             near.apply(Config(bearer=(entry("127.0.0.1:8"), entry(name="second"))))
         )
-        await asyncio.sleep(0)
-        near.runner.put(Revoke(1, "test"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        revoked = near.runner.give(Revoke(1, "test"))
         await applying
+        await revoked
         await near.apply()
+        assert near.post.open_lines() == []
+        assert not near._standing
+        assert not near.runner._bearers
+        assert {each["code"] for each in near.view(clock.now())} == {"line.unknown"}
 
     play(tmp_path, scene)
 
