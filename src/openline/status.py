@@ -109,6 +109,8 @@ class LineStatus:
     heard_s: int | None = None
     alarm: bool = False
     flood: bool = False
+    full: bool = False
+    """Whether our disk takes nothing now but what is urgent."""
     faults: dict[str, int] = field(default_factory=dict)
     forks: int = 0
     differs_at: int | None = None

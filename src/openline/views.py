@@ -385,6 +385,7 @@ def line_view(post: PostFace, line: int, now: Now) -> View:
             bearer_view(name, b, now.mono_ms) for name, b in sorted(status.bearers.items())
         ],
         "flood": status.flood,
+        "full": status.full,
         "faults": dict(status.faults),
         "forks": status.forks,
         "refused": [
@@ -432,6 +433,7 @@ def status(post: PostFace, now: Now, only: Container[int] | None = None) -> View
         "forked": [view["label"] for view in views if view["forks"]],
         "differing": [view["label"] for view in views if _differs(view)],
         "flooded": [view["label"] for view in views if view["flood"]],
+        "full": [view["label"] for view in views if view["full"]],
         "asking": [view["label"] for view in views if shown.awaits_us(view["healing"])],
         "silent": [
             view["label"]

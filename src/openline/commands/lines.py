@@ -47,8 +47,8 @@ def status(shell: Shell, why: bool, as_json: bool) -> None:
     if as_json:
         shell.json(found)
         return
-    states = ("alarms", "differing", "forked", "flooded", "asking", "silent", "other_version")
-    for name in states:
+    states = ("alarms", "full", "differing", "forked", "flooded", "asking", "silent")
+    for name in (*states, "other_version"):
         for label in found.get(name, ()):
             shell.say(f"status.{name}", line=label)
     if not found["lines"]:

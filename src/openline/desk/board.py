@@ -24,6 +24,7 @@ _TESTS: dict[str, Callable[[Said], bool]] = {
         line["differs_at"] is not None or (line["comparison"] or {}).get("agree") is False
     ),
     "silent": lambda line: not any(bearer["up"] for bearer in line["bearers"]),
+    "full": lambda line: bool(line["full"]),
     "lost": lambda line: bool(line["lost"]),
     "gap": lambda line: bool(line["gaps"]),
     "flood": lambda line: bool(line["flood"]),

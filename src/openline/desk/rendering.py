@@ -26,8 +26,8 @@ TILES_KEPT = 4096
 """Tiles that are not made anew while nothing in them changes."""
 
 SHAPES = {
-    "alarm": "⚠", "fork": "⑂", "differs": "≠", "silent": "✕", "lost": "◌", "gap": "…",
-    "flood": "≋", "opening": "◐", "calm": "●", "ended": "■", "up": "●", "down": "✕", "paused": "‖",
+    "alarm": "⚠", "fork": "⑂", "differs": "≠", "silent": "✕", "full": "▣", "lost": "◌",
+    "gap": "…", "flood": "≋", "opening": "◐", "calm": "●", "ended": "■", "up": "●", "down": "✕", "paused": "‖",
     "done": "✓", "not_yet": "○", "not_known": "?",
     "FLASH": "▲▲", "IMMEDIATE": "▲", "PRIORITY": "●", "ROUTINE": "·",
 }  # fmt: skip
