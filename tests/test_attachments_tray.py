@@ -54,6 +54,14 @@ def test_names_and_lengths_are_bounded() -> None:
             laid(pair, "x", size)
 
 
+def test_a_name_far_too_long_is_refused_before_it_is_composed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("openline.attached.unicodedata", None)
+    with pytest.raises(LocalError, match=r"attachment\.name"):
+        checked_name("e" + "\u0344\u0323" * 1_000)
+
+
 @pytest.mark.parametrize("name", ["resume\u0301.pdf", "map\u202fof\u00a0it.png", "dir\\map.png"])
 def test_names_that_programs_give_are_written_plainly(name: str) -> None:
     pair = LinePair()

@@ -84,6 +84,22 @@ def test_wrapping_breaks_after_spaces_and_long_words_where_they_must() -> None:
     assert display.wrap("aaa bbb cccccccccc\n\n  d", 7) == ["aaa bbb", "ccccccc", "ccc", "", "  d"]
 
 
+@pytest.mark.parametrize("text", [" ", "\x01", "a", "\u302e ", "a "])
+def test_a_long_text_is_wrapped_in_the_time_its_letters_take(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def width(letter: str) -> int:
+        measured.append(letter)
+        return 1
+
+    monkeypatch.setattr(display, "_width", width)
+    long = text * 2_000
+    display.wrap(long, 80)
+    assert len(measured) <= 4 * len(display.safe(long))
+
+
 def test_wide_letters_take_two_columns() -> None:
     assert display.cells("中a\u0301") == 3
     assert display.brief("中文字", 5) == "中文…"

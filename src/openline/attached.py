@@ -67,7 +67,11 @@ PORTION_BYTES = 16 * limits.CHUNK_BYTES
 def checked_name(name: str) -> str:
     """A name for a file: its last part in NFC, each kind of space as a plain one, if that is a
     name. Raises LocalError."""
-    name = unicodedata.normalize("NFC", name.replace("\\", "/").rpartition("/")[2])
+    name = name.replace("\\", "/").rpartition("/")[2]
+    # Composing shortens a name, not to a third, and takes the square of a run of marks.
+    if len(name) > 3 * limits.FILE_NAME_BYTES_MAX:
+        raise LocalError("attachment.name")
+    name = unicodedata.normalize("NFC", name)
     # Programs put spaces that do not break into names of their own accord.
     name = "".join(" " if unicodedata.category(sign) == "Zs" else sign for sign in name)
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from . import dtg
 from .i18n import Catalogue
@@ -118,16 +119,26 @@ def wrap(text: str, cells_max: int) -> list[str]:
 
 def _folded(paragraph: str, cells_max: int) -> list[str]:
     lines: list[str] = []
-    line = ""
+    line, used = "", 0
     for word in re.split("(?<= )", paragraph):
-        if line and cells(line) + cells(word.rstrip()) > cells_max:
+        if line and used + cells(word.rstrip()) > cells_max:
             lines.append(line.rstrip())
-            line = ""
-        line += word
-        while len(fitting := _fitting(line.rstrip(), cells_max)) < len(line.rstrip()):
-            lines.append(fitting)
-            line = line[len(fitting) :]
+            line, used = "", 0
+        *full, rest = _pieces(word, cells_max)
+        lines += full
+        line, used = line + rest, used + cells(rest)
     return [*lines, line.rstrip()]
+
+
+def _pieces(word: str, cells_max: int) -> Iterator[str]:
+    """A word cut where it takes more than `cells_max` columns, spaces behind it apart."""
+    start, used = 0, 0
+    for at, letter in enumerate(word.rstrip()):
+        used += _width(letter)
+        if used > cells_max:
+            yield word[start:at]
+            start, used = at, _width(letter)
+    yield word[start:]
 
 
 def language(code: str, catalogue: Catalogue) -> str:
