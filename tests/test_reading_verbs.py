@@ -128,6 +128,12 @@ def test_a_part_of_a_word_is_not_the_word(asked: str, said: str) -> None:
     assert not all(word.search(folded(said)) for word in words(asked))
 
 
+@pytest.mark.parametrize("marks", ["\u0344\u0323", "\uff9e\u0301", "\u0f73", "\u302e"])
+def test_a_run_of_marks_is_not_put_in_order_beyond_what_is_shown(marks: str) -> None:
+    assert len(folded("e" + marks * 16_384 + "x")) < 20
+    assert folded("e\u0323\u0301" + marks * 16_384) == folded("e\u0301\u0323" + marks * 7)
+
+
 def test_a_search_finds_what_both_sides_said_and_can_be_narrowed(pair: LinePair) -> None:
     say(pair, "a", "The convoy waits")
     pair.wait(3600)

@@ -18,7 +18,9 @@ from . import dtg
 from .i18n import Catalogue
 
 MARKS_MAX = 4
-"""Combining marks shown on one letter; more are escaped, lest they bury neighbouring lines."""
+"""Combining marks shown on one letter; more are escaped, lest they bury neighbouring lines, and
+passed over by a search.
+"""
 
 EARLY_S = 3600
 """A filing time this far ahead of arrival is doubtful: somebody's clock is wrong, or somebody lies.

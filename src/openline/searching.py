@@ -15,10 +15,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .core import receipts
 from .core.envelope import decode_record
 from .core.events import Now, Serial
+from .display import MARKS_MAX
 from .reading import reading_order
 from .store.base import OURS, THEIRS, Row, Store
 from .views import SIDES, PostFace, View, message
@@ -60,8 +62,29 @@ class Sieve:
 
 
 def folded(text: str) -> str:
-    """A text as it is compared: without case, and one form for what Unicode holds alike."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    """A text as it is compared: without case, one form for what Unicode holds alike, and no more
+    marks on one letter than people are shown.
+    """
+    if text.isascii():
+        return text.casefold()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _legible(text)).casefold())
+
+
+def _legible(text: str) -> str:
+    """Without marks beyond those shown: to put a run of them in order takes the square of it."""
+    kept: list[str] = []
+    marks = 0
+    for letter in text:
+        marks = marks + 1 if _is_mark(letter) else 0
+        if marks <= MARKS_MAX:
+            kept.append(letter)
+    return "".join(kept)
+
+
+@lru_cache(4096)
+def _is_mark(letter: str) -> bool:
+    """Whether a letter, as it is compared, joins the run of marks before it."""
+    return unicodedata.combining(unicodedata.normalize("NFKD", letter)[0]) > 0
 
 
 def words(said: str) -> tuple[re.Pattern[str], ...]:
