@@ -42,7 +42,7 @@ def states(process: Process) -> dict[int, str]:
 
 def texts(process: Process) -> list[str]:
     """The texts of the other side under the label, on whatever line."""
-    listed = process.call("inbox", line="other", limit=1000)
+    listed = process.call("inbox", line="other", limit=1000)["records"]
     return [view["text"] for view in listed if view["type"] == "message"]  # a gap has none
 
 

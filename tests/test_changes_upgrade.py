@@ -122,7 +122,7 @@ def test_a_later_version_and_this_one_speak_and_people_see_it(
         later.call("send", line="other", text="again")
         heard = ["a later kind", "from a later version", "a later kind", "again"]
         until(lambda: far.texts() == heard)
-        kinds = [view["kind"] for view in far.call("inbox", limit=10)]
+        kinds = [view["kind"] for view in far.call("inbox", limit=10)["records"]]
         assert kinds == ["unknown 77", "text"] * 2
         assert later.texts() == ["from this one"]
         line = far.line()

@@ -289,7 +289,7 @@ def test_the_transcript_reads_in_order_and_verifies(pair: LinePair) -> None:
             record, head = bytes.fromhex(entry["record"]), bytes.fromhex(entry["head"])
             check.take(Serial(entry["incarnation"], entry["number"]), record, head)
     assert check.finish() is None
-    inbox = views.inbox(pair.stores["a"], pair.posts["a"], 1, pair.now)
+    inbox = views.inbox(pair.stores["a"], pair.posts["a"], 1, pair.now)["records"]
     states = {entry["text"]: entry["state"] for entry in inbox if entry["type"] == "message"}
     assert (states["b says 8"], states["b says 2"]) == ("restored", "arrived")
 

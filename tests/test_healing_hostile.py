@@ -142,7 +142,7 @@ def test_a_false_record_in_a_range_is_shown_and_never_chained(asking: LinePair) 
     assert found is not None
     assert found.unproven == ((first, last),)
     assert seen(asking, "a", THEIRS)["b lies 3"]["standing"] == "abandoned"
-    restored = views.inbox(asking.stores["a"], asking.posts["a"], 1, asking.now)
+    restored = views.inbox(asking.stores["a"], asking.posts["a"], 1, asking.now)["records"]
     assert [e["standing"] for e in restored if e.get("text") == "b lies 3"] == ["abandoned"]
 
 

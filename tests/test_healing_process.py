@@ -106,7 +106,7 @@ def test_a_lost_history_comes_back_through_kills_and_verifies(
     until(lambda: tend(near, far))
     until(lambda: far.line()["lost"] == [])
     assert {f"near says {n}" for n in range(TEXTS + 2)} <= set(far.texts())
-    aside = far.call("off_chain", line="other")
+    aside = far.call("off_chain", line="other")["records"]
     assert {f"far says {n}" for n in range(2, TEXTS + 2)} <= {view["text"] for view in aside}
     for post in pair:
         assert cli.run(["--dir", str(post.directory), "transcript", "other", "--verify"]) == 0
@@ -123,5 +123,5 @@ def acts(post: Process) -> set[str]:
 
 def first_lost(post: Process) -> str:
     """The serial of a restored text."""
-    views = post.call("inbox", limit=1000)
+    views = post.call("inbox", limit=1000)["records"]
     return str(next(v["serial"] for v in views if v["type"] == "message" and v["restored"]))

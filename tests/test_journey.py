@@ -122,7 +122,8 @@ def test_a_text_of_theirs_and_a_receipt_have_none(pair: LinePair) -> None:
     pair.flow()
     there = views.message(pair.stores["b"], pair.posts["b"], 1, THEIRS, serial, pair.now)
     assert (there["sent"], there["held"]) == ([], None)
-    begin = views.inbox(pair.stores["b"], pair.posts["b"], None, pair.now, everything=True)[0]
+    listed = views.inbox(pair.stores["b"], pair.posts["b"], None, pair.now, everything=True)
+    begin = listed["records"][0]
     known = Serial(begin["incarnation"], begin["number"])
     assert marks(pair, known) == []
 

@@ -367,7 +367,7 @@ def test_unknown_frames_are_passed_over_and_unknown_kinds_kept(
     mutant.send(*strange, mutant.ahead(1, kind=200, body=b"from a later version"), *strange)
     assert faults(pair) == {}
     assert rows(pair)[-1].kind == 200
-    listed = views.inbox(pair.stores["a"], pair.posts["a"], 1, pair.now)
+    listed = views.inbox(pair.stores["a"], pair.posts["a"], 1, pair.now)["records"]
     assert listed
     still_carries(pair)
 

@@ -62,7 +62,7 @@ class Party:
         """The texts of the other side that say this."""
         return [
             each
-            for each in self.asking.call("inbox", all=True)
+            for each in self.asking.call("inbox", all=True)["records"]
             if each.get("text") == text and each["side"] == "theirs"
         ]
 

@@ -134,6 +134,23 @@ def test_a_run_of_marks_is_not_put_in_order_beyond_what_is_shown(marks: str) -> 
     assert folded("e\u0323\u0301" + marks * 16_384) == folded("e\u0301\u0323" + marks * 7)
 
 
+@pytest.mark.parametrize("letter", ["\ufdfa", "м", "x"])
+def test_a_question_looks_through_a_bounded_length_and_goes_on(
+    pair: LinePair, letter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "LOOKED_BYTES_MAX", 20_000)
+    for _ in range(12):
+        say(pair, "a", letter * 2_000)
+    say(pair, "a", "the last")
+    looked, at = [], [0, 0, 0]
+    while at is not None:
+        page = read(pair, "b", "search", at=at, words="last")
+        looked.append(page["looked"])
+        at = page["next"]
+    assert texts(page["records"]) == ["the last"]
+    assert len(looked) >= {"\ufdfa": 12, "м": 3, "x": 2}[letter]
+
+
 def test_a_search_finds_what_both_sides_said_and_can_be_narrowed(pair: LinePair) -> None:
     say(pair, "a", "The convoy waits")
     pair.wait(3600)

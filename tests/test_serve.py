@@ -88,7 +88,7 @@ class Process:
 
     def texts(self) -> list[str]:
         """What it has from the other side."""
-        listed = self.call("inbox", limit=1000)
+        listed = self.call("inbox", limit=1000)["records"]
         return [view["text"] for view in listed if view["type"] == "message"]
 
 

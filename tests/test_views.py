@@ -33,9 +33,13 @@ def pair() -> LinePair:
     return pair
 
 
-def inbox(pair: LinePair, name: str, **options: bool) -> list[views.View]:
+def inbox(pair: LinePair, name: str, *, everything: bool = False) -> list[views.View]:
     """The inbox of one post."""
-    return views.inbox(pair.stores[name], pair.posts[name], None, pair.now, **options)
+    store, post = pair.stores[name], pair.posts[name]
+    listed: list[views.View] = views.inbox(store, post, None, pair.now, everything=everything)[
+        "records"
+    ]
+    return listed
 
 
 def message(pair: LinePair, name: str, side: int, serial: Serial) -> views.View:
@@ -135,7 +139,7 @@ def test_two_texts_under_one_serial_are_both_shown(pair: LinePair) -> None:
     assert (view["text"], view["forks"]) == ("the first text", 1)
     assert [other["text"] for other in view["other_texts"]] == ["the other text"]
     assert view["other_texts"][0]["standing"] == "fork"
-    aside = views.off_chain(store, pair.posts["b"], 1, pair.now)
+    aside = views.off_chain(store, pair.posts["b"], 1, pair.now)["records"]
     assert [entry["text"] for entry in aside] == ["the other text"]
 
 

@@ -71,7 +71,7 @@ TEST_S = 10
 TEST_S_MAX = 25
 """Longest such wait: a client waits no longer than half a minute for any answer."""
 
-_LISTINGS = {"inbox": "", "pending": "messages", "search": "records"}
+_LISTINGS = {"inbox": "records", "pending": "messages", "search": "records"}
 """Readings that list messages, and under which key their answer does."""
 
 _PEER = struct.Struct("3i")
@@ -403,7 +403,7 @@ def _marks(caller: Caller, verb: str, args: Args, found: Any) -> list[Receive]:
     """
     kind, states = receipts.DELIVERED, {"arrived"}
     if verb in _LISTINGS and args.get("seen") is True:
-        listed = found[_LISTINGS[verb]] if _LISTINGS[verb] else found
+        listed = found[_LISTINGS[verb]]
     elif verb == "show" and args.get("open") is True:
         states = {"arrived", "delivered", "restored"}
         kind, listed = receipts.OPENED, [found]

@@ -12,6 +12,7 @@ from typing import Any
 
 from .core.events import Now, Serial
 from .core.precedence import Precedence
+from .listing import Page
 from .store.base import THEIRS, Store
 from .views import PostFace, View, message
 from .waiting import waiting
@@ -20,7 +21,7 @@ _NEVER_S = 1 << 62
 
 
 def pending(store: Store, post: PostFace, now: Now, *, limit: int = 100) -> View:
-    """{"messages": […], "count": n, "complete": …}: the `limit` most urgent of `count`.
+    """{"messages": […], "count": n, "complete": …}: the most urgent of `count`, at most `limit`.
 
     A message has besides "unopened", and as "awaited" when our answer is due, which is later than
     its "due" if a holding reply promised so ("promised").
@@ -32,9 +33,13 @@ def pending(store: Store, post: PostFace, now: Now, *, limit: int = 100) -> View
     for each in found["replies"]:
         if each["side"] == "theirs":
             items[_key(each)] = {**each, "unopened": _key(each) in items}
-    urgent = sorted(items.values(), key=_urgency)[:limit]
+    page = Page(limit)
+    for each in sorted(items.values(), key=_urgency):
+        if page.full:
+            break
+        page.add(_shown(store, post, now, each))
     return {
-        "messages": [_shown(store, post, now, each) for each in urgent],
+        "messages": page.entries,
         "count": len(items),
         "complete": found["complete"],
     }

@@ -1,12 +1,12 @@
 """The transcript of lines, sifted: by words, side, precedence and time.
 
 Theory of operation: records are read in the order of the transcript (`reading`) and each is kept or
-passed over; one question reads a bounded number of them and says where to read on. Nothing is
-indexed, so nothing of what was said stands anywhere but in the record. Words are found as written
-but for case and for forms of one character that Unicode holds alike; in a script that has upper and
-lower case, or among digits, a word is found only as a whole, because there "act" is not "fact";
-in others words are joined to particles, or run on without spaces, and are found wherever they
-stand. What of a message a reader gets is decided in views.
+passed over; one question reads a bounded number of them, and a bounded length, and says where to
+read on. Nothing is indexed, so nothing of what was said stands anywhere but in the record. Words
+are found as written but for case and for forms of one character that Unicode holds alike; in a
+script that has upper and lower case, or among digits, a word is found only as a whole, because
+there "act" is not "fact"; in others words are joined to particles, or run on without spaces, and
+are found wherever they stand. What of a message a reader gets is decided in views.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from .core import receipts
 from .core.envelope import decode_record
 from .core.events import Now, Serial
 from .display import MARKS_MAX
+from .listing import Page, holes
 from .reading import reading_order
 from .store.base import OURS, THEIRS, Row, Store
-from .views import SIDES, PostFace, View, message
+from .views import PostFace, View, message
 
 LOOKED_MAX = 2_000
 """Records read for one question."""
+LOOKED_BYTES_MAX = 1 << 20
+"""Bytes of their bodies, or letters of what those are compared as; the last record may exceed it.
+"""
 WORDS_CHARS_MAX = 200
 """Longest list of words."""
 
@@ -50,14 +54,10 @@ class Sieve:
             and self.precedence in (None, row.precedence)
             and (self.from_s is None or row.wall_s >= self.from_s)
             and (self.until_s is None or row.wall_s < self.until_s)
-            and self._says(row)
         )
 
-    def _says(self, row: Row) -> bool:
-        if not self.words:
-            return True
-        record = decode_record(row.record)
-        text = folded(f"{record.subject}\n{record.text}")
+    def finds(self, text: str) -> bool:
+        """Whether all words are in a folded text."""
         return all(word.search(text) for word in self.words)
 
 
@@ -115,26 +115,34 @@ def sift(
 
     If no words are asked for, numbers missing on a chain stand between them as "gap" or "lost".
     """
-    records: list[View] = []
-    looked = 0
+    page = Page(limit)
+    looked, looked_bytes = 0, 0
     start, *reached = at
     for line in (each for each in lines if each >= start):
         if line != start:
             reached = [0, 0]
-        lost = [*post.status(line, now).lost]
+        lost = post.status(line, now).lost
         for row in reading_order(store, line, *reached):
-            if len(records) >= limit or looked >= LOOKED_MAX:
-                return {"records": records, "next": [line, *reached], "looked": looked}
+            if page.full or looked >= LOOKED_MAX or looked_bytes >= LOOKED_BYTES_MAX:
+                return {**page.answer([line, *reached]), "looked": looked}
             looked += 1
-            expected = reached[row.side] + 1
-            if row.side == THEIRS and row.number > expected and not sieve.words:
-                gone = any(first <= expected <= last for first, last in lost)
-                records.append(_hole(post.label(line), expected, row.number - 1, lost=gone))
+            if row.side == THEIRS and not sieve.words:
+                missing = reached[THEIRS] + 1, row.number - 1
+                for hole in holes(line, post.label(line), *missing, lost):
+                    page.add(hole)
             reached[row.side] = row.number
-            if sieve.keeps(row):
-                serial = Serial(row.incarnation, row.number)
-                records.append(message(store, post, line, row.side, serial, now))
-    return {"records": records, "next": None, "looked": looked}
+            record = decode_record(row.record)
+            looked_bytes += len(record.body)
+            if not sieve.keeps(row):
+                continue
+            if sieve.words:
+                text = folded(f"{record.subject}\n{record.text}")
+                looked_bytes += max(0, len(text) - len(record.body))
+                if not sieve.finds(text):
+                    continue
+            serial = Serial(row.incarnation, row.number)
+            page.add(message(store, post, line, row.side, serial, now))
+    return {**page.answer(), "looked": looked}
 
 
 def latest(store: Store, post: PostFace, line: int, now: Now, limit: int) -> tuple[int, int, int]:
@@ -144,8 +152,3 @@ def latest(store: Store, post: PostFace, line: int, now: Now, limit: int) -> tup
     ours = [status.own_number, *(row.number - 1 for row in rows if row.side == OURS)]
     theirs = [status.peer_highest, *(row.number - 1 for row in rows if row.side == THEIRS)]
     return line, min(ours), min(theirs)
-
-
-def _hole(label: str, first: int, last: int, *, lost: bool) -> View:
-    place = {"type": "lost" if lost else "gap", "label": label, "side": SIDES[THEIRS]}
-    return {**place, "first": first, "last": last, "count": last - first + 1}

@@ -14,6 +14,7 @@ from itertools import islice
 from .core import receipts
 from .core.envelope import decode_record
 from .core.events import Now, Serial
+from .listing import Page
 from .store.base import CHAINED, Row, Store
 from .views import PostFace, View, message
 
@@ -29,7 +30,7 @@ _Place = tuple[int, Serial]
 def thread(store: Store, post: PostFace, line: int, side: int, serial: Serial, now: Now) -> View:
     """{"before": […], "after": […], "answer": … or None, "complete": …}, messages in the order they
     came. "answer" is the first of the other side that refers to it; "complete" says whether all
-    that came after it was looked through. Raises LocalError("message.unknown").
+    that came after it was looked through and is here. Raises LocalError("message.unknown").
     """
     first = message(store, post, line, side, serial, now)
     lines = post.named(post.label(line))
@@ -40,19 +41,23 @@ def thread(store: Store, post: PostFace, line: int, side: int, serial: Serial, n
     later = _later(store, lines, start.arrival)
     after = [*islice(_after(later, (side, serial)), THREAD_MAX)]
 
-    def shown(rows: list[Row]) -> list[View]:
-        return [
-            message(store, post, row.line, row.side, Serial(row.incarnation, row.number), now)
-            for row in rows
-        ]
+    def shown(row: Row) -> View:
+        place = row.side, Serial(row.incarnation, row.number)
+        return message(store, post, row.line, *place, now)
 
+    page = Page()
+    for row in (*before, *after):
+        if page.full:
+            break
+        page.add(shown(row))
     answers = [row for row in after if row.side != side and (side, serial) in _named(row)]
+    whole = len(page.entries) == len(before) + len(after)
     return {
-        "before": shown(before),
+        "before": page.entries[: len(before)],
         "message": first,
-        "after": shown(after),
-        "answer": next(iter(shown(answers[:1])), None),
-        "complete": len(later) < LOOKED_MAX and len(after) < THREAD_MAX,
+        "after": page.entries[len(before) :],
+        "answer": shown(answers[0]) if answers else None,
+        "complete": whole and len(later) < LOOKED_MAX and len(after) < THREAD_MAX,
     }
 
 

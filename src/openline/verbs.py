@@ -18,10 +18,10 @@ be left out where unique):
     backup      wrapping (hex) key (hex) [config]
     pair        label card (hex) [tape (hex)] words (12 strings) [replaces: label; then no label]
     rotate      -               tape_add line tape (hex)    tape_burn line pages [reserve]
-    inbox       [line] [limit] [all]
+    inbox       [line] [limit] [all] [after] [reached]
     show        line [side] number [incarnation]
     lines       -               status [lines]              card -
-    transcript  line [ours] [theirs] [limit] [raw]          off_chain line
+    transcript  line [ours] [theirs] [limit] [raw]          off_chain line [after]
     anchors     line            audit [after] [limit]           voice line
     records     line            tape line                   waiting [limit]
 
@@ -214,8 +214,24 @@ def _inbox(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
     line = _line(post, args) if args.get("line") is not None else None
     limit = min(_count(args, "limit", 50), LIMIT_MAX)
     return views.inbox(
-        store, post, line, now, limit=limit, everything=_get(args, "all", bool, False)
+        store,
+        post,
+        line,
+        now,
+        limit=limit,
+        everything=_get(args, "all", bool, False),
+        after=None if args.get("after") is None else _count(args, "after", 0),
+        reached=_reached(args),
     )
+
+
+def _reached(args: Args) -> list[tuple[int, int]]:
+    """The highest number listed of each line."""
+    said = _get(args, "reached", list, [])
+    pairs = [each for each in said if isinstance(each, list) and len(each) == 2]
+    if len(pairs) < len(said) or not all(type(one) is int for each in pairs for one in each):
+        raise LocalError("control.argument", name="reached")
+    return [(line, number) for line, number in pairs]
 
 
 def _show(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
@@ -241,7 +257,8 @@ def _transcript(store: Store, post: views.PostFace, args: Args, now: Now) -> Any
 
 
 def _off_chain(store: Store, post: views.PostFace, args: Args, now: Now) -> Any:
-    return views.off_chain(store, post, _record(post, args), now)
+    after = _count(args, "after", 0)
+    return views.off_chain(store, post, _record(post, args), now, after=after)
 
 
 def _lines(_store: Store, post: views.PostFace, _args: Args, now: Now) -> Any:

@@ -10,7 +10,8 @@ guard. Nothing here changes anything, and nothing here words anything.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections import deque
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from .drafts import Drafts
 from .errors import LocalError
 from .healing import shown
 from .journey import Journey
+from .listing import Page, holes
 from .people import People
 from .reading import PAGE, reading_order
 from .replies import Replies
@@ -298,18 +300,6 @@ def resolve(store: Store, line: int, side: int, number: int, incarnation: int | 
     return Serial(rows[0].incarnation, rows[0].number)
 
 
-def _gap(context: _Context, first: int, last: int, *, lost: bool) -> View:
-    return {
-        "type": "lost" if lost else "gap",
-        "line": context.line,
-        "label": context.label,
-        "side": "theirs",
-        "first": first,
-        "last": last,
-        "count": last - first + 1,
-    }
-
-
 def inbox(
     store: Store,
     post: PostFace,
@@ -318,43 +308,47 @@ def inbox(
     *,
     limit: int = 50,
     everything: bool = False,
-) -> list[View]:
+    after: int | None = None,
+    reached: Iterable[tuple[int, int]] = (),
+) -> View:
     """The newest `limit` messages of the other sides in order of arrival, gaps marked where they
-    are; of one line, those of all that bear its label.
+    are; of one line, those of all that bear its label: {"records": […], "next": {"after": n,
+    "limit": n, "reached": [[line, number], …]} or None}. Pass what "next" has to read on.
 
     Messages have "type" "message"; numbers not here yet "gap"; numbers that will not come "lost".
     Service records and receipts are left out unless `everything`.
     """
     chosen = post.lines() if line is None else post.named(post.label(line))
     contexts = {number: _Context.of(post, number, now) for number in chosen}
-    kinds = None if everything else _SPOKEN_KINDS
-    newest = [
+    kinds, first = None if everything else _SPOKEN_KINDS, after is None
+    found = [
         row
         for number in chosen
-        for row in store.arrivals(number, 0, limit, side=THEIRS, kinds=kinds, newest=True)
+        for row in store.arrivals(number, after or 0, limit, side=THEIRS, kinds=kinds, newest=first)
     ]
-    rows = sorted(newest, key=lambda row: row.arrival)[-limit:]
-    holes = {
-        number: [
-            _gap(context, first, last, lost=lost)
-            for lost, ranges in ((False, status.gaps), (True, status.lost))
-            for first, last in ranges
-        ]
-        for number, context in contexts.items()
-        for status in (post.status(number, now),)
-    }
-    listing: list[View] = []
-    for row in rows:
-        here = sorted(
-            (hole for hole in holes[row.line] if hole["last"] < row.number),
-            key=lambda hole: int(hole["first"]),
-        )
-        listing += here
-        holes[row.line] = [hole for hole in holes[row.line] if hole not in here]
-        listing.append(_viewed(store, contexts[row.line], row))
-    for rest in holes.values():
-        listing += [hole for hole in rest if hole["type"] == "gap"]
-    return listing
+    found.sort(key=lambda row: row.arrival)
+    rows = found[-limit:] if first else found[:limit]
+    highest = dict.fromkeys(chosen, 0) | dict(reached)
+    missing = {number: _missing(post, number, highest[number], now) for number in chosen}
+    page = Page()
+    for at, row in enumerate(rows):
+        if page.full:
+            place = {"after": rows[at - 1].arrival, "limit": limit - at}
+            return page.answer({**place, "reached": [list(each) for each in highest.items()]})
+        while missing[row.line] and missing[row.line][0]["last"] < row.number:
+            page.add(missing[row.line].popleft())
+        page.add(_viewed(store, contexts[row.line], row))
+        highest[row.line] = max(highest[row.line], row.number)
+    for hole in (each for rest in missing.values() for each in rest if each["type"] == "gap"):
+        page.add(hole)
+    return page.answer()
+
+
+def _missing(post: PostFace, line: int, reached: int, now: Now) -> deque[View]:
+    """What is missing of the other side's numbers beyond `reached`, in order."""
+    status, label = post.status(line, now), post.label(line)
+    ranges = sorted(each for each in (*status.gaps, *status.lost) if each[1] > reached)
+    return deque(hole for each in ranges for hole in holes(line, label, *each, status.lost))
 
 
 def line_view(post: PostFace, line: int, now: Now) -> View:
@@ -470,30 +464,32 @@ def transcript(
     heads are made of.
     """
     context = _Context.of(post, line, now)
-    lost = list(post.status(line, now).lost)
+    lost = post.status(line, now).lost
     reached = [ours, theirs]
-    records: list[View] = []
+    page = Page(limit)
     for row in reading_order(store, line, ours, theirs):
-        if len(records) >= limit:
-            return {"records": records, "next": dict(zip(SIDES, reached, strict=True))}
-        if row.number > reached[row.side] + 1 and row.side == THEIRS:
-            hole = (reached[THEIRS] + 1, row.number - 1)
-            records.append(_gap(context, *hole, lost=any(a <= hole[0] <= b for a, b in lost)))
+        if page.full:
+            return page.answer(dict(zip(SIDES, reached, strict=True)))
+        if row.side == THEIRS:
+            missing = reached[THEIRS] + 1, row.number - 1
+            for hole in holes(line, context.label, *missing, lost):
+                page.add(hole)
         reached[row.side] = row.number
-        records.append(_viewed(store, context, row))
-        if raw:
-            records[-1]["record"] = row.record.hex()
-    return {"records": records, "next": None}
+        shown_row = _viewed(store, context, row)
+        page.add({**shown_row, "record": row.record.hex()} if raw else shown_row)
+    return page.answer()
 
 
-def off_chain(store: Store, post: PostFace, line: int, now: Now) -> list[View]:
+def off_chain(store: Store, post: PostFace, line: int, now: Now, *, after: int = 0) -> View:
     """Records kept off the chain: abandoned ones and the differing texts of forks, in order of
-    arrival.
+    arrival: {"records": […], "next": {"after": n} or None}. Pass what "next" has to read on.
     """
     context = _Context.of(post, line, now)
-    found: list[Row] = []
-    after = 0
-    while page := store.arrivals(line, after, PAGE, aside=True):
-        found += page
-        after = page[-1].arrival
-    return [_viewed(store, context, row) for row in found]
+    page = Page()
+    while rows := store.arrivals(line, after, PAGE, aside=True):
+        for row in rows:
+            if page.full:
+                return page.answer({"after": after})
+            page.add(_viewed(store, context, row))
+            after = row.arrival
+    return page.answer()

@@ -32,7 +32,7 @@ def fields(browser: httpx2.Client, draft: str) -> dict[str, str]:
 def received(scene: Scene) -> list[str]:
     """The texts that the other side holds."""
     with scene.near.ask() as asking:
-        listed = asking.call("inbox", line=LINE)
+        listed = asking.call("inbox", line=LINE)["records"]
         return [each["text"] for each in listed if each["type"] == "message"]  # a gap has none
 
 

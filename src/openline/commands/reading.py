@@ -37,7 +37,8 @@ def inbox(
     shell: Shell, line: str | None, limit: int, everything: bool, seen: bool, as_json: bool
 ) -> None:
     """The newest messages of the other sides."""
-    entries = shell.call("inbox", line=line, limit=limit, all=everything, seen=seen)
+    asked = {"line": line, "all": everything, "seen": seen}
+    entries = [*shell.listed("inbox", {"limit": limit}, **asked)]
     if as_json:
         shell.json(entries)
     elif not entries:

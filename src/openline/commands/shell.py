@@ -14,7 +14,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -192,6 +192,14 @@ class Shell:
         name = self._call("caller", {}, offline)["name"]
         about = {"act": verb, "about": given, "key": self.key(name, "ask.confirm")}
         return self._call(verb, given, offline, self._call("prove", about, offline)["token"])
+
+    def listed(self, verb: str, place: dict[str, Any], **args: Any) -> Iterator[dict[str, Any]]:
+        """The entries a verb lists, page by page from `place`, an argument as "next" gives it."""
+        following: dict[str, Any] | None = place
+        while following is not None:
+            page = self.call(verb, **args, **following)
+            yield from page["records"]
+            following = page["next"]
 
     def key(self, name: str, question: str) -> str:
         """What the passphrase of a person, asked for, gives under their salt; in hex."""

@@ -104,17 +104,14 @@ def _records(shell: Shell, where: Place, check: RecordCheck) -> Iterator[dict[st
     """Every entry of the transcript in reading order, page by page, put through the check on the
     way.
     """
-    place: dict[str, Any] | None = {"ours": 0, "theirs": 0}
-    while place is not None:
-        page = shell.call("transcript", **where._asdict(), raw=True, **place)
-        for entry in page["records"]:
-            if entry["type"] == "message":
-                serial = Serial(entry["incarnation"], entry["number"])
-                head = bytes.fromhex(entry["head"]) if entry["head"] else None
-                chain = check.chains[("ours", "theirs").index(entry["side"])]
-                chain.take(serial, bytes.fromhex(entry["record"]), head)
-            yield entry
-        place = page["next"]
+    start = {"ours": 0, "theirs": 0}
+    for entry in shell.listed("transcript", start, **where._asdict(), raw=True):
+        if entry["type"] == "message":
+            serial = Serial(entry["incarnation"], entry["number"])
+            head = bytes.fromhex(entry["head"]) if entry["head"] else None
+            chain = check.chains[("ours", "theirs").index(entry["side"])]
+            chain.take(serial, bytes.fromhex(entry["record"]), head)
+        yield entry
 
 
 # -- proof --------------------------------------------------------------------------------------
@@ -213,7 +210,7 @@ def _write_text(
     for entry in _records(shell, place, check):
         rows = _entry_rows(shell, entry, everything=everything)
         write("".join(row.rstrip() + "\n" for row in rows))
-    aside = shell.call("off_chain", **place._asdict())
+    aside = [*shell.listed("off_chain", {}, **place._asdict())]
     if aside:
         write("=" * PAPER_CELLS + "\n" + shell.words.count("paper.aside", len(aside)) + "\n")
         for entry in aside:

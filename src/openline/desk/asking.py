@@ -14,7 +14,7 @@ next question.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,3 +88,19 @@ class Asking:
         """Hang up."""
         await self._link.close()
         await self._events.close()
+
+
+async def last_texts(
+    call: Callable[..., Awaitable[Any]], token: str, label: str, count: int, *, seen: bool = False
+) -> list[dict[str, Any]]:
+    """The last `count` texts of a line in their order, with what is missing between them, in as
+    many pages as that takes. Raises LocalError.
+    """
+    place: dict[str, object] = {"latest": True}
+    records: list[dict[str, Any]] = []
+    while True:
+        found = await call("search", token, line=label, limit=count, seen=seen, **place)
+        records = [*records, *found["records"]][-count:]
+        if found["next"] is None:
+            return records
+        place = {"at": found["next"]}

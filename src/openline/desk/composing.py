@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..errors import LocalError
+from .asking import last_texts
 from .confirming import whole_number
 from .naming import place_of
 from .uploading import File
@@ -73,11 +74,11 @@ async def beside(
     """What the form shows besides the draft: {"address", "recent"}."""
     address, found = await asyncio.gather(
         call("address", token, line=label),
-        call("search", token, line=label, latest=True, limit=RECENT),
+        last_texts(call, token, label, RECENT),
     )
     picked = {(each["side"], each["serial"]): each for each in draft["references"]}
     recent = []
-    for each in reversed([one for one in found["records"] if one["type"] == "message"]):
+    for each in reversed([one for one in found if one["type"] == "message"]):
         checked = picked.pop((each["side"], each["serial"]), None) is not None
         recent.append({**each, "checked": checked})
     older = [

@@ -21,6 +21,7 @@ from .. import clock, display, dtg
 from ..core.precedence import Precedence
 from ..errors import LocalError
 from ..views import IN_CHARGE
+from .asking import last_texts
 from .board import tiles
 from .filing import values as filed
 from .ladder import ladder
@@ -32,6 +33,8 @@ LISTED = 50
 """Messages on one page."""
 PRINTED = 1_000
 """Messages on one print; what is longer is printed in parts."""
+PRINTED_LETTERS = 8 << 20
+"""The same in letters of their texts."""
 PRINTED_AT_ONCE = 100
 """Asked of the post at a time, so that it does other work meanwhile."""
 
@@ -66,10 +69,8 @@ class Reading:
         label = line["label"]
         # What a duty officer has listed stands before the watch, and the other side is told so.
         seen = "receive" in reader.rights
-        found = await self._call(
-            "search", reader.token, line=label, latest=True, limit=LISTED, seen=seen
-        )
-        values = {**_place(request), "label": label, "messages": found["records"][::-1]}
+        found = await last_texts(self._call, reader.token, label, LISTED, seen=seen)
+        values = {**_place(request), "label": label, "messages": found[::-1]}
         values["tile"] = tiles([line], {}, clock.now().wall_s)[0]
         return self._desk.page(request, reader, "line.html", values)
 
@@ -131,7 +132,8 @@ class Reading:
             )
             records += found["records"]
             at = {"at": found["next"]}
-            if found["next"] is None or len(records) >= PRINTED:
+            length = sum(len(each.get("text", "")) for each in records)
+            if found["next"] is None or len(records) >= PRINTED or length >= PRINTED_LETTERS:
                 break
         whole = {**found, "records": records}
         values = {**_place(request), **self._read_on(whole, fields), "label": label}
