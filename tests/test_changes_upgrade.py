@@ -87,6 +87,7 @@ def older(pair: tuple[Process, Process]) -> tuple[Process, Process]:
         names = ("identity", "peer_version", "succeeds", "passage", "tapes")
         store.commit(Batch({(1, name): None for name in names}))
         store._connection.execute("DROP TABLE content")
+        store._connection.execute("CREATE TABLE erasing (line INTEGER NOT NULL PRIMARY KEY)")
         store._connection.execute("UPDATE alembic_version SET version_num = '0001'")
         store.close()
     return pair

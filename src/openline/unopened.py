@@ -75,10 +75,6 @@ class Unopened:
         for line, side, number, incarnation, _, standing in batch.heads:
             if side == THEIRS:
                 self._placed((line, number, incarnation), standing)
-        for line in batch.dropped_lines:
-            for texts in self._texts.values():
-                for key in [key for key in texts if key[0] == line]:
-                    self._drop(key)
 
     def texts(self, limit: int) -> list[Text]:
         """Those that wait, the most urgent precedence first, the oldest first within it."""

@@ -5,7 +5,6 @@ The tests of each store inherit it and give the `store` fixture.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 
 import pytest
@@ -258,55 +257,6 @@ class StoreContract:
         assert [kept.hash for kept in read[:2]] == [hash_1, link(hash_1, entries[1])]
         assert list(store.audit(after=2)) == read[2:]
         assert verify(store) is None
-
-    def test_dropped_line_is_erased_and_others_stay(self, store: Store) -> None:
-        for line in (1, 2):
-            store.commit(
-                Batch(
-                    state={(line, "run"): b"key"},
-                    rows=[record_row(1, line=line), record_row(2, line=line)],
-                    marks=[Mark(line, OURS, 1, 7, 16, 1)],
-                )
-            )
-        store.commit(Batch(dropped_lines=[2], audit=[act(1)]))
-        assert store.lines() == [1]
-        assert store.state(2) == {}
-        assert store.variants(2, OURS, 1) == []
-        assert store.marks(2, OURS, 1, 7) == []
-        assert store.bytes_used(2, OURS) == 0
-        assert len(store.arrivals(None, 0, 10)) == 2
-        assert len(store.marks(1, OURS, 1, 7)) == 1
-        assert verify(store) is None
-
-    def test_arrival_still_rises_after_the_newest_line_was_dropped(self, store: Store) -> None:
-        store.commit(Batch(rows=[record_row(1), record_row(1, line=2)]))
-        store.commit(Batch(dropped_lines=[2]))
-        store.commit(Batch(rows=[record_row(2)]))
-        assert [row.arrival for row in store.arrivals(None, 0, 10)] == [1, 3]
-
-    def test_state_written_to_a_line_that_is_dropped_stays(self, store: Store) -> None:
-        store.commit(Batch(state={(1, "run"): b"key"}, rows=[record_row(1)]))
-        store.commit(Batch(state={(1, "revoked"): b"yes"}, dropped_lines=[1, 1]))
-        assert store.state(1) == {"revoked": b"yes"}
-        store.commit(Batch(rows=[record_row(1)]))
-        assert store.chain(1, OURS, 1, 9) == [record_row(1, arrival=2)]
-
-    @pytest.mark.parametrize(
-        "batch",
-        [
-            Batch(rows=[record_row(2)]),
-            Batch(heads=[(1, OURS, 1, 7, None, CHAINED)]),
-            Batch(marks=[Mark(1, OURS, 1, 7, 16, 1)]),
-        ],
-    )
-    def test_records_of_a_line_that_the_same_batch_drops_are_an_invariant_error(
-        self, store: Store, batch: Batch
-    ) -> None:
-        store.commit(Batch(rows=[record_row(1)]))
-        with pytest.raises(InvariantError) as raised:
-            store.commit(dataclasses.replace(batch, dropped_lines=[1]))
-        assert raised.value.code == "store.line_dropped"
-        assert store.row(1, OURS, 1, 7) is not None
 
     def test_closed_store_refuses(self, store: Store) -> None:
         store.close()

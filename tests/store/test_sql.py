@@ -18,7 +18,7 @@ from openline.errors import StoreError
 from openline.store import migrations, sql, tables
 from openline.store.audit import verify
 from openline.store.ballast import BALLAST_FILE
-from openline.store.base import OURS, Batch, Mark, Store
+from openline.store.base import Batch, Store
 from openline.store.checkpoint import unmoved_pages
 from openline.store.cipher import connect
 from openline.store.opening import DATABASE, create, open_store
@@ -77,16 +77,6 @@ def test_everything_is_there_again_after_closing_and_opening(store: SqlStore, po
     assert batches_held(again) == 7
     again.commit(batch(8))
     assert batches_held(again) == 8
-    again.close()
-
-
-def test_arrival_rises_after_a_drop_and_a_restart(store: SqlStore, post: Path) -> None:
-    store.commit(Batch(rows=[record_row(1), record_row(1, line=2)]))
-    store.commit(Batch(dropped_lines=[2, 1]))
-    store.close()
-    again = reopen(post)
-    again.commit(Batch(rows=[record_row(1)]))
-    assert [row.arrival for row in again.arrivals(None, 0, 9)] == [3]
     again.close()
 
 
@@ -164,9 +154,6 @@ def test_queries_use_their_indexes(store: SqlStore) -> None:
         (tables.CHAIN, "record_key"),
         (tables.MARKS, "mark_key"),
         (tables.UNCOUNTED, "PRIMARY KEY"),
-        (tables.ERASABLE, "record_arrival"),
-        (tables.ERASE_ROWS, "record_arrival"),
-        (tables.ERASE_MARKS, "mark_key"),
         (tables.arrivals(line=True, side=True, kinds=2, newest=True), "record_arrival"),
         (tables.arrivals(line=True, side=False, kinds=None, newest=False), "record_arrival"),
         (
@@ -295,66 +282,6 @@ def test_post_killed_on_a_full_disk_opens_again(small_disk: Path) -> None:
     assert batches_held(again) == k - 1
     again.close()
     store.close()
-
-
-def test_line_is_erased_on_a_full_disk(small_disk: Path) -> None:
-    store = make(small_disk / "post", ballast_bytes=2 << 20)
-    for number in range(40):
-        store.commit(Batch(rows=[record_row(number, record=bytes([number]) * 20_000)]))
-    store.commit(Batch(state={(2, "a"): b"stays"}, marks=[Mark(1, OURS, 1, 7, 16, 1)]))
-    fill(small_disk)
-    store.commit(Batch(dropped_lines=[1]))
-    assert store.arrivals(None, 0, 9) == []
-    assert store.marks(1, OURS, 1, 7) == []
-    assert store.lines() == [2]
-    store.close()
-
-
-def test_interrupted_erasing_goes_on_at_the_next_opening(
-    store: SqlStore, post: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(20):
-        store.commit(Batch(rows=[record_row(number), record_row(number, line=2)]))
-
-    def full(*_: object) -> None:
-        raise StoreError("store.disk_full")
-
-    monkeypatch.setattr(sql, "ERASED_ROWS", 5)
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "_checkpoint_if_due", full)
-        with refusal("store.erasing_stopped"):
-            store.commit(Batch(dropped_lines=[1], audit=[act(1)]))
-        with refusal("store.erasing_stopped"):
-            store.lines()
-    store.close()
-    again = reopen(post)
-    assert {row.line for row in again.arrivals(None, 0, 99)} == {2}
-    assert len(list(again.audit())) == 1
-    assert again._all(tables.UNERASED) == []
-    again.close()
-
-
-def test_erasing_goes_in_slices_of_bounded_length(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(40):
-        store.commit(Batch(rows=[record_row(number, record=bytes([number]) * 20_000)]))
-    store._checkpoint()
-    unmoved = []
-    checkpoint_if_due = store._checkpoint_if_due
-
-    def watch() -> None:
-        unmoved.append(unmoved_pages(store._connection))
-        checkpoint_if_due()
-
-    monkeypatch.setattr(sql, "ERASED_BYTES", 60_000)
-    monkeypatch.setattr(store, "_checkpoint_if_due", watch)
-    monkeypatch.setattr(sql, "LOG_PAGES_MAX", 1)
-    store._checkpoint()
-    store.commit(Batch(dropped_lines=[1]))
-    assert len(unmoved) > 10
-    assert max(unmoved) * 4096 < 150_000
-    assert store.arrivals(None, 0, 9) == []
 
 
 def test_failing_device_stops_the_store_until_it_is_opened_anew(

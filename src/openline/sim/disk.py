@@ -110,7 +110,7 @@ class MemoryStore:
         """Make the whole batch durable, or raise and leave nothing of it.
 
         Raises StoreError (store.disk_full, store.closed), InvariantError (store.duplicate_row,
-        store.no_row, store.line_dropped) and what `fault` raises.
+        store.no_row) and what `fault` raises.
         """
         self._check_open()
         if not batch:
@@ -128,11 +128,6 @@ class MemoryStore:
 
     def _check_batch(self, batch: Batch) -> None:
         held, fresh = self._disk.rows, set[_Key]()
-        written = {row.line for row in batch.rows} | {mark.line for mark in batch.marks}
-        written |= {head[0] for head in batch.heads}
-        for line in batch.dropped_lines:
-            if line in written:
-                raise InvariantError("store.line_dropped", line=line)
         for row in batch.rows:
             key = _key(row)
             if key in fresh or key in held:
@@ -147,8 +142,6 @@ class MemoryStore:
 
     def _apply(self, batch: Batch) -> None:
         disk = self._disk
-        for line in batch.dropped_lines:
-            self._drop(line)
         for (line, name), value in batch.state.items():
             if value is not None:
                 disk.state.setdefault(line, {})[name] = value
@@ -182,16 +175,6 @@ class MemoryStore:
         place = (row.line, row.side)
         insort(disk.numbers.setdefault(place, []), (row.number, row.incarnation, row.variant))
         disk.used[place] = disk.used.get(place, 0) + len(row.record)
-
-    def _drop(self, line: int) -> None:
-        disk = self._disk
-        disk.state.pop(line, None)
-        disk.rows = {key: row for key, row in disk.rows.items() if key[0] != line}
-        disk.arrivals = [row for row in disk.arrivals if row.line != line]
-        disk.numbers = {place: held for place, held in disk.numbers.items() if place[0] != line}
-        disk.used = {place: used for place, used in disk.used.items() if place[0] != line}
-        disk.marks = {place: marks for place, marks in disk.marks.items() if place[0] != line}
-        disk.said = {said for said in disk.said if said[0] != line}
 
     # Reading
 

@@ -2,7 +2,7 @@
 
 Theory of operation: quotas bound what a peer can make us write, but others fill disks too. The file
 `reserve` holds blocks that nobody else can take. While it is held, all commits are alike. When a
-commit that must pass (an acknowledgement, a FLASH, an erasure) finds the disk full, the reserve is
+commit that must pass (an acknowledgement, a FLASH) finds the disk full, the reserve is
 given up and the commit tried again; from then on other commits are refused until there is room to
 fill the reserve anew. On file systems that copy on write or share blocks this is a hint at best.
 """

@@ -93,10 +93,6 @@ class Batch:
     an existing one is ignored.
     """
     audit: list[Audit] = field(default_factory=list)
-    dropped_lines: list[int] = field(default_factory=list)
-    """Lines whose state, rows and marks are erased in this commit (revoke with erasure, zeroise).
-    """
-
     contents: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
     """(name, portion) → a portion of a file that is not in the record yet; None deletes."""
 
@@ -111,7 +107,7 @@ class Batch:
 
     def __bool__(self) -> bool:
         changed = (self.state, self.rows, self.heads, self.marks, self.audit, self.contents)
-        return any(changed) or bool(self.dropped_lines)
+        return any(changed)
 
 
 class AuditEntry(NamedTuple):

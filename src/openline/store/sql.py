@@ -4,9 +4,7 @@ Theory of operation: one connection, one writer. `commit` runs one `BEGIN IMMEDI
 `synchronous=FULL`, so that it returns when the write-ahead log is synced. What every commit needs
 to know (the last arrival, the end of the audit log, the totals) is read once and then carried in
 memory, and replaced only after the commit. The log is moved into the database by `checkpoint` when
-it has grown to `LOG_PAGES_MAX`. A dropped line is first marked as erased, in the commit, and then
-deleted in slices, so that erasing a million rows needs no room for a second copy of them; opening
-goes on with what was interrupted.
+it has grown to `LOG_PAGES_MAX`.
 
 When the device fails (not: is full), nobody knows what reached it, and where one page is damaged,
 more may be. The store then refuses everything until it is opened anew. Which files there are, and
@@ -17,14 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from sqlcipher3 import dbapi2
 
-from openline.errors import InvariantError, OpenlineError, StoreError
+from openline.errors import InvariantError, StoreError
 
 from . import tables
 from .audit import START, link
@@ -36,12 +33,6 @@ from .lock import Lock
 
 LOG_PAGES_MAX = 1000
 """Pages of 4 KiB in the write-ahead log at which they are moved into the database."""
-
-ERASED_ROWS = 1000
-"""Rows or marks deleted in one transaction of an erasure, at most."""
-
-ERASED_BYTES = 4 << 20
-"""Record bytes deleted in one transaction of an erasure; one row may go beyond."""
 
 _AUDIT_PAGE = 1000
 _RECORD = Row._fields.index("record")
@@ -74,8 +65,6 @@ class SqlStore:
         self._ballast = ballast
         self._refusal: StoreError | None = None
         self._carried = self._read_carried()
-        unerased = [line for (line,) in self._all(tables.UNERASED)]
-        self._do(lambda: self._erase(unerased), urgent=True)
 
     # Writing
 
@@ -83,17 +72,16 @@ class SqlStore:
         """Make the whole batch durable, or nothing of it.
 
         Raises StoreError (store.disk_full: nothing was written, try again when there is room;
-        store.io_failed: open anew), and InvariantError (store.duplicate_row, store.no_row,
-        store.line_dropped). An `urgent` batch, and one that drops lines, may use the disk reserve.
+        store.io_failed: open anew), and InvariantError (store.duplicate_row, store.no_row).
+        An `urgent` batch may use the disk reserve.
         """
         if not batch:
             return
-        urgent = batch.urgent or bool(batch.dropped_lines)
         with self._in_use():
-            if not (self._ballast.held or urgent or self._ballast.fill()):
+            if not (self._ballast.held or batch.urgent or self._ballast.fill()):
                 raise StoreError("store.disk_full")
-        self._do(lambda: self._commit(batch), urgent=urgent)
-        self._after_commit(batch)
+        self._do(lambda: self._commit(batch), urgent=batch.urgent)
+        self._after_commit()
 
     def _do(self, action: Callable[[], None], *, urgent: bool) -> None:
         """Do it; if it is urgent and the disk is full, give the reserve up and do it again."""
@@ -107,16 +95,8 @@ class SqlStore:
                 self._ballast.release()
                 action()
 
-    def _after_commit(self, batch: Batch) -> None:
-        """The batch is durable: nothing may say that it is not, but that erasing stopped."""
-        if batch.dropped_lines:
-            lines = list(dict.fromkeys(batch.dropped_lines))
-            try:
-                self._do(lambda: self._erase(lines), urgent=True)
-            except OpenlineError as error:
-                # Reads would show half of a line: stop here, opening goes on.
-                self._refusal = StoreError("store.erasing_stopped", cause=error.code)
-                raise self._refusal from error
+    def _after_commit(self) -> None:
+        """The batch is durable: nothing may say that it is not."""
         try:
             with self._in_use():
                 self._checkpoint_if_due()
@@ -153,17 +133,6 @@ class SqlStore:
     def _write(self, cursor: dbapi2.Cursor, batch: Batch) -> _Carried:
         """Write all of a batch; the result is what to carry in memory when it is durable."""
         totals, arrival = self._carried.totals, self._carried.last_arrival
-        if batch.dropped_lines:
-            _check_dropped(batch)
-            for line in dict.fromkeys(batch.dropped_lines):
-                cursor.execute(tables.DROP_STATE.sql, (line,))
-                cursor.execute(tables.DROP_TOTAL.sql, (line,))
-                cursor.execute(tables.MARK_ERASING.sql, (line,))
-            totals = {
-                key: used for key, used in totals.items() if key[0] not in batch.dropped_lines
-            }
-            # Counted up to here: what is still to be erased is not counted again.
-            _write_totals(cursor, self._carried._replace(totals=totals))
         _write_state(cursor, batch)
         _write_contents(cursor, batch)
         if batch.rows:
@@ -181,15 +150,6 @@ class SqlStore:
             cursor.executemany(tables.ADD_MARK.sql, [(None, *mark) for mark in batch.marks])
         audit_end = _write_audit(cursor, self._carried.audit_end, batch.audit)
         return _Carried(totals, arrival, audit_end)
-
-    def _erase(self, lines: Sequence[int]) -> None:
-        """Delete the rows and marks of lines marked as erased, slice by slice."""
-        for line in lines:
-            while not self._transact(partial(_erase_slice, line)):
-                self._checkpoint_if_due()
-        if lines:
-            # What was deleted is still in the log.
-            self._checkpoint(cut=True)
 
     # Reading
 
@@ -365,35 +325,10 @@ def _checked(value: bytes, kept: int) -> bytes:
     return value
 
 
-def _check_dropped(batch: Batch) -> None:
-    """What is written to a line that is dropped in the same batch could only be state."""
-    written = {row.line for row in batch.rows} | {mark.line for mark in batch.marks}
-    written |= {head[0] for head in batch.heads}
-    for line in batch.dropped_lines:
-        if line in written:
-            raise InvariantError("store.line_dropped", line=line)
-
-
 def _write_totals(cursor: dbapi2.Cursor, carried: _Carried) -> None:
-    """Note the totals of all rows so far; line 0 keeps the last arrival if no line is left."""
+    """Note the totals of all rows so far."""
     written = [(*key, used, carried.last_arrival) for key, used in carried.totals.items()]
-    cursor.executemany(tables.SET_TOTAL.sql, [(0, 0, 0, carried.last_arrival), *written])
-
-
-def _erase_slice(line: int, cursor: dbapi2.Cursor) -> bool:
-    """Delete some rows and marks of a line; True when none were left."""
-    slice_of_line = {"the_line": line, "count": ERASED_ROWS}
-    cursor.execute(tables.ERASABLE.sql, tables.ERASABLE.bind(**slice_of_line))
-    last, left = 0, ERASED_BYTES
-    for arrival, length in cursor.fetchall():
-        if left > 0:
-            last, left = arrival, left - length
-    cursor.execute(tables.ERASE_ROWS.sql, (line, last))
-    cursor.execute(tables.ERASE_MARKS.sql, tables.ERASE_MARKS.bind(**slice_of_line))
-    if last or cursor.rowcount:
-        return False
-    cursor.execute(tables.ERASED.sql, (line,))
-    return True
+    cursor.executemany(tables.SET_TOTAL.sql, written)
 
 
 def _row_values(arrival: int, row: Row) -> tuple[object, ...]:

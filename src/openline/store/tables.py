@@ -49,7 +49,7 @@ SQLCipher gives zeros, and no error, for the last page of such a value if that p
 authenticate or is blank; a test shows it. Pages of tables and indexes cannot be blank unnoticed.
 """
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The newest migration; what `create` makes and `open_store` brings a post to."""
 
 METADATA = MetaData()
@@ -142,9 +142,6 @@ CONTENT = Table(
     Column("value", LargeBinary, nullable=False),
 )
 """Portions of files that are not in the record yet, each with its `checksum`."""
-
-ERASING = Table("erasing", METADATA, Column("line", Integer, primary_key=True))
-"""Dropped lines whose rows and marks are not all deleted yet."""
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 
@@ -298,9 +295,6 @@ _PORTION = (CONTENT.c.name == bindparam("the_name"), CONTENT.c.portion == bindpa
 PORTION_OF = Statement(select(CONTENT.c.value, CONTENT.c.sum).where(*_PORTION))
 """One portion by `the_name` and `the_portion`."""
 
-UNERASED = Statement(select(ERASING.c.line))
-"""Dropped lines with rows still to delete."""
-
 # Writing: parameters in the order of the table's columns, unless said
 
 
@@ -347,41 +341,3 @@ ADD_AUDIT = Statement(insert(AUDIT))
 
 SET_TOTAL = _upsert(TOTAL)
 """Set the totals of a line and side."""
-
-MARK_ERASING = Statement(insert(ERASING))
-"""Begin to erase a line."""
-
-DROP_STATE = Statement(delete(STATE).where(STATE.c.line == bindparam("the_line")))
-"""Delete all blobs of a line."""
-
-DROP_TOTAL = Statement(delete(TOTAL).where(TOTAL.c.line == bindparam("the_line")))
-"""Delete the totals of a line."""
-
-ERASABLE = Statement(
-    select(RECORD.c.arrival, func.length(RECORD.c.record))
-    .where(RECORD.c.line == bindparam("the_line"))
-    .order_by(RECORD.c.arrival)
-    .limit(bindparam("count"))
-)
-"""Arrival and record bytes of the first `count` rows of a line."""
-
-ERASE_ROWS = Statement(
-    delete(RECORD).where(
-        RECORD.c.line == bindparam("the_line"), RECORD.c.arrival <= bindparam("last")
-    )
-)
-"""Delete the rows of a line up to an arrival: line, arrival."""
-
-ERASE_MARKS = Statement(
-    delete(MARK).where(
-        MARK.c.position.in_(
-            select(MARK.c.position)
-            .where(MARK.c.line == bindparam("the_line"))
-            .limit(bindparam("count"))
-        )
-    )
-)
-"""Delete at most `count` marks of a line."""
-
-ERASED = Statement(delete(ERASING).where(ERASING.c.line == bindparam("the_line")))
-"""A line is erased."""
