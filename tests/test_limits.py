@@ -4,6 +4,7 @@ what it costs, and that the line carries a FLASH both ways afterwards."""
 from __future__ import annotations
 
 import tracemalloc
+from itertools import starmap
 
 import pytest
 
@@ -14,8 +15,10 @@ from openline.core.events import Serial
 from openline.core.precedence import Precedence
 from openline.delivery.assembly import Piece
 from openline.display import safe
+from openline.errors import LocalError
 from openline.inputs import Compare, Receive
 from openline.sim.chance import noise, stream
+from openline.store.base import OURS, OVERHEAD_BYTES, THEIRS
 from tests.hostile import Mutant, disk_bytes, faults, kinds, lane, rows, settled, still_carries
 from tests.pair import LinePair
 from tests.vectors.make import deflate
@@ -237,6 +240,24 @@ def test_immediate_stops_at_half_of_the_reserve(pair: LinePair) -> None:
     quota = lane(pair).quota
     assert quota.peer_bytes <= quota.quota_bytes + quota.reserve_bytes // 2
     assert pair.posts["b"].status(1, pair.now).refused
+    still_carries(pair)
+
+
+def test_short_texts_count_what_the_disk_takes_of_either_side(pair: LinePair) -> None:
+    quota = lane(pair).quota
+    quota.quota_bytes, quota.reserve_bytes = quota.peer_bytes + 10 * OVERHEAD_BYTES, 60_000
+    for _ in range(20):
+        pair.say("b", "x")
+        pair.flow()
+    with pytest.raises(LocalError, match=r"store.no_room"):
+        list(starmap(pair.say, [("a", "x")] * 20))
+    pair.flow()
+    assert 5 < pair.texts("a").count("x") < 10
+    assert pair.posts["b"].status(1, pair.now).refused
+    stored = [pair.stores["a"].bytes_used(1, side) for side in (OURS, THEIRS)]
+    assert [quota.own_bytes, quota.peer_bytes] == stored
+    pair.restart("a")
+    assert lane(pair).quota.peer_bytes == stored[THEIRS]
     still_carries(pair)
 
 

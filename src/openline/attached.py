@@ -25,6 +25,11 @@ class Attached(NamedTuple):
     size: int
     digest: str
 
+    @property
+    def records(self) -> int:
+        """How many records it takes: the FILE and its chunks."""
+        return 1 + -(-self.size // limits.CHUNK_BYTES)
+
 
 class BeginFile(NamedTuple):
     """Somebody begins to lay in a file of `size` bytes. Result: Laid."""

@@ -29,7 +29,7 @@ from .errors import LocalError, RemoteError, SealError
 from .healing.exchange import Healing
 from .inputs import Receive, Release
 from .ledger import LineLedger
-from .quota import Quota
+from .quota import Quota, room
 from .rekeying import Rekeying
 from .sealing.keys import Card, Entropy, Identity, Kit, label
 from .sealing.seal import Seal, Unreadable
@@ -68,7 +68,7 @@ class Lane:
         self.seal = Seal(self.kit, saved, entropy, now)
         own = self.kit.direction
         self.outbox = Outbox()
-        self.quota = Quota(store.bytes_used(number, OURS), store.bytes_used(number, THEIRS))
+        self.quota = Quota(self.ledger.used)
         genesis = (self.kit.genesis(own), self.kit.genesis(3 - own))
         self._entropy = entropy
         self.line = Line(
@@ -77,7 +77,6 @@ class Lane:
         self.healing = Healing(
             self.line,
             self.ledger,
-            self.quota,
             self._say,
             self.outbox.waiting,
             lambda: self.seal.state.alarm,
@@ -363,16 +362,15 @@ class Lane:
             act.subject,
             _utf8(act.body),
         )
-        serial = self._say(record, now, more=sum(len(each.name) + each.size for each in act.files))
+        more = sum(room(len(each.name) + each.size, each.records) for each in act.files)
+        serial = self._say(record, now, more)
         self.attachments.attach(serial, act.precedence, act.files, now)
         return serial
 
     def _say(self, record: Record, now: Now, more: int = 0) -> Serial:
         """Release what people say, if there is room for it and for `more` bytes to come."""
         self.quota.allow(record, self.outbox.waiting(), more)
-        serial = self.line.release(record, now)
-        self.quota.own_bytes += len(record.body)
-        return serial
+        return self.line.release(record, now)
 
     def receive(self, act: Receive, now: Now) -> Serial | None:
         """Release a receipt for a record of theirs, unless the same was said before. Raises

@@ -16,7 +16,7 @@ from heapq import merge
 from .core.envelope import Record
 from .core.events import Serial
 from .core.transcript import CHAINED, FORKED, OURS
-from .store.base import Audit, Batch, Mark, Row, Store
+from .store.base import OVERHEAD_BYTES, THEIRS, Audit, Batch, Mark, Row, Store
 
 _RECENT_BYTES_MAX = 4 << 20
 _PAGE = 500
@@ -34,6 +34,8 @@ class LineLedger:
         """(side, serial, variant) → where the batch has a row of this step."""
         self._recent: OrderedDict[Serial, bytes] = OrderedDict()
         self._recent_bytes = 0
+        self.used = {side: store.bytes_used(line, side) for side in (OURS, THEIRS)}
+        """side → what its records take of the disk, those of this step too."""
         self.batch = Batch()
         self.wall_s = 0
 
@@ -139,6 +141,7 @@ class LineLedger:
         )
         self._new[side, record.serial, variant] = len(self.batch.rows)
         self.batch.rows.append(row)
+        self.used[side] += len(data) + OVERHEAD_BYTES
         self._overlay.setdefault((side, row.number), {})[row.incarnation, variant] = row
         if side == OURS and standing == CHAINED:
             self._remember(record.serial, data)

@@ -16,6 +16,7 @@ from openline.store.base import (
     CHAINED,
     FORKED,
     OURS,
+    OVERHEAD_BYTES,
     THEIRS,
     Audit,
     Batch,
@@ -240,11 +241,11 @@ class StoreContract:
         second = store.unmarked(0, 1, side=THEIRS, kind=TEXT, marks=[17])[0]
         assert waiting(second.arrival) == [3, 4, 5]
 
-    def test_bytes_used_counts_records_of_line_and_side(self, store: Store) -> None:
+    def test_bytes_used_counts_records_and_overhead_of_line_and_side(self, store: Store) -> None:
         store.commit(Batch(rows=[record_row(1, record=b"1234"), record_row(2, record=b"")]))
         store.commit(Batch(rows=[record_row(3, record=b"12"), record_row(1, side=THEIRS)]))
-        assert store.bytes_used(1, OURS) == 6
-        assert store.bytes_used(1, THEIRS) == len(b"record 1")
+        assert store.bytes_used(1, OURS) == 6 + 3 * OVERHEAD_BYTES
+        assert store.bytes_used(1, THEIRS) == len(b"record 1") + OVERHEAD_BYTES
         assert store.bytes_used(2, OURS) == 0
 
     def test_audit_log_is_chained_from_the_first_entry(self, store: Store) -> None:

@@ -18,7 +18,7 @@ from openline.errors import StoreError
 from openline.store import migrations, sql, tables
 from openline.store.audit import verify
 from openline.store.ballast import BALLAST_FILE
-from openline.store.base import Batch, Store
+from openline.store.base import OURS, OVERHEAD_BYTES, THEIRS, Batch, Mark, Store
 from openline.store.checkpoint import unmoved_pages
 from openline.store.cipher import connect
 from openline.store.opening import DATABASE, create, open_store
@@ -145,6 +145,43 @@ def test_migrations_make_the_tables_that_the_code_names(tmp_path: Path) -> None:
     assert migrations.revision(migrated) == tables.SCHEMA
     migrated.close()
     stated.close()
+
+
+def test_totals_of_a_former_version_are_brought_to_count_the_overhead(
+    store: SqlStore, post: Path
+) -> None:
+    rows = [record_row(1), record_row(2), record_row(1, line=2), record_row(1, side=THEIRS)]
+    store.commit(Batch(rows=rows))
+    places = [(1, OURS), (2, OURS), (1, THEIRS)]
+    used = [store.bytes_used(*place) for place in places]
+    store._checkpoint()
+    store.commit(Batch(rows=[record_row(3)]))  # not in the totals yet
+    with closing(store._connection.cursor()) as cursor:
+        for line, side in places:
+            told = sum(len(row.record) for row in rows if row[:2] == (line, side))
+            cursor.execute("UPDATE total SET bytes=? WHERE line=? AND side=?", (told, line, side))
+        cursor.execute("CREATE TABLE erasing (line INTEGER NOT NULL PRIMARY KEY)")
+        cursor.execute("UPDATE alembic_version SET version_num = '0003'")
+    store._refusal = StoreError("store.closed")  # killed: closing would write the totals anew
+    store.close()
+    again = reopen(post)
+    assert [again.bytes_used(*place) for place in places] == [
+        used[0] + len(record_row(3).record) + OVERHEAD_BYTES,
+        *used[1:],
+    ]
+    again.close()
+
+
+def test_a_record_takes_no_more_of_the_disk_than_it_counts(store: SqlStore, post: Path) -> None:
+    before = (post / DATABASE).stat().st_size
+    for first in range(0, 4000, 1000):
+        numbers = range(first, first + 1000)
+        rows = [record_row(number, side=THEIRS, record=bytes(16)) for number in numbers]
+        marks = [Mark(1, OURS, number, 7, 16, 1, None, number, 7) for number in numbers]
+        store.commit(Batch(rows=rows, marks=marks))
+    store.close()
+    took = (post / DATABASE).stat().st_size - before
+    assert 16 * 4000 < took < (16 + OVERHEAD_BYTES) * 4000
 
 
 def test_queries_use_their_indexes(store: SqlStore) -> None:

@@ -14,7 +14,17 @@ from itertools import count
 from pathlib import Path
 
 from openline.store.audit import verify
-from openline.store.base import CHAINED, OURS, THEIRS, Audit, Batch, Mark, Row, Store
+from openline.store.base import (
+    CHAINED,
+    OURS,
+    OVERHEAD_BYTES,
+    THEIRS,
+    Audit,
+    Batch,
+    Mark,
+    Row,
+    Store,
+)
 from openline.store.opening import Cost, Passphrase, open_store
 
 CHEAP = Cost(memory_kib=8, passes=1, lanes=1)
@@ -59,7 +69,7 @@ def batches_held(store: Store) -> int:
         for row in made.rows:
             head = made.heads[0][4] if (row.side, row.number) == made.heads[0][1:3] else None
             expected_rows.append(row._replace(head=head, arrival=len(expected_rows) + 1))
-            used[row.side] += len(row.record)
+            used[row.side] += len(row.record) + OVERHEAD_BYTES
         assert store.marks(*made.heads[0][:4]) == made.marks
     assert store.arrivals(None, 0, 1 << 30) == expected_rows
     assert store.arrivals(1, 0, 1 << 30, side=OURS) == [r for r in expected_rows if not r.side]

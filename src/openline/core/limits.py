@@ -77,6 +77,6 @@ FILES_MAX, FILES_OPEN_MAX, CHUNKS_WAITING_MAX = 8, 16, 64
 FAULTS_KEPT_MAX = 64
 """Faults of the other side kept for people to read; all are counted."""
 QUOTA_BYTES = 1 << 30
-"""Record bytes one line may fill before ROUTINE is refused."""
+"""What the records of one side of a line may take before ROUTINE is refused."""
 RESERVE_BYTES = 64 << 20
 """What is kept beyond the quota for higher precedence (R30)."""

@@ -17,7 +17,6 @@ from ..core.line import Line
 from ..errors import RemoteError
 from ..ledger import LineLedger
 from ..pace import Pace
-from ..quota import Quota
 from .giving import Giver, Say
 from .taking import Taker
 
@@ -59,7 +58,6 @@ class Healing:
         self,
         line: Line,
         ledger: LineLedger,
-        quota: Quota,
         say: Say,
         waiting: Callable[[], int],
         doubted: Callable[[], bool],
@@ -67,7 +65,7 @@ class Healing:
     ) -> None:
         self._line = line
         self.giver = Giver(line, ledger, say, waiting, doubted, saved.get("heal/give"))
-        self.taker = Taker(line, ledger, quota, say, doubted, saved.get("heal/take"))
+        self.taker = Taker(line, ledger, say, doubted, saved.get("heal/take"))
         self._pace = Pace()
 
     def take(self, record: Record, now: Now) -> None:

@@ -25,7 +25,6 @@ from ..core.states import INBOUND, Event, Inbound
 from ..core.transcript import ABANDONED, CHAINED, FORKED, OURS, THEIRS, Branch, Segment, next_head
 from ..errors import LocalError, RemoteError
 from ..ledger import LineLedger
-from ..quota import Quota
 from .bodies import GIVERS, Copy, encode_ranges
 from .giving import NOTHING, Say
 
@@ -90,14 +89,12 @@ class Taker:
         self,
         line: Line,
         ledger: LineLedger,
-        quota: Quota,
         say: Say,
         doubted: Callable[[], bool],
         saved: bytes | None,
     ) -> None:
         self._line = line
         self._ledger = ledger
-        self._quota = quota
         self._say = say
         self._doubted = doubted
         self.question = _read(saved) if saved else Question()
@@ -236,7 +233,6 @@ class Taker:
                 if len(spent) >= limits.HEAL_INCARNATIONS_MAX:
                     raise RemoteError("heal.outside", number=by.number)
                 spent.append(incarnation)
-            self._quota.own_bytes += len(data)
             self.question.ours += 1
         self._keep(OURS, record, data, by)
 
@@ -251,7 +247,6 @@ class Taker:
             return
         if held is None:
             INBOUND.next(Inbound.LOST, Event.ARRIVE_ASIDE)
-            self._quota.peer_bytes += len(data)
             question.theirs += 1
         kept, proof = self._keep(THEIRS, record, data, by), question.proof
         if number == lost[0]:

@@ -18,7 +18,7 @@ from itertools import islice, takewhile
 
 from openline.errors import InvariantError, StoreError
 from openline.store.audit import START, link
-from openline.store.base import CHAINED, Audit, AuditEntry, Batch, Mark, Row
+from openline.store.base import CHAINED, OVERHEAD_BYTES, Audit, AuditEntry, Batch, Mark, Row
 
 CAPACITY_BYTES = 1 << 40
 """What an empty simulated disk has free."""
@@ -174,7 +174,7 @@ class MemoryStore:
         disk.arrivals.append(row)
         place = (row.line, row.side)
         insort(disk.numbers.setdefault(place, []), (row.number, row.incarnation, row.variant))
-        disk.used[place] = disk.used.get(place, 0) + len(row.record)
+        disk.used[place] = disk.used.get(place, 0) + len(row.record) + OVERHEAD_BYTES
 
     # Reading
 
@@ -278,7 +278,7 @@ class MemoryStore:
         return self._disk.contents.get((name, portion))
 
     def bytes_used(self, line: int, side: int) -> int:
-        """Record bytes held for a line and side."""
+        """What the records of a line and side take, each with OVERHEAD_BYTES."""
         self._check_open()
         return self._disk.used.get((line, side), 0)
 

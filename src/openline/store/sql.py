@@ -26,7 +26,7 @@ from openline.errors import InvariantError, StoreError
 from . import tables
 from .audit import START, link
 from .ballast import Ballast
-from .base import Audit, AuditEntry, Batch, Mark, Row
+from .base import OVERHEAD_BYTES, Audit, AuditEntry, Batch, Mark, Row
 from .checkpoint import checkpoint, unmoved_pages
 from .faults import DAMAGED, IO_FAILED, told_as_ours
 from .lock import Lock
@@ -44,7 +44,7 @@ class _Carried(NamedTuple):
     """What every commit needs to know and the database says only slowly."""
 
     totals: dict[tuple[int, int], int]
-    """(line, side) → record bytes."""
+    """(line, side) → bytes_used."""
     last_arrival: int
     audit_end: tuple[int, bytes]
     """Position and hash of the last entry."""
@@ -141,7 +141,7 @@ class SqlStore:
             totals = dict(totals)
             for row in batch.rows:
                 key = (row.line, row.side)
-                totals[key] = totals.get(key, 0) + len(row.record)
+                totals[key] = totals.get(key, 0) + len(row.record) + OVERHEAD_BYTES
         if batch.heads:
             cursor.executemany(tables.SET_HEAD.sql, [_head_values(*head) for head in batch.heads])
             if cursor.rowcount != len(batch.heads):
@@ -158,8 +158,8 @@ class SqlStore:
         for line, side, used, counted in self._all(tables.TOTALS):
             totals[line, side] = used
             last_arrival = max(last_arrival, counted)
-        for line, side, used, arrival in self._all(tables.UNCOUNTED, after=last_arrival):
-            totals[line, side] = totals.get((line, side), 0) + used
+        for line, side, length, arrival in self._all(tables.UNCOUNTED, after=last_arrival):
+            totals[line, side] = totals.get((line, side), 0) + length + OVERHEAD_BYTES
             last_arrival = arrival
         position, last_hash = self._one(tables.AUDIT_LAST) or (0, START)
         return _Carried(totals, last_arrival, (position, last_hash))
@@ -285,7 +285,7 @@ class SqlStore:
             return None if found is None else _checked(*found)
 
     def bytes_used(self, line: int, side: int) -> int:
-        """Record bytes held for a line and side."""
+        """What the records of a line and side take, each with OVERHEAD_BYTES."""
         with self._in_use():
             return self._carried.totals.get((line, side), 0)
 

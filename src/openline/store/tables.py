@@ -49,7 +49,7 @@ SQLCipher gives zeros, and no error, for the last page of such a value if that p
 authenticate or is blank; a test shows it. Pages of tables and indexes cannot be blank unnoticed.
 """
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """The newest migration; what `create` makes and `open_store` brings a post to."""
 
 METADATA = MetaData()
@@ -131,7 +131,7 @@ TOTAL = Table(
     Column("bytes", Integer, nullable=False),
     Column("counted", Integer, nullable=False),
 )
-"""Record bytes per line and side, of the rows up to arrival `counted`, which is the same in all."""
+"""Bytes used per line and side, by the rows up to arrival `counted`, which is the same in all."""
 
 CONTENT = Table(
     "content",
