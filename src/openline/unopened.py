@@ -3,14 +3,18 @@
 Theory of operation: the record is read once, in order of arrival, some at each look; from then on
 every commit is followed. So a board costs the same however long the record is, and however many
 texts wait: no flood of ROUTINE can push a FLASH out of sight, since each precedence is kept,
-counted and listed by itself. Only what is on disk is followed, so nothing has to be undone after a
-failed commit. Places and times only, never texts.
+counted and listed by itself. A flood may be millions within the quota: of each text only its
+arrival is kept, eight bytes, and what is listed is read from the record. Only what is on disk is
+followed, so nothing has to be undone after a failed commit. Places and times only, never texts.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
+from functools import lru_cache
+from heapq import merge
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -26,11 +30,11 @@ FLASHES_MAX = 20
 LOOK_ROWS_MAX = 2_000
 """Texts read at one look, some ten milliseconds' worth."""
 
+LISTED_MAX = 2_000
+"""Texts remembered as they are listed, so that a board seen again reads none of them."""
+
 HANDLED = (receipts.OPENED, receipts.SHOWN, receipts.DECLINED, receipts.HOLDING)
 """What ends waiting, each the act of a person."""
-
-_Key = tuple[int, int, int]
-"""(line, number, incarnation)."""
 
 
 class Text(NamedTuple):
@@ -49,8 +53,9 @@ class Unopened:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._after = 0
-        self._texts: dict[Precedence, dict[_Key, Text]] = {each: {} for each in Precedence}
-        self._counts: dict[tuple[int, Precedence], int] = {}
+        self._waiting: dict[tuple[int, Precedence], array[int]] = {}
+        """(line, precedence) → arrivals of what waits, rising; none is empty."""
+        self._text = lru_cache(LISTED_MAX)(self._read)
 
     def look(self) -> bool:
         """Read on; whether all of the record has been read."""
@@ -59,7 +64,7 @@ class Unopened:
             self._after, LOOK_ROWS_MAX, side=THEIRS, kind=receipts.TEXT, marks=HANDLED
         )
         for row in rows:
-            self._add(row)
+            self._set(row, waits=True)
         complete = len(rows) < LOOK_ROWS_MAX
         if rows and not complete:
             self._after = rows[-1].arrival
@@ -69,63 +74,61 @@ class Unopened:
 
     def follow(self, batch: Batch) -> None:
         """Take note of what was committed; new texts are found at the next look."""
-        for mark in batch.marks:
-            if mark.side == THEIRS and mark.kind in HANDLED:
-                self._drop((mark.line, mark.number, mark.incarnation))
-        for line, side, number, incarnation, _, standing in batch.heads:
+        changed = {
+            (mark.line, mark.number, mark.incarnation)
+            for mark in batch.marks
+            if mark.side == THEIRS and mark.kind in HANDLED
+        }
+        for line, side, number, incarnation, _head, _standing in batch.heads:
             if side == THEIRS:
-                self._placed((line, number, incarnation), standing)
+                changed.add((line, number, incarnation))
+        for key in changed:
+            self._settle(*key)
 
     def texts(self, limit: int) -> list[Text]:
         """Those that wait, the most urgent precedence first, the oldest first within it."""
-        return list(islice(self._urgent(), limit))
+        urgent = chain.from_iterable(merge(*self._of(each)) for each in reversed(Precedence))
+        return [self._text(arrival) for arrival in islice(urgent, limit)]
 
     def flashes(self) -> list[Text]:
         """The FLASH among them, the newest first and FLASHES_MAX of one line at most, so that no
         line can hide those of another.
         """
-        listed: list[Text] = []
-        of_line: Counter[int] = Counter()
-        for text in reversed(self._texts[Precedence.FLASH].values()):
-            if of_line[text.line] < FLASHES_MAX:
-                of_line[text.line] += 1
-                listed.append(text)
-        return listed
+        newest = chain.from_iterable(each[-FLASHES_MAX:] for each in self._of(Precedence.FLASH))
+        return [self._text(arrival) for arrival in sorted(newest, reverse=True)]
 
     def counts(self) -> dict[tuple[int, Precedence], int]:
         """(line, precedence) → how many wait."""
-        return self._counts
+        return {place: len(arrivals) for place, arrivals in self._waiting.items()}
 
-    def _urgent(self) -> Iterator[Text]:
-        return chain.from_iterable(self._texts[each].values() for each in reversed(Precedence))
+    def _of(self, precedence: Precedence) -> Iterator[array[int]]:
+        """What waits of a precedence, line by line."""
+        return (found for (_, each), found in self._waiting.items() if each is precedence)
 
-    def _placed(self, key: _Key, standing: int) -> None:
-        """A text left the chain or came back to it."""
-        if standing != CHAINED:
-            self._drop(key)
-        elif not any(key in texts for texts in self._texts.values()):
-            line, number, incarnation = key
-            row = self._store.row(line, THEIRS, number, incarnation)
-            if row is None or row.kind != receipts.TEXT or row.arrival > self._after:
-                return
-            marks = self._store.marks(line, THEIRS, number, incarnation)
-            if not any(mark.kind in HANDLED for mark in marks):
-                self._add(row)
+    def _settle(self, line: int, number: int, incarnation: int) -> None:
+        """A text was handled, left the chain or came back to it: see whether it waits."""
+        row = self._store.row(line, THEIRS, number, incarnation)
+        if row is None or row.kind != receipts.TEXT or row.arrival > self._after:
+            return
+        marks = self._store.marks(line, THEIRS, number, incarnation)
+        handled = any(mark.kind in HANDLED for mark in marks)
+        self._set(row, waits=row.standing == CHAINED and not handled)
 
-    def _add(self, row: Row) -> None:
+    def _set(self, row: Row, *, waits: bool) -> None:
+        place = row.line, Precedence(row.precedence)
+        arrivals = self._waiting.setdefault(place, array("Q"))
+        at = bisect_left(arrivals, row.arrival)
+        waited = at < len(arrivals) and arrivals[at] == row.arrival
+        if waits and not waited:
+            arrivals.insert(at, row.arrival)
+        elif waited and not waits:
+            del arrivals[at]
+        if not arrivals:
+            del self._waiting[place]
+
+    def _read(self, arrival: int) -> Text:
+        """The text that came at `arrival`."""
+        (row,) = self._store.arrivals(None, arrival - 1, 1)
         record = decode_record(row.record)
         serial = Serial(row.incarnation, row.number)
-        text = Text(row.line, serial, record.precedence, row.wall_s, record.due_s)
-        key = (row.line, row.number, row.incarnation)
-        if key not in self._texts[text.precedence]:
-            self._texts[text.precedence][key] = text
-            place = row.line, text.precedence
-            self._counts[place] = self._counts.get(place, 0) + 1
-
-    def _drop(self, key: _Key) -> None:
-        for precedence, texts in self._texts.items():
-            if texts.pop(key, None) is not None:
-                place = key[0], precedence
-                self._counts[place] -= 1
-                if not self._counts[place]:
-                    del self._counts[place]
+        return Text(row.line, serial, record.precedence, row.wall_s, record.due_s)

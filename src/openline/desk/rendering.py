@@ -27,8 +27,8 @@ TILES_KEPT = 4096
 
 SHAPES = {
     "alarm": "⚠", "fork": "⑂", "differs": "≠", "silent": "✕", "full": "▣", "lost": "◌",
-    "gap": "…", "flood": "≋", "opening": "◐", "calm": "●", "ended": "■", "up": "●", "down": "✕", "paused": "‖",
-    "done": "✓", "not_yet": "○", "not_known": "?",
+    "gap": "…", "flood": "≋", "opening": "◐", "calm": "●", "ended": "■",
+    "up": "●", "down": "✕", "paused": "‖", "done": "✓", "not_yet": "○", "not_known": "?",
     "FLASH": "▲▲", "IMMEDIATE": "▲", "PRIORITY": "●", "ROUTINE": "·",
 }  # fmt: skip
 """A shape for each state, so that colour alone says nothing."""
