@@ -190,6 +190,7 @@ def test_full_disk_of_the_reader_delays_and_loses_nothing(pair: LinePair) -> Non
     pair.say("a", "late")
     with pytest.raises(StoreError):
         pair.give("b", pair.take("a"))
+    assert pair.posts["b"].status(1, pair.now).full
     pair.stores["b"].full = False
     pair.wait(2)
     pair.flow()

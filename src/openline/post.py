@@ -485,6 +485,7 @@ class Post:
         return replace(
             status,
             state=beside or status.state,
+            full=not ended and self.store.full,
             succeeds=passage.succeeds,
             again=frozenset(passage.again),
             differs_at=passage.differs_at or status.differs_at,

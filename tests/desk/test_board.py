@@ -13,6 +13,7 @@ from openline.i18n import LANGUAGES, catalogue
 CALM: dict[str, Any] = {
     "line": 1, "label": "moscow", "state": "open", "alarm": False, "forks": 0, "differs_at": None,
     "comparison": None, "lost": [], "gaps": [], "flood": False, "outbox": 0, "heard_age_s": 3,
+    "full": False,
     "bearers": [{"name": "tcp", "up": True, "code": "", "paused_by": None, "age_s": 60}],
 }  # fmt: skip
 
@@ -54,6 +55,7 @@ def test_a_bearer_that_hears_nothing_says_so_and_the_line_is_not_silent() -> Non
         ({"lost": [[3, 4]], "gaps": [[8, 8]]}, "lost"),
         ({"gaps": [[8, 8]]}, "gap"),
         ({"flood": True}, "flood"),
+        ({"full": True}, "full"),
         ({"state": "opening"}, "opening"),
         ({"state": "retired", "alarm": True}, "ended"),
     ],

@@ -288,6 +288,7 @@ def test_full_disk_takes_nothing_and_the_reserve_passes_what_is_urgent(small_dis
         for k in range(2, 1000):
             store.commit(batch(k))
     assert batches_held(store) == k - 1
+    assert store.full
 
     urgent = batch(k)
     urgent.urgent = True
@@ -296,8 +297,10 @@ def test_full_disk_takes_nothing_and_the_reserve_passes_what_is_urgent(small_dis
     with refusal("store.disk_full"):
         store.commit(batch(k + 1))
     assert batches_held(store) == k
+    assert store.full
 
     rest.unlink()
+    assert not store.full
     store.commit(batch(k + 1))
     assert (small_disk / "post" / BALLAST_FILE).stat().st_size == 2 << 20
     store.close()

@@ -18,6 +18,9 @@ BALLAST_FILE = "reserve"
 BALLAST_BYTES = 16 << 20
 """Its size: some hundred longest messages and a write-ahead log."""
 
+ROOM_BYTES = 1 << 20
+"""What must be free beside it for a disk not to count as full: a few longest messages."""
+
 
 class Ballast:
     """The reserve of one post."""
@@ -48,6 +51,10 @@ class Ballast:
         finally:
             os.close(fd)
         return self.held
+
+    def room(self) -> bool:
+        """Whether the reserve is there and some room beside it. Raises OSError."""
+        return self.fill() and self.free_bytes() >= ROOM_BYTES
 
     def release(self) -> None:
         """Give the reserve up. Raises OSError."""

@@ -192,6 +192,10 @@ class Store(Protocol):
     def audit(self, after: int = 0) -> Iterator[AuditEntry]:
         """The audit log from after that position on."""
 
+    @property
+    def full(self) -> bool:
+        """Whether the disk had no room for what is not urgent, and has none yet."""
+
     def free_bytes(self) -> int:
         """Bytes that can still be written where the record is kept."""
 

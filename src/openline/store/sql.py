@@ -63,6 +63,8 @@ class SqlStore:
         self._log_pages_next = LOG_PAGES_MAX
         self._lock = lock
         self._ballast = ballast
+        self._full = False
+        """Whether the disk had no room for what is not urgent, when that was last tried."""
         self._refusal: StoreError | None = None
         self._carried = self._read_carried()
 
@@ -79,9 +81,20 @@ class SqlStore:
             return
         with self._in_use():
             if not (self._ballast.held or batch.urgent or self._ballast.fill()):
+                self._full = True
                 raise StoreError("store.disk_full")
         self._do(lambda: self._commit(batch), urgent=batch.urgent)
+        self._full = self._full and batch.urgent
         self._after_commit()
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk had no room for what is not urgent, and has none yet. Raises
+        StoreError."""
+        if self._full:
+            with self._in_use():
+                self._full = not self._ballast.room()
+        return self._full
 
     def _do(self, action: Callable[[], None], *, urgent: bool) -> None:
         """Do it; if it is urgent and the disk is full, give the reserve up and do it again."""
@@ -89,6 +102,7 @@ class SqlStore:
             with self._in_use():
                 action()
         except StoreError as error:
+            self._full = self._full or error.code == "store.disk_full"
             if not (urgent and self._ballast.held and error.code == "store.disk_full"):
                 raise
             with self._in_use():
