@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from openline.bearers.base import Mailbox
 from openline.bearers.mailbox import entries_of, packed_ids
+from openline.bearers.reach import reset_at_close
 from openline.relay.mailbox import Quota
 
 from .process import RelayProcess, as_depositor, as_taker, mailbox, name_of, path_of
@@ -84,6 +85,13 @@ class Asker:
             while chunk := plain.recv(65536):
                 answer += chunk
             return answer
+
+    def broken_off(self, request: bytes) -> None:
+        """Send bytes as they are and reset the connection."""
+        host, _, port = self.relay.url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain:
+            plain.sendall(request)
+            reset_at_close(plain)
 
     def stream(self, box: Mailbox, **headers: str) -> connect:
         """A stream of a mailbox."""

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from openline import serving
 from openline.bearers.base import Mailbox
@@ -142,6 +143,60 @@ def test_sigterm_ends_it_cleanly_with_takers_waiting(relay: RelayProcess) -> Non
     assert not (relay.data / (FILE_NAME + "-wal")).exists()
 
 
+def test_strangers_put_nothing_into_the_log(relay: RelayProcess) -> None:
+    """However many streams are refused or broken off; all of the log is JSON lines."""
+    asker = Asker(relay, relay.tokens(1))
+    box = asker.opened()
+    for known in (box, mailbox(999)):
+        upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+        headers = [f"{name}: {value}" for name, value in as_taker(known).items()]
+        for path in (path_of(known) + "/stream", "/elsewhere"):
+            head = [f"GET {path} HTTP/1.1", "Host: x", *upgrade, key, *headers, "", ""]
+            for _ in range(10):
+                asker.broken_off("\r\n".join(head).encode())
+
+    async def refused() -> None:
+        for stream in (asker.stream(mailbox(999)), asker.stream(box, **{"Openline-Take": "?"})):
+            with pytest.raises(InvalidStatus):
+                await stream
+
+    asyncio.run(refused())
+    asker.close()
+    relay.stop()
+    log = [json.loads(line) for line in relay.log.read_text().splitlines()]
+    assert [line["event"] for line in log] == ["relay.stopped"]
+    assert log[0]["done"]["relay.request"] == 1
+
+
+def test_a_fault_while_serving_is_one_line_of_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its kind and where it came up, and none of what it says."""
+
+    async def failing(*_: object) -> None:
+        raise ValueError("from 192.0.2.1")
+
+    async def scene() -> None:
+        store = MailboxStore(tmp_path)
+        monkeypatch.setattr(store, "take", failing)
+        serving = asyncio.create_task(app.serve(store, app.Listen("127.0.0.1", 0)))
+        while not (line := capsys.readouterr().out):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        box = mailbox(1)
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            url = json.loads(line)["listening"] + path_of(box)
+            assert (await client.get(url, headers=as_taker(box))).status_code == 500
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+
+    asyncio.run(asyncio.wait_for(scene(), 20))
+    fault, stopped = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (fault["event"], fault["kind"]) == ("relay.fault", "ValueError")
+    assert fault["at"].startswith("tests.relay.test_process:")
+    assert stopped["event"] == "relay.stopped"
+
+
 def wait_for_connection(relay: RelayProcess) -> None:
     """Wait until a request was read whole: the relay answers one that came after it."""
     with httpx2.Client(base_url=relay.url, trust_env=False) as client:
@@ -261,6 +316,7 @@ def test_tokens_for_a_relay_that_is_not_there_are_refused(tmp_path: Path) -> Non
         (["--listen", "192.0.2.1:0"], "Cannot listen on 192.0.2.1:0"),
         (["--tls-cert", __file__], "belong together"),
         (["--tls-cert", "/none.pem", "--tls-key", __file__], "/none.pem: No such file"),
+        (["--tls-cert", __file__, "--tls-key", __file__], f"{__file__} is no certificate"),
     ],
 )
 def test_a_wrong_option_is_said_in_words(tmp_path: Path, options: list[str], words: str) -> None:

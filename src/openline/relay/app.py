@@ -2,8 +2,9 @@
 
 Theory of operation: one event loop serves the interface over a socket opened here, with uvicorn;
 one thread owns the store. A line of JSON on stdout says that it listens; the log on stderr is JSON
-lines of counts. SIGTERM and SIGINT send waiting takers away, let requests under way finish, and
-close the store; SIGKILL loses nothing that was answered with 201.
+lines of counts, where libraries' complaints stand by their kind. SIGTERM and SIGINT send waiting
+takers away, let requests under way finish, and close the store; SIGKILL loses nothing that was
+answered with 201.
 
 A connection that sends no whole request in time is dropped (`PromptProtocol`), and one whose peer
 stops reading is ended by the kernel (TCP_USER_TIMEOUT).
@@ -18,19 +19,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import resource
 import socket
+import ssl
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from openline import clock
-from openline.errors import LocalError, OpenlineError
+from openline.errors import LocalError, OpenlineError, unforeseen
 from openline.i18n import Catalogue
 from openline.serving import PromptProtocol, Server, configured, listener, url
 from openline.usage import Group, check_language, perform, words_for
@@ -74,6 +79,16 @@ if hasattr(socket, "TCP_KEEPIDLE"):
     SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, QUIET_REPEAT_S))
 
 
+class DenyingProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol that knows a refused stream for one that was answered."""
+
+    async def send(self, message: Any) -> None:
+        """Send, and remember the refusal: uvicorn forgets it, and would log each as a fault."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+
+
 class Listen(NamedTuple):
     """Where and how to listen. `connections_max` bounds all connections but streams, which have
     their own bound.
@@ -93,7 +108,10 @@ async def serve(store: MailboxStore, listen: Listen) -> None:
     asyncio.get_running_loop().set_exception_handler(_log_fault)
     keeping = asyncio.create_task(_keep_house(store, interface))
     try:
-        with listener(listen.host, listen.port, SOCKET_OPTIONS) as listening:
+        with (
+            _complaints_logged(),
+            listener(listen.host, listen.port, SOCKET_OPTIONS) as listening,
+        ):
             scheme = "https" if listen.tls_cert else "http"
             ready = json.dumps({"listening": url(scheme, listen.host, listening)})
             config = _config(interface, listen)
@@ -129,6 +147,29 @@ def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None
     _log("relay.fault", kind=type(context.get("exception")).__name__)
 
 
+class _Complaints(logging.Handler):
+    """What libraries complain of, without their words, which may hold addresses."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """As a fault: where it was raised, or who complains."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            _log("relay.fault", kind=record.name)
+        else:
+            _log("relay.fault", **unforeseen(error).details)
+
+
+@contextmanager
+def _complaints_logged() -> Iterator[None]:
+    """Have what libraries log come as JSON too; without a handler Python prints it as it is."""
+    handler = _Complaints(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 def _log(event: str, **values: object) -> None:
     """One JSON line on stderr; counts and codes only."""
     click.echo(json.dumps({"event": event, "wall_s": clock.now().wall_s, **values}), err=True)
@@ -144,7 +185,7 @@ def _config(interface: Interface, listen: Listen) -> uvicorn.Config:
     return configured(
         interface.app,
         http=PromptProtocol,
-        ws="websockets-sansio",
+        ws=DenyingProtocol,
         date_header=False,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,
@@ -217,6 +258,8 @@ def serve_command(
     store = MailboxStore(directory, bounds)
     try:
         asyncio.run(serve(store, Listen(host, port, tls_cert, tls_key)))
+    except ssl.SSLError as error:
+        raise LocalError("relay.tls_files", cert=tls_cert, private=tls_key) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise LocalError("relay.listen", address=address, reason=reason) from error
