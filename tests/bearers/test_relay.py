@@ -263,6 +263,28 @@ def test_tls_is_checked_against_the_pinned_authority(tmp_path: Path) -> None:
         asyncio.run(scene(relay))
 
 
+def test_a_relay_without_tls_is_told_as_that(tmp_path: Path) -> None:
+    """By https to one that speaks http: no certificate is at fault."""
+
+    async def scene(relay: RelayProcess) -> None:
+        boxes = both_sides()[0]
+        url = relay.url.replace("http:", "https:")
+        end = End(RelayBearer(Relay(url), lambda: boxes, Purse([])))
+        end.start()
+        await end.port.until(lambda: end.port.states == ["bearer.no_tls"])
+        box = Box(Relay(url), Relay(url).tls(), boxes.deposit, take=True)
+        with pytest.raises(BearerError) as refused:
+            await box.stream()
+        assert refused.value.code == "bearer.no_tls"
+        await box.close()
+        assert end.running
+        await end.stop()
+        assert end.port.states == ["bearer.no_tls"]
+
+    with RelayProcess(tmp_path) as relay:
+        asyncio.run(scene(relay))
+
+
 def test_a_url_that_is_none_is_refused_at_once() -> None:
     """Before anything runs, with a code."""
     for url in ("", "ftp://relay", "http://", "relay.example:8440", "http://host:99999"):

@@ -353,14 +353,17 @@ def packed_ids(ids: Iterable[int]) -> bytes:
 
 
 def _unreachable(failure: BaseException) -> BearerError:
-    """The failure without its text, which may name hosts; told apart are TLS, which needs a person,
-    and a wire that swallows.
+    """The failure without its text, which may name hosts; told apart are a certificate and an
+    address without TLS, which need a person, and a wire that swallows.
     """
     if swallowed(failure):
         return BearerError("bearer.stalled", retry=True)
     cause: BaseException | None = failure
     while cause is not None:
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLCertVerificationError):
             return BearerError("bearer.tls", retry=True)
+        # A connection cut while TLS begins says nothing of who answers there.
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return BearerError("bearer.no_tls", retry=True)
         cause = cause.__cause__ or cause.__context__
     return BearerError("bearer.unreachable", retry=True)

@@ -72,7 +72,10 @@ SILENT_S = 0.7
 """Seconds after the first repeat of something unanswered at which its connection is given up:
 together about one second; longer where the round trip asks for it."""
 
-GONE = {"bearer.stalled", "bearer.unreachable", "bearer.tls"}
+WITHOUT_TLS = {"bearer.tls", "bearer.no_tls"}
+"""What somebody answers with whom there is no TLS: that takes no time at all."""
+
+GONE = {"bearer.stalled", "bearer.unreachable"} | WITHOUT_TLS
 """What ends a passage: the next one reads anew which authority is trusted."""
 
 WAITING_ENTRIES_MAX = 256
@@ -127,7 +130,7 @@ class RelayBearer:
                 # A wire that lets us in at once is slow, not dead.
                 slow = (
                     passage is not None
-                    and passage.lost_by != "bearer.tls"
+                    and passage.lost_by not in WITHOUT_TLS
                     and loop.time() - lost_s < SILENT_S
                 )
                 silent_s = min(2 * silent_s, REQUEST_S) if slow else SILENT_S
