@@ -117,8 +117,8 @@ def test_the_last_bearer_of_a_line_goes_only_when_its_name_is_typed(
     ours: Party, theirs: Party, tape: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
-    for name in ("cable", "embassy"):
-        assert ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100", "--name", name) == 0
+    assert ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100", "--name", "cable") == 0
+    assert ours("bearer", "add", "moscow", "--folder", "shared", "--name", "embassy") == 0
     monkeypatch.setattr(sys, "stdin", io.StringIO("moscow\n"))
     assert ours("bearer", "remove", "moscow", "cable") == 0
     capsys.readouterr()

@@ -153,12 +153,29 @@ def test_a_bearer_is_added_below_what_was_written(directory: Path) -> None:
 
 
 def test_a_bearer_gets_a_name_that_is_free_on_its_line(directory: Path) -> None:
-    entry = {"line": "moscow", "kind": "tcp", "address": "other:1"}
-    assert changed(directory, "bearer_add", **entry).bearer[-1].name == "tcp-2"
+    entry = {"line": "moscow", "kind": "relay", "url": "https://other.example"}
+    assert changed(directory, "bearer_add", **entry).bearer[-1].name == "relay-2"
     with pytest.raises(LocalError, match=r"config\.bearer_exists"):
-        changed(directory, "bearer_add", **entry, name="tcp-2")
+        changed(directory, "bearer_add", **entry, name="relay-2")
     entry["line"] = "pékin"
-    assert changed(directory, "bearer_add", **entry).bearer[-1].name == "tcp"
+    assert changed(directory, "bearer_add", **entry).bearer[-1].name == "relay"
+
+
+def test_a_line_dials_the_other_post_once(directory: Path) -> None:
+    """A second dialler is refused, what a person wrote is read; a changed address is no second."""
+    entry = {"kind": "tcp", "address": "other:1", "name": "cable"}
+    with pytest.raises(LocalError, match=r"config\.second_tcp name=tcp"):
+        changed(directory, "bearer_add", line="moscow", **entry)
+    assert (directory / "post.toml").read_text() == WHOLE
+    changed(directory, "bearer_change", line="moscow", name="tcp", address="other:1")
+    changed(directory, "bearer_add", line="pékin", **entry)
+    changed(directory, "bearer_remove", line="moscow", name="tcp")
+    changed(directory, "bearer_add", line="moscow", **entry)
+    with (directory / "post.toml").open("a") as file:
+        file.write('[[bearer]]\nline = "moscow"\nkind = "tcp"\naddress = "a:1"\n')
+    assert [each.name for each in load(directory).bearer if each.kind == "tcp"] == [
+        *("cable", "cable", "tcp"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def planned(directory: Path, verb: str, args: Mapping[str, Any], actor: str) -> 
 
     `args` names the bearer by `line` and `name`; to add or change one, the other keys of its entry
     follow (None: leave as it is). Raises LocalError as `load` does, config.bearer_exists,
-    config.bearer_unknown, and config.cannot_change if the file is written in a way that only a
+    config.bearer_unknown, config.second_tcp, and config.cannot_change if the file is written in a way that only a
     person can change (an inline array).
     """
     path = directory / CONFIG_FILE
@@ -193,9 +193,13 @@ def planned(directory: Path, verb: str, args: Mapping[str, Any], actor: str) -> 
 def _added(path: Path, text: str, before: Config, args: Mapping[str, Any]) -> Change:
     said = {name: value for name, value in args.items() if value is not None}
     _check_names(said)
-    taken = {each.name for each in before.bearer if each.line == said.get("line")}
+    taken = {each.name: each.kind for each in before.bearer if each.line == said.get("line")}
     if "name" in said and said["name"] in taken:
         raise LocalError("config.bearer_exists", name=said["name"])
+    if said.get("kind") == "tcp" and "tcp" in taken.values():
+        # The other post keeps the newest connection of a line: each would end the other for ever.
+        dialling = next(name for name in taken if taken[name] == "tcp")
+        raise LocalError("config.second_tcp", name=dialling)
     base = str(said.get("kind"))
     free = (f"{base}-{count}" if count > 1 else base for count in range(1, BEARERS_MAX + 2))
     said.setdefault("name", next(name for name in free if name not in taken))
