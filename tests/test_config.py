@@ -178,6 +178,20 @@ def test_a_line_dials_the_other_post_once(directory: Path) -> None:
     ]
 
 
+def test_a_file_of_tokens_that_is_named_has_some(directory: Path) -> None:
+    entry: dict[str, object] = {"line": "pékin", "kind": "relay", "url": "https://other.example"}
+    (directory / "rubbish").write_text("rubbish\n")
+    for tokens in ("absent", "rubbish", "."):
+        with pytest.raises(LocalError, match=r"config\.no_tokens"):
+            changed(directory, "bearer_add", **entry, tokens=tokens)
+        with pytest.raises(LocalError, match=r"config\.no_tokens"):
+            changed(directory, "bearer_change", line="moscow", name="relay", tokens=tokens)
+    assert (directory / "post.toml").read_text() == WHOLE
+    (directory / "good").write_text("ab" * 32 + "\n")
+    assert changed(directory, "bearer_add", **entry, tokens="good") == load(directory)
+    changed(directory, "bearer_change", line="moscow", name="relay", cost=3)
+
+
 @pytest.mark.parametrize(
     "entry",
     [

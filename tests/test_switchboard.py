@@ -17,11 +17,10 @@ from openline.errors import BearerError
 from openline.inputs import BearerDown, Revoke
 from openline.post import Post
 from openline.runner import LinePort, Runner
-from openline.switchboard import FileTokens, Switchboard
+from openline.switchboard import Switchboard
 from tests.pair import LinePair
 
 PATIENCE_S = 20.0
-TOKENS = [bytes([number]) * 32 for number in range(3)]
 
 
 class NotingRunner(Runner):
@@ -256,23 +255,3 @@ def test_a_radio_declares_what_fragments_get_of_its_rate_and_is_not_padded(tmp_p
         )
 
     play(tmp_path, scene)
-
-
-def test_a_token_is_given_until_it_is_spent_and_never_again(tmp_path: Path) -> None:
-    path = tmp_path / "relay.tokens"
-    path.write_text("".join(token.hex() + "\n" for token in TOKENS) + "not a token\n")
-    tokens = FileTokens(path)
-    assert tokens.next() == tokens.next() == TOKENS[0]
-    tokens.spent(TOKENS[0])
-    assert FileTokens(path).next() == TOKENS[1]
-    tokens.spent(TOKENS[2])
-    tokens.spent(TOKENS[1])
-    assert tokens.next() is None
-    assert path.read_text() == "not a token\n"
-    assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_without_a_file_there_is_no_token(tmp_path: Path) -> None:
-    for tokens in (FileTokens(None), FileTokens(tmp_path / "absent")):
-        tokens.spent(TOKENS[0])
-        assert tokens.next() is None

@@ -64,6 +64,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -76,6 +77,7 @@ from .entries import Address, BearerEntry, Strict, address
 from .errors import LocalError
 from .people import Rules
 from .signins import IDLE_S
+from .tokens import tokens_in
 
 CONFIG_FILE = "post.toml"
 """Name of the file in the post's directory."""
@@ -169,12 +171,14 @@ def planned(directory: Path, verb: str, args: Mapping[str, Any], actor: str) -> 
 
     `args` names the bearer by `line` and `name`; to add or change one, the other keys of its entry
     follow (None: leave as it is). Raises LocalError as `load` does, config.bearer_exists,
-    config.bearer_unknown, config.second_tcp, and config.cannot_change if the file is written in a way that only a
-    person can change (an inline array).
+    config.bearer_unknown, config.second_tcp, config.no_tokens, and config.cannot_change if the file
+    is written in a way that only a person can change (an inline array).
     """
     path = directory / CONFIG_FILE
     text = _read(path)
     before = _parse(text, path)
+    if (tokens := args.get("tokens")) is not None:
+        _check_tokens(directory / str(tokens))
     if verb == "bearer_add":
         return _added(path, text, before, args)
     line, name = args.get("line"), args.get("name")
@@ -237,6 +241,14 @@ def _edited(
     if [*undone] != [entry]:
         raise LocalError("config.cannot_change", path=str(path))
     return Change(path, text, after, after.bearer[at])
+
+
+def _check_tokens(path: Path) -> None:
+    """Somebody who names a file of tokens now means one that has some."""
+    with suppress(OSError):
+        if tokens_in(path):
+            return
+    raise LocalError("config.no_tokens", path=str(path))
 
 
 def _check_names(values: Mapping[str, Any]) -> None:

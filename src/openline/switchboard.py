@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import clock, files
+from . import clock
 from .bearers import folder, tcp
 from .bearers.base import Bearer
 from .bearers.folder import FolderBearer
@@ -41,41 +41,7 @@ from .inputs import BearerDown, BearerGone
 from .logs import log
 from .post import Post
 from .runner import Runner
-
-_TOKEN_BYTES = 32
-
-
-class FileTokens:
-    """Admission tokens in a file, one in hex per line; a spent one is removed before anything else
-    happens.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    def next(self) -> bytes | None:
-        """The first token of the file; None if there is none."""
-        for line in self._lines():
-            with suppress(ValueError):
-                token = bytes.fromhex(line)
-                if len(token) == _TOKEN_BYTES:
-                    return token
-        return None
-
-    def spent(self, token: bytes) -> None:
-        """Take a token out of the file, for good."""
-        if self._path is None:
-            return
-        left = [line for line in self._lines() if line.strip() != token.hex()]
-        files.replace(self._path, "".join(line + "\n" for line in left).encode())
-
-    def _lines(self) -> list[str]:
-        if self._path is None:
-            return []
-        try:
-            return self._path.read_text(encoding="ascii", errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
+from .tokens import FileTokens
 
 
 class Switchboard:

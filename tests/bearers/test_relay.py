@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from openline.bearers.admission import Admission
 from openline.bearers.base import Bearer, Mailbox
 from openline.bearers.mailbox import Box, Relay
 from openline.bearers.relay import RelayBearer
@@ -35,14 +36,17 @@ class Purse:
     def __init__(self, tokens: Sequence[bytes]) -> None:
         self.unspent = list(tokens)
 
-    def next(self) -> bytes | None:
-        """The first unspent one."""
-        return self.unspent[0] if self.unspent else None
+    def left(self) -> Sequence[bytes]:
+        """The unspent ones."""
+        return self.unspent
 
     def spent(self, token: bytes) -> None:
         """Not again; two bearers that share a purse may both say so."""
         if token in self.unspent:
             self.unspent.remove(token)
+
+    def refused(self, token: bytes) -> None:
+        """It stays."""
 
 
 def both_sides(numbers: tuple[int, int] = (1, 2)) -> tuple[Mailboxes, Mailboxes]:
@@ -169,7 +173,7 @@ class TestOverStreams(OverRelay):
             tokens = await asyncio.to_thread(self.relay.tokens, 1, Quota(datagrams_max=3))
             where = Relay(self.relay.url)
             opener = Box(where, where.tls(), narrow, take=True)
-            await opener.open(Purse(tokens))
+            await opener.open(Admission(Purse(tokens)))
             await opener.close()
             self.near_boxes = self.near_boxes._replace(deposit=narrow)
             for number in range(4):

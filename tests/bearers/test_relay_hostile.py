@@ -18,7 +18,7 @@ from openline.bearers.mailbox import Relay
 from openline.bearers.reach import reset_at_close
 from openline.bearers.relay import RelayBearer
 from openline.status import Mailboxes
-from openline.switchboard import FileTokens
+from openline.tokens import FileTokens
 
 from ..relay.process import mailbox
 from .contract import End
@@ -145,7 +145,7 @@ def test_a_hostile_relay_hands_nothing_in_and_ends_nothing(stream: bytes, poll: 
         (
             b"HTTP/1.1 403 x\r\nOpenline-Code: relay.token\r\nContent-Length: 0\r\n\r\n",
             EMPTY_OK,
-            "bearer.relay_no_token",
+            "bearer.relay_token_file",
         ),
     ],
 )
@@ -248,12 +248,15 @@ def test_a_redirect_is_not_followed() -> None:
 class NoTokens:
     """A purse without tokens."""
 
-    def next(self) -> bytes | None:
+    def left(self) -> list[bytes]:
         """None."""
-        return None
+        return []
 
     def spent(self, token: bytes) -> None:
         """Nothing to forget."""
+
+    def refused(self, token: bytes) -> None:
+        """Nothing to keep."""
 
 
 class OneToken:
@@ -261,12 +264,16 @@ class OneToken:
 
     kept = True
 
-    def next(self) -> bytes | None:
+    def left(self) -> list[bytes]:
         """The token."""
-        return b"t" * 32 if self.kept else None
+        return [b"t" * 32] if self.kept else []
 
     def spent(self, token: bytes) -> None:
         """It is gone."""
+        self.kept = False
+
+    def refused(self, token: bytes) -> None:
+        """It would be kept; that it is not even refused is what matters."""
         self.kept = False
 
 

@@ -21,7 +21,7 @@ import ssl
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
@@ -30,6 +30,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from openline.errors import BearerError, LocalError
 
+from .admission import Admission
 from .base import Mailbox
 from .reach import options_of_silence, swallowed
 
@@ -73,19 +74,6 @@ _CODES = {
 
 _SILENT = logging.getLogger("openline.bearers.mailbox.silent")
 _SILENT.disabled = True
-
-
-class Tokens(Protocol):
-    """Admission tokens of the relay's operator, kept by the caller."""
-
-    def next(self) -> bytes | None:
-        """An unspent token, or None; the same one until it is spent."""
-
-    def spent(self, token: bytes) -> None:
-        """It was used up, or is not good: do not give it again, also after a restart.
-
-        May be said twice of one token, where several bearers share them.
-        """
 
 
 class Entry(NamedTuple):
@@ -210,21 +198,17 @@ class Box:
         """Close the connections."""
         await self._client.aclose()
 
-    async def open(self, tokens: Tokens) -> None:
+    async def open(self, admission: Admission) -> None:
         """See that the mailbox is open, with a token if it must be."""
         answer = await self._call("PUT")
         # Only a relay's own word says that a token is no good: a proxy's 403 must not cost one.
         while answer.refused_token:
-            try:
-                token = tokens.next()
-                if token is None:
-                    raise BearerError("bearer.relay_no_token", retry=True)
-                answer = await self._call("PUT", headers={"Openline-Token": token.hex()})
-                if answer.refused_token or answer.status == 201:
-                    tokens.spent(token)
-            except OSError:
-                # The file of tokens cannot be read, or written.
-                raise BearerError("bearer.relay_no_token", retry=True) from None
+            token = admission.token()
+            answer = await self._call("PUT", headers={"Openline-Token": token.hex()})
+            if answer.status == 201:
+                admission.taken(token)
+            elif answer.refused_token:
+                admission.refused(token)
         if answer.status == 404:
             # No relay says this of what it is asked to open: another server, or another path.
             raise BearerError("bearer.relay_fault", retry=True, status=404)

@@ -35,6 +35,7 @@ from websockets.exceptions import ConnectionClosed
 
 from openline.errors import BearerError, StoreError
 
+from .admission import Admission, Tokens
 from .base import BearerProfile, Mailbox, Outgoing, Port
 from .mailbox import (
     REQUEST_S,
@@ -44,7 +45,6 @@ from .mailbox import (
     NoStreamError,
     NotOpenError,
     Relay,
-    Tokens,
     entries_of,
     packed_ids,
 )
@@ -162,7 +162,7 @@ class _Passage:
         self._relay = relay
         self._tls = relay.tls()
         self._mailboxes = mailboxes
-        self._tokens = tokens
+        self._admission = Admission(tokens)
         self._door = door
         self._port = door.port
         self._silent_s = silent_s
@@ -238,7 +238,7 @@ class _Passage:
     async def _open(self, box: Box) -> None:
         # One at a time, so that two parts do not spend two tokens on one mailbox.
         async with self._opening:
-            await box.open(self._tokens)
+            await box.open(self._admission)
 
     # Depositing
 
