@@ -13,8 +13,9 @@ import pytest
 
 from openline.bearers.admission import REFUSALS_MAX, Admission, Tokens
 from openline.bearers.mailbox import Relay
-from openline.bearers.relay import MailboxSet, RelayBearer
+from openline.bearers.relay import RelayBearer
 from openline.errors import BearerError
+from openline.status import Mailboxes
 from openline.tokens import FileTokens, tokens_in
 
 from ..relay.process import RelayProcess
@@ -35,7 +36,7 @@ def given(path: Path, tokens: Sequence[bytes]) -> Path:
     return path
 
 
-def end(relay: RelayProcess, boxes: MailboxSet, path: Path) -> End:
+def end(relay: RelayProcess, boxes: Mailboxes, path: Path) -> End:
     """The bearer of one post, with its file of tokens."""
     return End(RelayBearer(Relay(relay.url), lambda: boxes, FileTokens(path)))
 
