@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from .arguments import REQUEST_BYTES_MAX
 from .errors import LocalError
+from .rights import READINGS
 
 SOCKET = "control.sock"
 """Name of the control socket inside the post's directory."""
@@ -62,6 +63,12 @@ def not_running(directory: Path) -> LocalError:
     return LocalError("post.not_running", directory=str(directory), program=program)
 
 
+def unanswered(code: str, verb: str, **details: object) -> LocalError:
+    """That a request went out and no answer came: unless it only reads, whether it was done is in
+    doubt, and what is released twice stands twice."""
+    return LocalError(code, in_doubt=verb not in READINGS, **details)
+
+
 def serving(directory: Path) -> int | None:
     """The process that serves the post in a directory, by its number; None if there is none, or the
     system does not tell.
@@ -101,18 +108,26 @@ class Client:
         self._asked = 0
 
     def call(self, verb: str, **args: object) -> Any:
-        """Ask a verb and wait for its answer; raises LocalError with the daemon's code."""
+        """Ask a verb and wait for its answer; raises LocalError with the daemon's code, or
+        post.slow, post.went_away.
+        """
         self._asked += 1
         asked = request({"id": self._asked, "verb": verb, "args": args, **self._signed_in})
         try:
+            # A request of which a part is missing is not done.
             self._socket.sendall(asked)
-            line = self._lines.readline(_LINE_BYTES_MAX)
         except TimeoutError:
             raise LocalError("post.slow", seconds=int(ANSWER_S)) from None
-        except OSError as error:
-            raise LocalError("post.unreachable", reason=error.strerror or str(error)) from None
+        except OSError:
+            raise LocalError("post.went_away") from None
+        try:
+            line = self._lines.readline(_LINE_BYTES_MAX)
+        except TimeoutError:
+            raise unanswered("post.slow", verb, seconds=int(ANSWER_S)) from None
+        except OSError:
+            line = b""
         if not line.endswith(b"\n"):
-            raise LocalError("post.went_away")
+            raise unanswered("post.went_away", verb)
         answer = json.loads(line)
         if fault := answer.get("error"):
             raise LocalError(str(fault["code"]), **fault.get("details", {}))

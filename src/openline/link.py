@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from .client import ANSWER_S, not_running, request, socket_of
+from .client import ANSWER_S, not_running, request, socket_of, unanswered
 from .errors import LocalError
 
 LINE_BYTES_MAX = 64 << 20
@@ -87,7 +87,11 @@ class Link:
             async with asyncio.timeout(ANSWER_S):
                 return await answer
         except TimeoutError:
-            raise LocalError("post.slow", seconds=int(ANSWER_S)) from None
+            raise unanswered("post.slow", verb, seconds=int(ANSWER_S)) from None
+        except LocalError as error:
+            if error is self._why and error.code == "post.went_away":
+                raise unanswered(error.code, verb) from None
+            raise
         finally:
             self._waiting.pop(number, None)
 

@@ -97,6 +97,12 @@ NARROWER = {
 }
 """(verb, argument, value) → the right needed in place of the verb's."""
 
+READINGS = frozenset(
+    {verb for verb, right in RIGHTS.items() if right in ("observe", "read", "audit")}
+    | {"caller", "drafts", "draft_show", "sign_in_salt", "prove", "carry_names", "bearer_test"}
+)
+"""Verbs that may be asked once more without harm where no answer came."""
+
 WAYS_IN = frozenset({"passphrase", "passkey_add"})
 """Verbs that give a person another way in."""
 

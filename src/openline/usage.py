@@ -215,8 +215,9 @@ def complain(words: Catalogue, error: OpenlineError) -> int:
     }
     key = error.code if words.has(error.code) else "error.unknown"
     click.echo(words.text(key, **{**details, "code": display.safe(error.code)}), err=True)
-    if words.has(f"{key}.next"):
-        click.echo(words.text(f"{key}.next", **details), err=True)
+    then = "post.in_doubt" if error.details.get("in_doubt") else f"{key}.next"
+    if words.has(then):
+        click.echo(words.text(then, **details), err=True)
     if error.code == "post.not_running":
         return EXIT_NO_POST
     if error.code == "record.differs":

@@ -242,7 +242,8 @@ class Desk:
         words = catalogue(_language(request))
         details = _safe(error.details)
         what = words.text(error.code, **details)
-        thens = (f"{error.code}.{where}" for where in ("desk", "next"))
+        about = "post.in_doubt" if error.details.get("in_doubt") else error.code
+        thens = (f"{about}.{where}" for where in ("desk", "next"))
         return what, next((words.text(key, **details) for key in thens if words.has(key)), "")
 
     async def _unfound(self, request: Request, error: Exception) -> Response:
