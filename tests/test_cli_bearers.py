@@ -134,3 +134,26 @@ def test_the_last_bearer_of_a_line_goes_only_when_its_name_is_typed(
     capsys.readouterr()
     assert ours("bearer", "remove", "moscow", "tcp", "--yes") == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [
+        *(("add", option) for option in ("--tcp", "--relay", "--folder", "--serial", "--name")),
+        *(("change", option) for option in ("--tcp", "--folder")),
+    ],
+)
+def test_what_is_not_text_is_named_and_changes_nothing(
+    ours: Party, theirs: Party, tape: Path, capsys: Captured, verb: str, option: str
+) -> None:
+    ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
+    ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100")
+    before = (ours.directory / "post.toml").read_bytes()
+    name = () if verb == "add" else ("tcp",)
+    where = ("--tcp", "192.0.2.2:7100") if option == "--name" else ()
+    capsys.readouterr()
+    assert ours("bearer", verb, "moscow", *name, *where, option, "h\udcff:1") == cli.EXIT_USAGE
+    first, _ = capsys.readouterr().err.splitlines()
+    assert first.startswith(option)
+    assert first.endswith("h⟨U+DCFF⟩:1: not text in UTF-8.")
+    assert (ours.directory / "post.toml").read_bytes() == before

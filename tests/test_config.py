@@ -333,3 +333,10 @@ def test_without_encryption_only_this_machine_is_spoken_with(tmp_path: Path) -> 
     here = MAIL.replace("smtp.example.org", "127.0.0.1").replace("imap.example.org", "localhost")
     (tmp_path / "post.toml").write_text(here + 'security = "none"\n')
     assert load(tmp_path).bearer
+
+
+def test_half_a_character_is_refused_and_nothing_is_written(directory: Path) -> None:
+    before = (directory / "post.toml").read_bytes()
+    with pytest.raises(LocalError, match=r"config\.value"):
+        changed(directory, "bearer_add", line="moscow", kind="tcp", address="h\udcff:1")
+    assert (directory / "post.toml").read_bytes() == before

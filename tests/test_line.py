@@ -269,7 +269,7 @@ def test_a_fault_of_ours_costs_the_input_that_shows_it_and_nothing_else(
     assert isinstance(fault, InvariantError)
     assert fault.details["kind"] == "KeyError"
     assert "message" not in str(fault)
-    assert str(fault.details["at"]).startswith("tests.test_line:")
+    assert str(fault.details["place"]).startswith("tests.test_line:")
     pair.settle()
     assert pair.texts("b") == ["Hold the bridge."] * 2
     agree(pair)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from openline.errors import unforeseen
 from openline.logs import EventLog, configure, log
 from openline.status import PostEvent
 
@@ -69,3 +70,17 @@ def test_what_happens_to_every_message_is_counted(stream: io.StringIO) -> None:
     assert (second["event"], second["line"], second["sent"]) == ("traffic", 2, 1)
     events.flush()
     assert len(entries(stream)) == 3
+
+
+def test_a_fault_of_ours_is_logged_with_when_it_was_and_where_in_the_source(
+    stream: io.StringIO,
+) -> None:
+    try:
+        raise KeyError("what a message says")
+    except KeyError as error:
+        log().error("control.fault", **unforeseen(error).details)
+    (entry,) = entries(stream)
+    assert isinstance(entry["at"], int)
+    assert entry["kind"] == "KeyError"
+    assert str(entry["place"]).startswith("tests.test_logs:")
+    assert "message" not in stream.getvalue()

@@ -279,8 +279,9 @@ def _with(section: str, values: Mapping[str, Any]) -> str:
 
 def _toml(value: object) -> str:
     if isinstance(value, bool | int | str):
-        # A JSON string, kept in UTF-8, is a TOML string.
-        return json.dumps(value, ensure_ascii=False)
+        # A JSON string, kept in UTF-8, is a TOML string; half a surrogate pair is in neither.
+        with suppress(UnicodeEncodeError):
+            return json.dumps(value, ensure_ascii=False).encode().decode()
     raise LocalError("config.value")
 
 

@@ -57,8 +57,8 @@ class InvariantError(OpenlineError):
 def unforeseen(error: BaseException) -> InvariantError:
     """An error that nobody foresaw, as one of ours: its kind and where in the source it came up,
     never what it says, for that may hold what a message holds."""
-    at, traceback = "", error.__traceback__
+    place, traceback = "", error.__traceback__
     while traceback is not None:
-        at = f"{traceback.tb_frame.f_globals.get('__name__', '')}:{traceback.tb_lineno}"
+        place = f"{traceback.tb_frame.f_globals.get('__name__', '')}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
-    return InvariantError("internal.fault", kind=type(error).__name__, at=at)
+    return InvariantError("internal.fault", kind=type(error).__name__, place=place)

@@ -29,7 +29,9 @@ FREQUENT = frozenset({"released", "sent", "held", "arrived", "chained", "receipt
 TRAFFIC_S = 10.0
 """How often the counts are written."""
 
-_CODES = frozenset({"event", "level", "code", "bearer", "precedence", "verb", "right", "kind"})
+_CODES = frozenset(
+    {"event", "level", "code", "bearer", "precedence", "verb", "right", "kind", "place"}
+)
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 Log = structlog.typing.FilteringBoundLogger

@@ -62,6 +62,11 @@ def metavar(words: Catalogue, param: click.Parameter) -> str:
     return words.text(key) if words.has(key) else (param.name or "").upper()
 
 
+def _name(words: Catalogue, param: click.Parameter) -> str:
+    """What a parameter is called in a complaint."""
+    return param.opts[0] if isinstance(param, click.Option) else metavar(words, param)
+
+
 def _title(words: Catalogue, key: str) -> str:
     """A heading as it stands before the colon that click puts there."""
     return words.text("click.title", title=words.text(key))
@@ -79,6 +84,17 @@ class Command(click.Command):
 
     key = "help"
     """Of the root: where the wordings of its commands begin."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; names of files may be any bytes, all else is text. Raises
+        LocalError("usage.encoding")."""
+        rest = super().parse_args(ctx, args)
+        for param in self.get_params(ctx):
+            value = ctx.params.get(param.name or "")
+            for said in value if isinstance(value, tuple) else (value,):
+                if isinstance(said, str):
+                    check_text(_name(catalogue(ctx), param), said)
+        return rest
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """[OPTIONS] and the arguments, brackets around what may be left out."""
@@ -149,6 +165,15 @@ class Group(Command, click.Group):
             )
 
 
+def check_text(name: str, said: str) -> None:
+    """Raise LocalError("usage.encoding") for an argument whose bytes are no text in UTF-8, which
+    Python passes on as letters that can be written nowhere."""
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        raise LocalError("usage.encoding", name=name, said=said) from None
+
+
 def language_asked(arguments: Sequence[str]) -> str | None:
     """The language named by --lang, before anything is parsed; None if there is none."""
     for at, argument in enumerate(arguments):
@@ -190,9 +215,7 @@ def perform(root: click.Command, name: str, arguments: Sequence[str], carried: C
 def _usage(words: Catalogue, error: click.UsageError) -> str:
     """What was wrong with the way it was asked, in the interface language."""
     param = getattr(error, "param", None)
-    name = "" if param is None else metavar(words, param)
-    if isinstance(param, click.Option):
-        name = param.opts[0]
+    name = "" if param is None else _name(words, param)
     said: dict[type[click.UsageError], tuple[str, object]] = {
         click.NoSuchOption: ("usage.no_such_option", getattr(error, "option_name", "")),
         click.exceptions.NoSuchCommand: (

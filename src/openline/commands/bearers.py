@@ -15,6 +15,7 @@ import click
 
 from .. import display, entries
 from ..errors import LocalError
+from ..usage import check_text
 from .kinds import CountType
 from .shell import Shell, pass_shell
 from .why import standing
@@ -133,14 +134,25 @@ def change(shell: Shell, /, line: str, name: str, **said: Any) -> None:
 
 
 def _told(said: dict[str, Any]) -> dict[str, Any]:
-    """The options under the names of post.toml, with paths that hold wherever the post runs."""
+    """The options under the names of post.toml, with paths that hold wherever the post runs.
+    Raises LocalError("usage.encoding"): post.toml is text, paths in it too.
+    """
     for option, name in _ENTRY_NAMES.items():
         if (value := said.pop(option, None)) is not None:
             said[name] = value
-    return {
+    told = {
         key: str(value.absolute()) if isinstance(value, Path) else value
         for key, value in said.items()
     }
+    for key, value in told.items():
+        if isinstance(value, str):
+            check_text(_options().get(key, key), value)
+    return told
+
+
+def _options() -> dict[str | None, str]:
+    """How the options of the command that runs are typed, by name."""
+    return {param.name: param.opts[0] for param in click.get_current_context().command.params}
 
 
 def _models() -> dict[str, type[BaseModel]]:
@@ -155,7 +167,7 @@ def _check(shell: Shell, kind: str, said: dict[str, Any], *, whole: bool) -> Non
     """
     from pydantic import ValidationError
 
-    options = {param.name: param.opts[0] for param in click.get_current_context().command.params}
+    options = _options()
     given = {_ENTRY_NAMES.get(name, name): name for name in said if said[name] is not None}
     try:
         _models()[kind].model_validate({"kind": kind, **{at: said[given[at]] for at in given}})
