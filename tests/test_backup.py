@@ -245,6 +245,32 @@ def test_codes_in_any_order_twice_and_in_small_letters_make_the_file(data: bytes
     assert backup.gather([f" {text.lower()}\r\n" for text in texts]) == data
 
 
+@pytest.mark.parametrize(
+    "coding", ["ascii", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-16 be marked"]
+)
+@pytest.mark.parametrize("heading", ["", "Codes of the kit\r\n\r\n"])
+def test_codes_are_read_however_a_scanner_writes_text(
+    data: bytes, coding: str, heading: str
+) -> None:
+    text = heading + "\r\n".join(texts_of(data))
+    mark = "\ufeff" if coding.endswith("marked") else ""
+    file = (mark + text).encode("utf-16-be" if mark else coding)
+    assert backup.gather(backup.scanned(file)) == data
+
+
+def test_a_heading_hides_no_damage_and_shifts_no_numbers(data: bytes) -> None:
+    lines = ["Kit", *texts_of(data)]
+    lines[2] = lines[2][:-3]
+    error = refused(backup.scanned("\n".join(lines).encode("utf-8-sig")))
+    assert (error.code, error.details["lines"]) == ("backup.code_damaged", "3")
+
+
+def test_a_backup_and_a_strange_file_are_no_codes(data: bytes) -> None:
+    assert backup.scanned(data) == []
+    assert backup.scanned(b"") == []
+    assert backup.scanned("Привет".encode("utf-16")) == []
+
+
 def test_codes_are_of_the_alphanumeric_mode(data: bytes) -> None:
     assert all(
         set(text) <= set("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ/:") for text in texts_of(data)

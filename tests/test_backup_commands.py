@@ -266,8 +266,8 @@ def test_a_post_comes_back_from_its_sheets_scanned_in_any_order(
     typing = "\n".join([*texts[3:], *texts[:3], "", PASSPHRASE, ""])
     assert person("restore", "-", typing=typing, post="again") == 0
     assert "  other\n" in capsys.readouterr().out
-    (tmp_path / "one").write_text("\n".join(texts[:2]))
-    (tmp_path / "two").write_text("\n".join(texts[2:]))
+    (tmp_path / "one").write_text("\n".join(texts[:2]), encoding="utf-16")
+    (tmp_path / "two").write_text("\n".join(["Kit", *texts[2:]]), encoding="utf-8-sig")
     codes = (tmp_path / "two", tmp_path / "one")
     assert person("backup", "--check", *codes, typing=PASSPHRASE + "\n") == 0
 

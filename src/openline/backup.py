@@ -24,6 +24,7 @@ import struct
 import unicodedata
 import zlib
 from base64 import b32decode, b32encode
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -289,7 +290,7 @@ class Code(NamedTuple):
     @classmethod
     def read(cls, text: str) -> Code:
         """Read what was scanned or typed. Raises ValueError for a damaged one."""
-        said, _, check = "".join(text.split()).upper().rpartition(":")
+        said, _, check = _bare(text).rpartition(":")
         magic, set_name, place, data = said.split(":")
         number, _, total = place.partition("/")
         code = cls(set_name, int(number), int(total), b32decode(data + "=" * (-len(data) % 8)))
@@ -297,6 +298,11 @@ class Code(NamedTuple):
         if magic != "OLB" or not sound or not 1 <= code.number <= code.total:
             raise ValueError("code")
         return code
+
+
+def _bare(text: str) -> str:
+    """What was scanned or typed without spaces and marks of order (U+FEFF), in capitals."""
+    return "".join(text.replace("\ufeff", "").split()).upper()
 
 
 def _base32(data: bytes) -> str:
@@ -310,9 +316,23 @@ def codes(data: bytes) -> list[Code]:
     return [Code(set_name, number, len(parts), part) for number, part in enumerate(parts, 1)]
 
 
-def is_scanned(data: bytes) -> bool:
-    """Whether this is what a scanner made of codes, not a file."""
-    return data.lstrip()[:4].upper() == b"OLB:"
+def scanned(data: bytes) -> list[str]:
+    """The lines that a scanner made of codes; none if this is a backup's file, or something else.
+
+    Scanners and editors write UTF-8 or UTF-16, with a mark at the beginning or without one, and
+    some put a heading before the codes: its lines are empty here, so that the others keep their
+    numbers.
+    """
+    if data.startswith(MAGIC):
+        return []
+    coding = "utf-8"
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        coding = "utf-16"
+    elif b"\0" in data[:2]:
+        coding = "utf-16-be" if data.startswith(b"\0") else "utf-16-le"
+    lines = data.decode(coding, "replace").splitlines()
+    first = next((at for at, line in enumerate(lines) if _bare(line).startswith("OLB:")), None)
+    return [] if first is None else [""] * first + lines[first:]
 
 
 def gather(texts: Iterable[str]) -> bytes:

@@ -110,7 +110,7 @@ def _print(shell: Shell, directory: Path, data: bytes, words: Sequence[str]) -> 
 
 def _read(files: Sequence[Path]) -> bytes:
     """A backup from its file or from what a scanner made of its sheets."""
-    from ..backup import FILE_BYTES_MAX, gather, is_scanned
+    from ..backup import FILE_BYTES_MAX, gather, scanned
 
     texts: list[str] = []
     for path in files:
@@ -119,8 +119,10 @@ def _read(files: Sequence[Path]) -> bytes:
             continue
         with path.open("rb") as file:
             data = file.read(4 * FILE_BYTES_MAX)
-        if is_scanned(data) or (len(files) > 1 and not data.strip()):
-            texts += data.decode("ascii", "replace").splitlines()
+        if lines := scanned(data):
+            texts += lines
+        elif len(files) > 1 and not data.strip():
+            continue
         elif len(files) > 1:
             raise LocalError("usage.backup_files", path=str(path))
         else:
