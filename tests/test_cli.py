@@ -351,10 +351,35 @@ def test_every_command_stands_in_one_section() -> None:
     assert sorted(name for names in SECTIONS.values() for name in names) == sorted(COMMANDS)
 
 
-def test_without_a_daemon_reading_says_how_to_start_it(tmp_path: Path, capsys: Captured) -> None:
-    for command in (("inbox",), ("status",), ("send", "moscow", "text"), ("transcript", "moscow")):
-        assert openline("--dir", tmp_path, *command) == cli.EXIT_NO_POST
-        assert f"openline --dir {tmp_path} serve" in capsys.readouterr().err
+READ = (("inbox",), ("status",), ("send", "moscow", "text"), ("transcript", "moscow"))
+
+
+def test_without_a_daemon_reading_says_how_to_start_it(ours: Party, capsys: Captured) -> None:
+    for command in READ:
+        assert openline("--dir", ours.directory, *command) == cli.EXIT_NO_POST
+        assert f"openline --dir {ours.directory} serve" in capsys.readouterr().err
+
+
+def test_where_there_is_no_post_nothing_is_said_to_be_startable(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    for place in (tmp_path, tmp_path / "mistyped"):
+        for command in READ:
+            assert openline("--dir", place, *command) == cli.EXIT_NO_POST
+            first, second = capsys.readouterr().err.splitlines()
+            assert first == f"No post runs in {place}, and none is kept there."
+            assert "--dir" in second
+            assert f"openline --dir {place} init" in second
+
+
+def test_a_language_that_is_not_there_is_named_with_where_it_was_set(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert openline("--lang", "de", "status") == cli.EXIT_USAGE
+    assert "Correct --lang." in capsys.readouterr().err
+    monkeypatch.setenv("OPENLINE_LANG", "xx")
+    assert openline("status") == cli.EXIT_USAGE
+    assert "Correct OPENLINE_LANG." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -157,3 +157,28 @@ def test_what_is_not_text_is_named_and_changes_nothing(
     assert first.startswith(option)
     assert first.endswith("h⟨U+DCFF⟩:1: not text in UTF-8.")
     assert (ours.directory / "post.toml").read_bytes() == before
+
+
+def test_a_line_that_is_not_there_is_told_as_that(
+    ours: Party, theirs: Party, tape: Path, capsys: Captured
+) -> None:
+    ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
+    verbs = (("list",), ("remove", "tcp"), ("pause", "tcp"), ("change", "tcp", "--cost", "1"))
+    for verb, *rest in verbs:
+        capsys.readouterr()
+        assert ours("bearer", verb, "nosuch", *rest) == cli.EXIT_LOCAL
+        assert "There is no line of that name." in capsys.readouterr().err
+    assert ours("bearer", "list", "moscow") == 0
+    assert "No bearer yet" in capsys.readouterr().out
+
+
+def test_without_a_post_that_runs_no_bearer_is_called_down(
+    ours: Party, theirs: Party, tape: Path, capsys: Captured
+) -> None:
+    ours("pair", theirs.card, "--name", "moscow", "--tape", tape, "--words", theirs.words)
+    ours("bearer", "add", "moscow", "--tcp", "192.0.2.1:7100")
+    capsys.readouterr()
+    assert ours("bearer", "list") == 0
+    listed = capsys.readouterr().out
+    assert "The post is not running." in listed
+    assert "down" not in listed

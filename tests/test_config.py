@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openline.config import Config, load, planned
+from openline.config import CHANGES, Config, load, planned
 from openline.entries import Address, MailEntry, RelayEntry, TcpEntry
 from openline.errors import LocalError
 
@@ -137,9 +137,13 @@ def test_two_bearers_of_one_line_need_two_names(tmp_path: Path) -> None:
     assert error.details["errors"] == [{"at": "bearer[2].name", "code": "config.name_taken"}]
 
 
+LABELS = {"moscow", "pékin", "paris"}
+"""The lines that there are."""
+
+
 def changed(directory: Path, verb: str, **args: object) -> Config:
     """Make a change of the file; what it means then."""
-    return planned(directory, verb, args, "uid:7").make()
+    return planned(directory, verb, args, "uid:7", LABELS).make()
 
 
 def test_a_bearer_is_added_below_what_was_written(directory: Path) -> None:
@@ -340,3 +344,18 @@ def test_half_a_character_is_refused_and_nothing_is_written(directory: Path) -> 
     with pytest.raises(LocalError, match=r"config\.value"):
         changed(directory, "bearer_add", line="moscow", kind="tcp", address="h\udcff:1")
     assert (directory / "post.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", [verb for verb in CHANGES if verb != "bearer_add"])
+def test_a_line_that_is_not_there_is_told_from_a_bearer_that_is_not(
+    directory: Path, verb: str
+) -> None:
+    with pytest.raises(LocalError, match=r"line\.unknown"):
+        changed(directory, verb, line="nowhere", name="tcp")
+    with pytest.raises(LocalError, match=r"config\.bearer_unknown"):
+        changed(directory, verb, line="paris", name="tcp")
+
+
+def test_the_bearer_of_a_line_that_has_ended_is_removed(directory: Path) -> None:
+    left = planned(directory, "bearer_remove", {"line": "moscow", "name": "tcp"}, "uid:7", ())
+    assert [each.name for each in left.make().bearer] == ["relay"]

@@ -386,6 +386,8 @@ def test_bearers_are_added_listed_and_removed(tmp_path: Path) -> None:
         client = await desk.client()
         with pytest.raises(LocalError, match=r"line\.unknown"):
             await client.call("bearer_add", line="nobody", kind="tcp", address="127.0.0.1:9")
+        with pytest.raises(LocalError, match=r"line\.unknown"):
+            await client.call("bearer_remove", line="nobody", name="tcp")
         with pytest.raises(LocalError, match=r"config\.invalid"):
             await client.call("bearer_add", line="other", kind="tcp", address="nowhere")
         added = await client.call("bearer_add", line="other", kind="tcp", address="127.0.0.1:9")

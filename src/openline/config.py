@@ -63,7 +63,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,22 +166,31 @@ CHANGES = ("bearer_add", "bearer_change", "bearer_pause", "bearer_resume", "bear
 """What `planned` can do; the verbs of the control socket have the same names."""
 
 
-def planned(directory: Path, verb: str, args: Mapping[str, Any], actor: str) -> Change:
-    """Work out one of CHANGES; `actor` is who asks for it. Nothing is written before `Change.make`.
+def planned(
+    directory: Path, verb: str, args: Mapping[str, Any], actor: str, lines: Container[object]
+) -> Change:
+    """Work out one of CHANGES; `actor` is who asks for it, `lines` are the names of the lines that
+    there are. Nothing is written before `Change.make`.
 
     `args` names the bearer by `line` and `name`; to add or change one, the other keys of its entry
-    follow (None: leave as it is). Raises LocalError as `load` does, config.bearer_exists,
-    config.bearer_unknown, config.second_tcp, config.no_tokens, and config.cannot_change if the file
-    is written in a way that only a person can change (an inline array).
+    follow (None: leave as it is). Raises LocalError as `load` does, line.unknown,
+    config.bearer_exists, config.bearer_unknown, config.second_tcp, config.no_tokens, and
+    config.cannot_change if the file is written in a way that only a person can change (an inline
+    array).
     """
     path = directory / CONFIG_FILE
     text = _read(path)
     before = _parse(text, path)
+    line, name = args.get("line"), args.get("name")
+    # The file may name lines that are still to be paired, and those that have ended.
+    if line not in lines and (
+        verb == "bearer_add" or all(each.line != line for each in before.bearer)
+    ):
+        raise LocalError("line.unknown", label=str(line))
     if (tokens := args.get("tokens")) is not None:
         _check_tokens(directory / str(tokens))
     if verb == "bearer_add":
         return _added(path, text, before, args)
-    line, name = args.get("line"), args.get("name")
     at = [n for n, each in enumerate(before.bearer) if (each.line, each.name) == (line, name)]
     if not at:
         raise LocalError("config.bearer_unknown", name=name)

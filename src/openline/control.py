@@ -302,10 +302,8 @@ class _Conversation:
         board = self._running.switchboard
         lines = {self._running.post.label(line): line for line in self._running.post.lines()}
         line = lines.get(str(args.get("line", "")), 0)
-        if verb == "bearer_add" and not line:
-            raise LocalError("line.unknown", label=str(args.get("line", "")))
         async with board.changing:
-            change = config.planned(board.directory, verb, args, caller.actor)
+            change = config.planned(board.directory, verb, args, caller.actor, lines)
             details = {"line": line, "kind": change.entry.kind, "name": change.entry.name}
             await self._running.runner.give(Operate(caller.actor, verb, details))
             await board.apply(change.make())

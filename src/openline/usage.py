@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import click
+from click.core import ParameterSource
 
 from . import display
 from .errors import LocalError, OpenlineError, unforeseen
@@ -190,9 +191,13 @@ def words_for(arguments: Sequence[str]) -> Catalogue:
 
 
 def check_language(lang: str | None) -> None:
-    """Raise LocalError("usage.language") unless --lang names a language of the interface."""
+    """Raise LocalError("usage.language") unless --lang, or the variable in its place, names a
+    language of the interface.
+    """
     if lang is not None and lang not in LANGUAGES:
-        raise LocalError("usage.language", said=lang, known=" ".join(LANGUAGES))
+        typed = click.get_current_context().get_parameter_source("lang")
+        by = "OPENLINE_LANG" if typed is ParameterSource.ENVIRONMENT else "--lang"
+        raise LocalError("usage.language", said=lang, known=" ".join(LANGUAGES), by=by)
 
 
 def perform(root: click.Command, name: str, arguments: Sequence[str], carried: Carrying) -> int:
@@ -241,7 +246,7 @@ def complain(words: Catalogue, error: OpenlineError) -> int:
     then = "post.in_doubt" if error.details.get("in_doubt") else f"{key}.next"
     if words.has(then):
         click.echo(words.text(then, **details), err=True)
-    if error.code == "post.not_running":
+    if error.code in ("post.not_running", "post.nowhere"):
         return EXIT_NO_POST
     if error.code == "record.differs":
         return EXIT_DIFFERS

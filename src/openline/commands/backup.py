@@ -157,7 +157,7 @@ def _check(shell: Shell, files: Sequence[Path]) -> None:
     try:
         card, lines = shell.call("card")["card"], shell.call("lines")
     except LocalError as error:
-        if error.code not in ("post.not_running", "post.not_yours"):
+        if error.code not in ("post.not_running", "post.nowhere", "post.not_yours"):
             raise
         shell.say("backup.alone")
         return

@@ -194,6 +194,10 @@ def list_(shell: Shell, line: str | None, as_json: bool) -> None:
     if as_json:
         shell.json(found)
     elif not found:
+        if line is not None and all(
+            each["label"] != line for each in shell.call("lines", offline=True)
+        ):
+            raise LocalError("line.unknown", label=line)
         shell.say("bearer.none")
     else:
         for each in found:

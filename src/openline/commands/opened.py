@@ -34,7 +34,7 @@ def actor() -> str:
 
 def bearers(found: config.Config) -> list[views.View]:
     """The bearers of a configuration; "up" is None, because nothing runs."""
-    nothing = BearerStatus(False, "", None, None)
+    nothing = BearerStatus(False, "post.not_running", None, None)
     return [
         {**bearer_view(entry.name, nothing, 0), "up": None, **entry.shown()}
         for entry in found.bearer
@@ -79,9 +79,7 @@ class OpenedPost:
         """Change post.toml; what is done stands in the audit log before it is."""
         lines = {self._post.label(line): line for line in self._post.lines()}
         line = lines.get(str(args["line"]), 0)
-        if verb == "bearer_add" and not line:
-            raise LocalError("line.unknown", label=str(args["line"]))
-        change = config.planned(self._directory, verb, args, actor)
+        change = config.planned(self._directory, verb, args, actor, lines)
         details = {"line": line, "kind": change.entry.kind, "name": change.entry.name}
         self._step(Operate(actor, verb, details))
         change.make()

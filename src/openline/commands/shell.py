@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -179,14 +179,14 @@ class Shell:
         """Ask a verb of the running post, or with `offline` of the post opened here if none runs.
         Who is signed in is asked for the passphrase where the post wants the act confirmed.
 
-        Raises LocalError, StoreError; LocalError("post.not_running") without `offline`.
+        Raises LocalError, StoreError; post.not_running or post.nowhere without `offline`.
         """
         given = {name: arg for name, arg in args.items() if arg is not None}
         try:
             return self._call(verb, given, offline)
         except LocalError as error:
             if error.code == "post.not_running":
-                error.details["program"] = self.program()
+                self._nothing_runs()
             if error.code != "people.proof_needed":
                 raise
         name = self._call("caller", {}, offline)["name"]
@@ -200,6 +200,15 @@ class Shell:
             page = self.call(verb, **args, **following)
             yield from page["records"]
             following = page["next"]
+
+    def _nothing_runs(self) -> NoReturn:
+        """Say so, and whether there is a post at all that could be started here."""
+        from ..store import opening
+
+        told = {"directory": str(self.directory), "program": self.program()}
+        if (self.directory / opening.KEY_DOCUMENT).exists():
+            raise LocalError("post.not_running", **told)
+        raise LocalError("post.nowhere", **told)
 
     def key(self, name: str, question: str) -> str:
         """What the passphrase of a person, asked for, gives under their salt; in hex."""
