@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from openline import clock
 from openline.core.limits import BODY_BYTES_MAX, OFFSET_S_MAX
-from openline.errors import LocalError
+from openline.errors import LocalError, reason
 
 FILE_BYTES_MAX = 256 << 20
 MESSAGES_MAX = 100_000
@@ -98,8 +98,7 @@ def _lines(path: Path) -> list[bytes]:
             raise LocalError("replay.file_too_long", path=str(path), mib_max=FILE_BYTES_MAX >> 20)
         return path.read_bytes().split(b"\n")
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise LocalError("replay.unreadable", path=str(path), reason=reason) from None
+        raise LocalError("replay.unreadable", path=str(path), reason=reason(error)) from None
 
 
 def _message(number: int, line: bytes) -> Sent:

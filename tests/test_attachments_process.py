@@ -125,7 +125,7 @@ def test_a_file_of_no_size_or_too_much_is_refused(
     assert run(places[0], "send", LINE, "text", "--attach", path) == 1
     assert told in capsys.readouterr().err
     assert run(places[0], "send", LINE, "text", "--attach", tmp_path / "none") == 1
-    assert "No such file" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err
 
 
 def test_a_printed_record_names_files_and_passes_over_their_parts(

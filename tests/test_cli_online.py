@@ -436,7 +436,7 @@ def test_an_export_is_there_whole_or_not_at_all(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         assert openline(*export) == cli.EXIT_LOCAL
-    assert f"{place}: No space left on device." in capsys.readouterr().err
+    assert f"{place}: no space left on the disk." in capsys.readouterr().err
     assert list(place.parent.iterdir()) == []
     assert openline(*export) == 0
     assert json.loads(place.read_text().splitlines()[-1])["type"] == "end"

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .arguments import REQUEST_BYTES_MAX
-from .errors import LocalError
+from .errors import LocalError, reason
 from .rights import READINGS
 
 SOCKET = "control.sock"
@@ -103,7 +103,7 @@ class Client:
             raise LocalError("post.not_yours", directory=str(directory)) from None
         except OSError as error:
             self._socket.close()
-            raise LocalError("post.unreachable", reason=error.strerror or str(error)) from None
+            raise LocalError("post.unreachable", reason=reason(error)) from None
         self._lines = self._socket.makefile("rb")
         self._asked = 0
 

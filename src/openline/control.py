@@ -44,7 +44,7 @@ from .arguments import REQUEST_BYTES_MAX, Args
 from .clock import Now
 from .core import receipts
 from .core.events import Serial
-from .errors import LocalError, OpenlineError, unforeseen
+from .errors import LocalError, OpenlineError, reason, unforeseen
 from .inputs import Operate, Receive, TryBearer
 from .logs import log
 from .people import Caller
@@ -448,7 +448,7 @@ def _bound(path: Path, group: str | None) -> socket.socket:
         os.replace(new, path)
     except OSError as error:
         listening.close()
-        raise LocalError("control.path", path=str(path), reason=error.strerror or "") from error
+        raise LocalError("control.path", path=str(path), reason=reason(error)) from error
     except KeyError:
         listening.close()
         raise LocalError("control.group") from None

@@ -9,6 +9,9 @@ officer's language and a test or a script can match the code. Nothing here forma
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class OpenlineError(Exception):
     """Base of all errors: `code` is stable, `details` are values for the wording."""
@@ -52,6 +55,16 @@ class StoreError(OpenlineError):
 
 class InvariantError(OpenlineError):
     """Openline itself is wrong: stop the operation, keep the record, report it."""
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused something, as a detail: a code ("errno.ENOENT") that catalogues word,
+    or what a library said."""
+    said = error.strerror or str(error) or type(error).__name__
+    number = error.errno or 0
+    # Resolvers and TLS have numbers of their own, which may be those of other errors.
+    is_own = number in errno.errorcode and said.startswith(os.strerror(number))
+    return f"errno.{errno.errorcode[number]}" if is_own else said
 
 
 def unforeseen(error: BaseException) -> InvariantError:

@@ -7,7 +7,8 @@ as they stand; `<code>.next` says what to do, and `<code>.desk` what to do on a 
 differs from what a command would. Catalogues are ordinary gettext .po files read at run
 time (about 2 ms; Babel's reader gives the same and costs 90 ms to import, so it is the oracle of
 the tests), plural rules are a table here, placeholders are named: {count}; {line:shell} is
-quoted as a command line needs it. A wording that is
+quoted as a command line needs it, {reason:system} is what `errors.reason` gave, in words: ours, or
+the system's where we have none. A wording that is
 missing shows its key: an interface never fails for want of words.
 
 PSEUDO is no language: English in letters that are written from right to left, made here, so that
@@ -20,6 +21,8 @@ catalogue.
 from __future__ import annotations
 
 import ast
+import errno
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -75,26 +78,46 @@ class Catalogue:
         """The wording of a key with its placeholders filled; a value that is missing shows as
         {name}.
         """
-        return self.forms(key)[0].format_map(_Values(values))
+        return self.forms(key)[0].format_map(_Values(self, values))
 
     def count(self, key: str, count: int, **values: object) -> str:
         """The wording of a key in the plural form of `count`, which fills {count}."""
         forms = self.forms(key)
         form = forms[min(PLURALS[self.language](count), len(forms) - 1)]
-        return form.format_map(_Values({**values, "count": count}))
+        return form.format_map(_Values(self, {**values, "count": count}))
+
+    def system(self, said: str) -> str:
+        """Why the system refused something, as `errors.reason` gave it, in words."""
+        number = getattr(errno, said.removeprefix("errno."), None)
+        if not said.startswith("errno.") or number is None:
+            return said
+        return self.text(said) if self.has(said) else os.strerror(number)
 
 
 class _Said(str):
-    """A text in a wording; {line:shell} has it as one word of a command line."""
+    """A text in a wording; {line:shell} has it as one word of a command line, {reason:system} as
+    the words of the catalogue."""
+
+    words: Catalogue
 
     def __format__(self, form: str) -> str:
-        return shlex.quote(self) if form == "shell" else format(str(self), form)
+        if form == "shell":
+            return shlex.quote(self)
+        return self.words.system(str(self)) if form == "system" else format(str(self), form)
 
 
 class _Values(dict[str, object]):
+    def __init__(self, words: Catalogue, values: dict[str, object]) -> None:
+        super().__init__(values)
+        self._words = words
+
     def __getitem__(self, key: str) -> object:
         value = super().__getitem__(key)
-        return _Said(value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        said = _Said(value)
+        said.words = self._words
+        return said
 
     def __missing__(self, key: str) -> str:
         return "{" + key + "}"
@@ -138,8 +161,9 @@ def _pseudo(wording: str) -> str:
     """A wording in Hebrew letters, one for each; its placeholders as they were."""
     parts = Formatter().parse(wording)
     return "".join(
-        text.lower().translate(_MIRRORED) + ("" if name is None else "{" + name + "}")
-        for text, name, _, _ in parts
+        text.lower().translate(_MIRRORED)
+        + ("" if name is None else "{" + ":".join(filter(None, (name, form))) + "}")
+        for text, name, form, _ in parts
     )
 
 

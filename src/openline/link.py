@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .client import ANSWER_S, not_running, request, socket_of, unanswered
-from .errors import LocalError
+from .errors import LocalError, reason
 
 LINE_BYTES_MAX = 64 << 20
 """Longest answer: a whole record, as the post shows it."""
@@ -52,7 +52,7 @@ class Link:
         except PermissionError:
             raise LocalError("post.not_yours", directory=str(self._directory)) from None
         except OSError as error:
-            raise LocalError("post.unreachable", reason=error.strerror or str(error)) from None
+            raise LocalError("post.unreachable", reason=reason(error)) from None
         self._writer = writer
         self._reading = asyncio.create_task(self._read(reader, writer))
         return self

@@ -23,7 +23,7 @@ import click
 from click.core import ParameterSource
 
 from . import display
-from .errors import LocalError, OpenlineError, unforeseen
+from .errors import LocalError, OpenlineError, reason, unforeseen
 from .i18n import LANGUAGES, Catalogue, choose
 from .i18n import catalogue as catalogue_of
 
@@ -271,8 +271,7 @@ def failed(words: Catalogue, error: Exception, program: str = "openline") -> int
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_LOCAL
     if isinstance(error, OSError):
-        reason = error.strerror or type(error).__name__
-        error = LocalError("local.io", path=str(error.filename or ""), reason=reason)
+        error = LocalError("local.io", path=str(error.filename or ""), reason=reason(error))
     if not isinstance(error, OpenlineError):
         error = unforeseen(error)
     return complain(words, error)

@@ -79,11 +79,24 @@ def play(place: Path, scene: Callable[[Modems, End, End], Awaitable[None]]) -> N
     asyncio.run(whole())
 
 
-def test_a_device_that_is_not_there_is_told_with_its_own_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("device", "code"),
+    [
+        ("nothing", "bearer.no_device"),
+        ("file", "bearer.not_serial"),
+        (".", "bearer.not_serial"),
+        ("/dev/null", "bearer.not_serial"),
+    ],
+)
+def test_a_device_that_is_not_there_or_no_serial_one_is_told_with_its_own_code(
+    tmp_path: Path, device: str, code: str
+) -> None:
+    (tmp_path / "file").touch()
+
     async def scene() -> None:
-        end = End(bearer(tmp_path / "nothing", NEAR))
+        end = End(bearer(tmp_path / device, NEAR))
         end.start()
-        await end.port.until(lambda: end.port.states == ["bearer.no_device"])
+        await end.port.until(lambda: end.port.states == [code])
         await end.stop()
 
     asyncio.run(scene())

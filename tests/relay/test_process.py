@@ -315,7 +315,7 @@ def test_tokens_for_a_relay_that_is_not_there_are_refused(tmp_path: Path) -> Non
         (["--listen", "127.0.0.1:70000"], "HOST:PORT"),
         (["--listen", "192.0.2.1:0"], "Cannot listen on 192.0.2.1:0"),
         (["--tls-cert", __file__], "belong together"),
-        (["--tls-cert", "/none.pem", "--tls-key", __file__], "/none.pem: No such file"),
+        (["--tls-cert", "/none.pem", "--tls-key", __file__], "/none.pem: no such file"),
         (["--tls-cert", __file__, "--tls-key", __file__], f"{__file__} is no certificate"),
     ],
 )

@@ -10,6 +10,7 @@ beginning. Modems that want to be dialled are for the operator's own programs.
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,9 @@ class SerialBearer(NarrowBearer):
                 url=str(self._device), baudrate=self._baud
             )
         except (OSError, serialx.SerialException) as error:
-            raise BearerError("bearer.no_device", retry=True) from error
+            is_other = isinstance(error, OSError) and error.errno in (errno.ENOTTY, errno.EISDIR)
+            code = "bearer.not_serial" if is_other else "bearer.no_device"
+            raise BearerError(code, retry=True) from error
         return _SerialWire(reader, writer)
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from openline.errors import BearerError
+from openline.errors import BearerError, reason
 
 from .base import BearerProfile, Port
 from .connection import LISTENING, Link, Timing
@@ -198,9 +198,8 @@ class TcpListener:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
         except OSError as error:
-            raise BearerError(
-                "bearer.listen", retry=False, host=host, port=port, errno=error.errno
-            ) from error
+            told = {"host": host, "port": port, "reason": reason(error)}
+            raise BearerError("bearer.listen", retry=False, **told) from error
         self._listening.setblocking(False)
         bound = self._listening.getsockname()
         return str(bound[0]), int(bound[1])

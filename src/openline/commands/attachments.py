@@ -22,7 +22,7 @@ import click
 from .. import display, files
 from ..attached import PORTION_BYTES, checked_name, checked_size
 from ..core.limits import FILE_BYTES_MAX, FILES_MAX
-from ..errors import LocalError
+from ..errors import LocalError, reason
 from .kinds import SERIAL, CountType, SerialSaid
 from .shell import Shell, pass_shell
 from .wording import Group, as_json
@@ -75,8 +75,7 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        reason = error.strerror or ""
-        raise LocalError("attachment.unreadable", path=str(path), reason=reason) from None
+        raise LocalError("attachment.unreadable", path=str(path), reason=reason(error)) from None
     checked_size(path.name, len(content))
     return content
 
@@ -121,8 +120,7 @@ def save(
     except FileExistsError:
         raise LocalError("attachment.exists", path=str(path)) from None
     except OSError as error:
-        reason = error.strerror or ""
-        raise LocalError("attachment.not_written", path=str(path), reason=reason) from None
+        raise LocalError("attachment.not_written", path=str(path), reason=reason(error)) from None
     if as_json:
         shell.json({name: found[name] for name in ("name", "bytes", "sha256")})
         return

@@ -145,7 +145,7 @@ def _opened(shell: Shell, files: Sequence[Path]) -> Backup:
     from ..backup import unseal, wrapping_of
 
     if not files:
-        raise LocalError("usage.backup_files", path="")
+        raise LocalError("usage.missing", name=shell.text("metavar.file"))
     data = _read(files)
     wrapping_of(data)
     return unseal(data, shell.ask("ask.passphrase_of_backup", hidden=True))

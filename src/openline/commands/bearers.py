@@ -15,7 +15,7 @@ import click
 
 from .. import display, entries
 from ..errors import LocalError
-from ..usage import check_text
+from ..usage import EXIT_LOCAL, check_text
 from .kinds import CountType
 from .shell import Shell, pass_shell
 from .why import standing
@@ -289,9 +289,7 @@ def test(ctx: click.Context, line: str, name: str, wait_s: int, as_json: bool) -
     found = shell.call("bearer_test", line=line, name=name, wait_s=wait_s)
     if as_json:
         shell.json(found)
-    elif found["answered"]:
-        shell.say("bearer.answered", line=line, name=name, ms=found["took_ms"])
-    else:
-        shell.say("bearer.unanswered", line=line, name=name, seconds=wait_s)
+        ctx.exit(0 if found["answered"] else EXIT_LOCAL)
     if not found["answered"]:
-        ctx.exit(1)
+        raise LocalError("bearer.unanswered", line=line, name=name, seconds=wait_s)
+    shell.say("bearer.answered", line=line, name=name, ms=found["took_ms"])

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import click
 
 from .. import files, spoken
-from ..errors import LocalError
+from ..errors import LocalError, reason
 from .shell import Shell, pass_shell
 from .wording import as_json, command
 
@@ -48,8 +48,7 @@ def creating(path: Path, mode: int) -> Iterator[BinaryIO]:
         raise LocalError("local.exists", path=str(path)) from None
     except OSError as error:
         # A write that fails does not say of which file.
-        reason = error.strerror or type(error).__name__
-        raise LocalError("local.io", path=str(path), reason=reason) from error
+        raise LocalError("local.io", path=str(path), reason=reason(error)) from error
 
 
 def read(path: Path) -> bytes:

@@ -21,7 +21,7 @@ import click
 from ..bearers.folder import put, sync
 from ..bearers.parcel import PARCEL_BYTES_MAX, is_name
 from ..carrying import NAMES_MAX
-from ..errors import LocalError
+from ..errors import LocalError, reason
 from ..files import NEW
 from .shell import Shell, pass_shell
 from .wording import Group, as_json
@@ -50,8 +50,7 @@ def out(shell: Shell, directory: Path, line: str | None, as_json: bool) -> None:
         for name in left:
             (directory / name).unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or ""
-        raise LocalError("carry.not_written", path=str(directory), reason=reason) from None
+        raise LocalError("carry.not_written", path=str(directory), reason=reason(error)) from None
     _report(shell, "carry.written", Counter(parcel["line"] for parcel in made), as_json)
 
 
@@ -97,8 +96,7 @@ def _names(directory: Path) -> list[str]:
     try:
         found = [entry.name for entry in os.scandir(directory) if entry.is_file()]
     except OSError as error:
-        reason = error.strerror or ""
-        raise LocalError("carry.no_directory", path=str(directory), reason=reason) from None
+        raise LocalError("carry.no_directory", path=str(directory), reason=reason(error)) from None
     return sorted(name for name in found if is_name(name.removesuffix(NEW)))
 
 

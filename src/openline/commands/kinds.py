@@ -94,7 +94,9 @@ class PagesType(click.ParamType[tuple[int, ...]]):
     ) -> tuple[int, ...]:
         """The numbers of the pages."""
         said = self._shape.fullmatch(str(value).strip())
-        first, last = (int(said[1]), int(said[2] or said[1])) if said else (0, 0)
+        first, last = (int(said[1]), int(said[2] or said[1])) if said else (-1, -1)
+        if first == 0:
+            raise LocalError("usage.first_page")
         if not 0 < first <= last < 1 << 16:
             raise LocalError("usage.pages", said=str(value))
         return tuple(range(first, last + 1))

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..errors import LocalError
+from ..errors import LocalError, reason
 from ..serving import PromptProtocol, Server, configured, listener, url
 from .app import KNOWN, Desk
 
@@ -67,7 +67,7 @@ async def serve(
         listening = listener(bound, port)
     except OSError as error:
         address = f"{host}:{port}"
-        raise LocalError("desk.listen", address=address, reason=error.strerror or "") from None
+        raise LocalError("desk.listen", address=address, reason=reason(error)) from None
     here = origin or url("http", host, listening)
     desk = Desk(directory, here)
     config = configured(

@@ -35,7 +35,7 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from openline import clock
-from openline.errors import LocalError, OpenlineError, unforeseen
+from openline.errors import LocalError, OpenlineError, reason, unforeseen
 from openline.i18n import Catalogue
 from openline.serving import PromptProtocol, Server, configured, listener, url
 from openline.usage import Group, check_language, perform, words_for
@@ -261,8 +261,7 @@ def serve_command(
     except ssl.SSLError as error:
         raise LocalError("relay.tls_files", cert=tls_cert, private=tls_key) from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise LocalError("relay.listen", address=address, reason=reason) from error
+        raise LocalError("relay.listen", address=address, reason=reason(error)) from error
 
 
 @relay.command("token")
