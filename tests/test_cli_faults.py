@@ -6,10 +6,12 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from openline import cli, i18n
 from openline.commands.shell import Shell
@@ -69,6 +71,14 @@ def test_every_error_that_is_worded_is_one_of_the_system() -> None:
     assert [key for key in named if not hasattr(errno, key.removeprefix("errno."))] == []
 
 
+@pytest.fixture
+def fresh_log() -> Iterator[None]:
+    """A post that ran in this process logged to what is captured; the next test has another."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("fresh_log")
 def test_a_post_that_cannot_listen_says_why_and_what_to_do(ours: Party, capsys: Captured) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

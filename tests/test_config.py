@@ -342,7 +342,7 @@ def test_without_encryption_only_this_machine_is_spoken_with(tmp_path: Path) -> 
 def test_half_a_character_is_refused_and_nothing_is_written(directory: Path) -> None:
     before = (directory / "post.toml").read_bytes()
     with pytest.raises(LocalError, match=r"config\.value"):
-        changed(directory, "bearer_add", line="moscow", kind="tcp", address="h\udcff:1")
+        changed(directory, "bearer_add", line="moscow", kind="folder", path="/srv/f\udcff")
     assert (directory / "post.toml").read_bytes() == before
 
 

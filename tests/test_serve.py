@@ -159,6 +159,15 @@ def test_two_processes_hold_the_same_record_and_log_nothing_of_it(
             assert secret not in written
 
 
+def test_a_log_that_cannot_be_written_ends_no_post(pair: tuple[Process, Process]) -> None:
+    for process in pair:
+        process.log = Path("/dev/full")
+        process.start()
+    near, far = pair
+    near.call("send", line="other", text="said without a log")
+    until(lambda: far.texts() == ["said without a log"])
+
+
 def test_what_was_released_before_a_kill_arrives_after_it(pair: tuple[Process, Process]) -> None:
     near, far = pair
     near.start()

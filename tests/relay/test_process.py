@@ -169,6 +169,13 @@ def test_strangers_put_nothing_into_the_log(relay: RelayProcess) -> None:
     assert log[0]["done"]["relay.request"] == 1
 
 
+def test_a_log_that_cannot_be_written_fails_no_relay(tmp_path: Path) -> None:
+    relay = RelayProcess(tmp_path)
+    relay.log = Path("/dev/full")
+    relay.start()
+    assert relay.stop() == 0
+
+
 def test_a_fault_while_serving_is_one_line_of_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,7 +200,7 @@ def test_a_fault_while_serving_is_one_line_of_json(
     asyncio.run(asyncio.wait_for(scene(), 20))
     fault, stopped = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (fault["event"], fault["kind"]) == ("relay.fault", "ValueError")
-    assert fault["at"].startswith("tests.relay.test_process:")
+    assert fault["place"].startswith("tests.relay.test_process:")
     assert stopped["event"] == "relay.stopped"
 
 

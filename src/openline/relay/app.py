@@ -171,8 +171,9 @@ def _complaints_logged() -> Iterator[None]:
 
 
 def _log(event: str, **values: object) -> None:
-    """One JSON line on stderr; counts and codes only."""
-    click.echo(json.dumps({"event": event, "wall_s": clock.now().wall_s, **values}), err=True)
+    """One JSON line on stderr; counts and codes only. Where nobody takes it, it is lost."""
+    with suppress(OSError, ValueError):
+        click.echo(json.dumps({"event": event, "wall_s": clock.now().wall_s, **values}), err=True)
 
 
 def _say(line: str) -> None:
