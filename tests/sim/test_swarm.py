@@ -34,6 +34,7 @@ FAILED_ONCE_FURTHER = {
     1422: "a FLASH waited on a narrow wire for one fragment too long while a run was shown",
     9487: "the bound took a stick for the fastest wire, beside a relay that carries 2 kB/s",
     2376: "a line by stick had some OFFER or ANSWER on its way for 84 days on end",
+    6182: "late parcels of a folder were answered while a relay repeated old datagrams",
 }
 """And of those that have them."""
 

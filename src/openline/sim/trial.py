@@ -36,7 +36,9 @@ EXTRA_TRAFFIC_MAX = 0.01
 _CALM_MS = 3 * MINUTE_MS
 """How long what is still on slow wires, and receipts that people have in mind, may take."""
 _QUIET_MS = 30_000
-_QUIET_ROUNDS_MAX = 12
+_QUIET_ROUNDS_MAX = 60
+"""Rounds in which something from a stick or a folder came in the middle. That may go on for half an
+hour: a late parcel that nobody can read is answered, and the answers cross slowly too."""
 _OPENINGS_BYTES = 4 * 1_714
 """Two openings by cards alone each way, and as much for what rekeying says."""
 _RECORD_EXTRA_BYTES = 100
