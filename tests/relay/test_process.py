@@ -21,6 +21,7 @@ import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from bench.posts import until
 from openline import serving
 from openline.bearers.base import Mailbox
 from openline.i18n import LANGUAGES, catalogue
@@ -176,6 +177,18 @@ def test_a_log_that_cannot_be_written_fails_no_relay(tmp_path: Path) -> None:
     assert relay.stop() == 0
 
 
+def spoken(capsys: pytest.CaptureFixture[str]) -> str:
+    """What a relay in this process says first, once it has."""
+    said = [""]
+
+    def heard() -> bool:
+        said[0] = capsys.readouterr().out
+        return bool(said[0])
+
+    until(heard)
+    return said[0]
+
+
 def test_a_fault_while_serving_is_one_line_of_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,8 +201,7 @@ def test_a_fault_while_serving_is_one_line_of_json(
         store = MailboxStore(tmp_path)
         monkeypatch.setattr(store, "take", failing)
         serving = asyncio.create_task(app.serve(store, app.Listen("127.0.0.1", 0)))
-        while not (line := capsys.readouterr().out):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        line = await asyncio.to_thread(spoken, capsys)
         box = mailbox(1)
         async with httpx2.AsyncClient(trust_env=False) as client:
             url = json.loads(line)["listening"] + path_of(box)
@@ -391,8 +403,7 @@ def test_a_connection_that_sends_no_request_is_dropped(
     async def scene() -> None:
         store = MailboxStore(tmp_path)
         serving = asyncio.create_task(app.serve(store, app.Listen("127.0.0.1", 0)))
-        while not (line := capsys.readouterr().out):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        line = await asyncio.to_thread(spoken, capsys)
         port = int(json.loads(line)["listening"].rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: ")
