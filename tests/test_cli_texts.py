@@ -66,7 +66,7 @@ def test_a_directory_is_no_file_to_attach(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert openline("send", "other", "x", "--attach", ".") == cli.EXIT_LOCAL
-    assert ". cannot be read: Is a directory" in capsys.readouterr().err
+    assert ". cannot be read: it is a directory" in capsys.readouterr().err
 
 
 def test_a_draft_that_is_not_handed_over_is_refused_before_anything_is_asked(

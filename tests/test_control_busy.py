@@ -36,7 +36,7 @@ def test_a_full_queue_hides_no_text_whose_receipt_it_refuses(
         client = await desk.client()
         with monkeypatch.context() as busy:
             busy.setattr(runner, "INPUTS_WAITING_MAX", 0)
-            (shown,) = await client.call("inbox", seen=True)
+            (shown,) = (await client.call("inbox", seen=True))["records"]
         assert shown["number"] == serial.number
         await client.call("inbox", seen=True)
         marks = desk.running.store.marks(1, 1, serial.number, serial.incarnation)
