@@ -200,6 +200,11 @@ class BearerContract:
             finally:
                 await self.far.stop()
                 await self.unmake()
+        for _ in range(100):
+            # A library may need a turn of the loop more to let a device go.
+            if asyncio.all_tasks() == {asyncio.current_task()}:
+                break
+            await asyncio.sleep(0.01)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
