@@ -14,7 +14,7 @@ import pytest
 from openline import client, i18n, reading_verbs, verbs
 from openline.desk.asking import Asking
 from openline.errors import LocalError
-from openline.rights import READINGS
+from openline.rights import REPEATABLE
 from tests.command_line import Captured, openline
 
 Treat = Callable[[socket.socket], object]
@@ -119,6 +119,6 @@ def test_the_desk_is_told_of_the_doubt_too(
 
 
 def test_what_only_reads_is_told_from_what_acts() -> None:
-    assert verbs.READINGS.keys() <= READINGS
-    assert reading_verbs.READINGS.keys() <= READINGS
-    assert not (verbs.ACTS.keys() - {"prove"}) & READINGS
+    assert verbs.READINGS.keys() <= REPEATABLE
+    assert reading_verbs.READINGS.keys() <= REPEATABLE
+    assert not (verbs.ACTS.keys() - {"prove"}) & REPEATABLE

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from .arguments import REQUEST_BYTES_MAX
 from .errors import LocalError, reason
-from .rights import READINGS
+from .rights import REPEATABLE
 
 SOCKET = "control.sock"
 """Name of the control socket inside the post's directory."""
@@ -66,7 +66,7 @@ def not_running(directory: Path) -> LocalError:
 def unanswered(code: str, verb: str, **details: object) -> LocalError:
     """That a request went out and no answer came: unless it only reads, whether it was done is in
     doubt, and what is released twice stands twice."""
-    return LocalError(code, in_doubt=verb not in READINGS, **details)
+    return LocalError(code, in_doubt=verb not in REPEATABLE, **details)
 
 
 def serving(directory: Path) -> int | None:

@@ -220,7 +220,10 @@ class Lane:
             self.dispatch.hearing(bearer, len(datagram))
             news = self.line.hear(opened.inner, now)
             for taken in news:
-                self._take(taken, now)
+                try:
+                    self._take(taken, now)
+                except RemoteError as error:
+                    self.line.fault(error)
             if self.line.impersonated and not self.seal.state.alarm:
                 self.seal.raise_alarm()
             self.line.impersonated = False
@@ -281,17 +284,16 @@ class Lane:
         self.quota.reserve_bytes = before.quota.reserve_bytes
 
     def _take(self, taken: Taken, now: Now) -> None:
-        """What a new record means beyond the chain."""
+        """What a new record means beyond the chain. Raises RemoteError."""
         record, place, _ = taken
         if place == "fork":
             self._tell_fork(taken, now)
         if place in _ASIDE:
             return
-        if record.kind in receipts.RECEIPTS or record.kind == receipts.FORK:
-            try:
-                self._mark(record, OURS)
-            except RemoteError as error:
-                self.line.fault(error)
+        if record.kind in receipts.RECEIPTS:
+            self._mark(record, OURS)
+        elif record.kind == receipts.FORK:
+            self._dispute(record)
         elif record.kind in (receipts.BEGIN, receipts.CLOSE, receipts.SUCCEED):
             self.passing.append(record)
         elif record.kind in receipts.ATTACHED:
@@ -313,25 +315,33 @@ class Lane:
         self.line.release(Line.service(receipts.FORK, body, now, [reference]), now)
 
     def _mark(self, record: Record, side: int) -> None:
-        """Note what people did with the one text that a receipt names (R19), or that the other side
-        holds something else under the serial that a FORK names (R24). Raises RemoteError."""
+        """R19: note what people did with the one text that a receipt names. Raises RemoteError."""
+        line, serial, held = self._named(record, side)
+        if decode_record(held).kind != receipts.TEXT:
+            raise RemoteError("receipt.reference")
+        self.ledger.mark(side, serial, record.kind, record.serial, record.due_s, line)
+        name = KIND_NAMES[record.kind]
+        self.line.tell("receipt", number=serial.number, kind=name, side=side)
+
+    def _dispute(self, record: Record) -> None:
+        """R24: note that the other side holds something else under a serial of ours. Raises
+        RemoteError."""
+        line, serial, _ = self._named(record, OURS)
+        self.ledger.mark(OURS, serial, record.kind, record.serial, None, line)
+        self.disputed += 1
+        self.ledger.batch.state[self.number, "disputed"] = str(self.disputed).encode()
+        self.line.tell("fork", number=serial.number)
+
+    def _named(self, record: Record, side: int) -> tuple[int, Serial, bytes]:
+        """The one record of a side that another names: its line, serial and bytes. Raises
+        RemoteError."""
         if len(record.references) != 1 or record.references[0].ours:
             raise RemoteError("receipt.reference")
         serial = record.references[0].serial
         line, held = self._find(side, serial)
         if held is None:
             raise RemoteError("receipt.unknown", number=serial.number)
-        disputes = record.kind == receipts.FORK
-        if not (disputes or decode_record(held).kind == receipts.TEXT):
-            raise RemoteError("receipt.reference")
-        self.ledger.mark(side, serial, record.kind, record.serial, record.due_s, line)
-        if disputes:
-            self.disputed += 1
-            self.ledger.batch.state[self.number, "disputed"] = str(self.disputed).encode()
-            self.line.tell("fork", number=serial.number)
-            return
-        name = KIND_NAMES[record.kind]
-        self.line.tell("receipt", number=serial.number, kind=name, side=side)
+        return line, serial, held
 
     def _find(self, side: int, serial: Serial) -> tuple[int, bytes | None]:
         """The line a serial stands on, this one or one before it, and its bytes if it is held."""

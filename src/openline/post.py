@@ -340,7 +340,7 @@ class Post:
             raise LocalError("post.not_initialised")
         for number in self._lanes:
             self._batch.state[number, "identity"] = self._lanes[number].kit.identity.encode()
-        former = self._states()[0].get("former", b"")
+        former = self._batch.left(0, self.store.state(0)).get("former", b"")
         self._batch.state[0, "former"] = former + sha256(self.identity.card).digest()
         self.identity = Identity.new(self.entropy)
         self._batch.state[0, "identity"] = self.identity.encode()

@@ -19,7 +19,6 @@ from typing import NamedTuple
 from .core import receipts
 from .core.envelope import Record, decode_record
 from .core.events import Serial
-from .errors import LocalError
 from .store.base import CHAINED, Row, Store
 
 LOOK_ROWS_MAX = 2_000
@@ -56,8 +55,7 @@ class Look(NamedTuple):
 
 
 class Replies:
-    """The replies due at one post; `label` names a line, or raises LocalError, and
-    `named` finds the lines of that name."""
+    """The replies due at one post; `label` names a line, `named` finds the lines of that name."""
 
     def __init__(
         self, store: Store, label: Callable[[int], str], named: Callable[[str], list[int]]
@@ -91,10 +89,7 @@ class Replies:
                 self._stop(key)
 
     def _read(self, row: Row) -> None:
-        try:
-            label = self._label(row.line)
-        except LocalError:
-            return  # a line that was erased
+        label = self._label(row.line)
         record = decode_record(row.record)
         for same_side, serial in record.references:
             if not same_side:

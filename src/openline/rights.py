@@ -97,7 +97,7 @@ NARROWER = {
 }
 """(verb, argument, value) → the right needed in place of the verb's."""
 
-READINGS = frozenset(
+REPEATABLE = frozenset(
     {verb for verb, right in RIGHTS.items() if right in ("observe", "read", "audit")}
     | {"caller", "drafts", "draft_show", "sign_in_salt", "prove", "carry_names", "bearer_test"}
 )
